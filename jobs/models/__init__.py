@@ -1,0 +1,19 @@
+"""The tables of jobs. States are written by lifecycle.py, logs by logs/store.py, artifacts by artifacts.py."""
+
+from jobs.models.artifact import Artifact
+from jobs.models.attempt import Attempt, LogChunk
+from jobs.models.job import BuildJob, JobDependency
+from jobs.models.orchestrator import Orchestrator
+from jobs.models.refusal import Refusal
+from jobs.models.secret import Secret
+
+__all__ = [
+    "Artifact",
+    "Attempt",
+    "BuildJob",
+    "JobDependency",
+    "LogChunk",
+    "Orchestrator",
+    "Refusal",
+    "Secret",
+]

@@ -1,0 +1,122 @@
+"""Attempts and the live form of their logs. Status by lifecycle.py, offsets and chunks by logs/store.py."""
+
+import uuid
+
+from django.db import models
+from django.utils import timezone
+
+from jobs.models.job import BuildJob
+from jobs.models.orchestrator import Orchestrator
+from jobs.states import ATTEMPT_ACTIVE, AttemptStatus, ErrorCategory, Phase
+
+
+class AttemptQuerySet(models.QuerySet["Attempt"]):
+    """Selections in the field's words."""
+
+    def visible_to(self, user: object) -> "AttemptQuerySet":
+        """Attempts of the jobs that this person may see."""
+        return self.filter(job__in=BuildJob.objects.visible_to(user))
+
+    def active(self) -> "AttemptQuerySet":
+        """Claimed or running."""
+        return self.filter(status__in=ATTEMPT_ACTIVE)
+
+
+class Attempt(models.Model):
+    """One execution of a job. Every write carries `lease_id`; a stale one changes nothing.
+
+    `source_read` counts the server's bytes whose masking is decided, `log_size` the bytes kept. They move
+    together by compare-and-set; every offset that the outside sees is of kept bytes.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    job = models.ForeignKey(BuildJob, on_delete=models.CASCADE, related_name="attempt_set")
+    number = models.PositiveIntegerField()
+    server = models.ForeignKey(
+        "servers.BuildServer", null=True, on_delete=models.SET_NULL, related_name="attempts"
+    )
+    server_name = models.CharField(max_length=64, blank=True)
+    orchestrator = models.ForeignKey(Orchestrator, null=True, on_delete=models.SET_NULL, related_name="attempts")
+    lease_id = models.UUIDField(default=uuid.uuid4)
+    lease_until = models.DateTimeField(null=True)
+    status = models.CharField(max_length=16, choices=AttemptStatus.choices, default=AttemptStatus.CLAIMED)
+    phase = models.CharField(max_length=16, choices=Phase.choices, default=Phase.CONNECTING)
+    submitted_at = models.DateTimeField(null=True, help_text="When the start was sent: from then on it may run.")
+    source_read = models.BigIntegerField(default=0)
+    log_size = models.BigIntegerField(default=0)
+    log_lines = models.BigIntegerField(default=0)
+    log_omitted = models.BigIntegerField(default=0, help_text="Source bytes left out past the log's limit.")
+    watched_until = models.DateTimeField(null=True)
+    unreachable_since = models.DateTimeField(null=True)
+    resolved_commit = models.CharField(max_length=64, blank=True)
+    exit_code = models.IntegerField(null=True)
+    error_category = models.CharField(max_length=16, choices=ErrorCategory.choices, blank=True)
+    error_message = models.TextField(blank=True)
+    metrics = models.JSONField(default=dict)
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True)
+    completed_at = models.DateTimeField(null=True)
+    cleaned_at = models.DateTimeField(null=True, help_text="When its directory on the server was removed.")
+
+    objects = AttemptQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["job", "number"]
+        constraints = [
+            models.UniqueConstraint(name="attempt_number_of_job", fields=["job", "number"]),
+            # One holder a job: the promise that nothing runs twice.
+            models.UniqueConstraint(
+                name="attempt_active_once", fields=["job"], condition=models.Q(status__in=sorted(ATTEMPT_ACTIVE))
+            ),
+            models.CheckConstraint(name="attempt_status_known", condition=models.Q(status__in=AttemptStatus.values)),
+        ]
+        indexes = [
+            # What a runner follows: the active attempts of its servers.
+            models.Index(
+                name="attempt_active_of_server",
+                fields=["server", "created_at"],
+                condition=models.Q(status__in=sorted(ATTEMPT_ACTIVE)),
+            ),
+            # Directories on a server that are still to be removed.
+            models.Index(
+                name="attempt_uncleaned",
+                fields=["server", "completed_at"],
+                condition=models.Q(cleaned_at__isnull=True, completed_at__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of {self.job_id}"
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """From start to end; null until then."""
+        if self.started_at is None or self.completed_at is None:
+            return None
+        return (self.completed_at - self.started_at).total_seconds()
+
+
+class LogChunk(models.Model):
+    """Consecutive kept bytes of an attempt's log, while it is live. `first_line` counts the LFs before it."""
+
+    attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE, related_name="chunks")
+    offset = models.BigIntegerField()
+    size = models.PositiveIntegerField()
+    first_line = models.BigIntegerField()
+    lines = models.PositiveIntegerField(help_text="LFs in it.")
+    data = models.BinaryField()
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["attempt", "offset"]
+        constraints = [
+            # Two followers at once cannot keep the same bytes twice.
+            models.UniqueConstraint(name="chunk_offset_of_attempt", fields=["attempt", "offset"]),
+        ]
+        indexes = [
+            # The chunk in which a line begins.
+            models.Index(name="chunk_line_of_attempt", fields=["attempt", "first_line"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.size} bytes at {self.offset}"

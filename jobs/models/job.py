@@ -1,0 +1,163 @@
+"""The build job: one unit of work. `status` and the outcome are written by lifecycle.py alone."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from buildboard.core.permissions import Right
+from jobs.states import JOB_ACTIVE, JOB_TERMINAL, JOB_UNFINISHED, ErrorCategory, JobStatus, Priority
+
+
+class BuildJobQuerySet(models.QuerySet["BuildJob"]):
+    """Selections in the field's words."""
+
+    def visible_to(self, user: object) -> "BuildJobQuerySet":
+        """Jobs that this person (or visitor) may see: all with the right to read, none without it."""
+        rights = getattr(user, "rights", frozenset())
+        return self if Right.READ in rights or settings.PUBLIC_READ else self.none()
+
+    def queued(self) -> "BuildJobQuerySet":
+        """Waiting for a server, in the order in which they are looked at."""
+        return self.filter(status=JobStatus.QUEUED).order_by("-priority", "created_at", "id")
+
+    def ready(self) -> "BuildJobQuerySet":
+        """Queued, due (a retry waits a little) and not needing a job that is not completed."""
+        return self.queued().filter(
+            models.Q(not_before__isnull=True) | models.Q(not_before__lte=timezone.now()),
+            ~models.Exists(
+                JobDependency.objects.filter(job=models.OuterRef("pk")).exclude(needs__status=JobStatus.COMPLETED)
+            ),
+        )
+
+    def active(self) -> "BuildJobQuerySet":
+        """Claimed or running."""
+        return self.filter(status__in=JOB_ACTIVE)
+
+    def unfinished(self) -> "BuildJobQuerySet":
+        """Queued or active."""
+        return self.filter(status__in=JOB_UNFINISHED)
+
+    def finished(self) -> "BuildJobQuerySet":
+        """In a terminal state."""
+        return self.filter(status__in=JOB_TERMINAL)
+
+
+class BuildJob(models.Model):
+    """Repository + branch + commit + architecture + how to build. `spec` is the submission as given, frozen."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    source_repository = models.CharField(max_length=2048)
+    branch = models.CharField(max_length=255, default="main")
+    commit_hash = models.CharField(max_length=64, default="HEAD")
+    resolved_commit = models.CharField(max_length=64, blank=True)
+    target_architecture = models.CharField(max_length=32)
+    required_toolchain = models.CharField(max_length=128, blank=True)
+    required_labels = models.JSONField(default=dict)
+    group = models.CharField(max_length=64, blank=True)
+    labels = models.JSONField(default=dict)
+    spec = models.JSONField(default=dict)
+    secret_spec = models.TextField(blank=True, help_text="Write-only values of the submission, encrypted.")
+    priority = models.PositiveSmallIntegerField(choices=Priority.choices, default=Priority.NORMAL)
+    provider = models.CharField(max_length=32, default="fleet")
+    job_type = models.CharField(max_length=64, default="build")
+    requested_server = models.ForeignKey(
+        "servers.BuildServer", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    server = models.ForeignKey(
+        "servers.BuildServer", null=True, blank=True, on_delete=models.SET_NULL, related_name="jobs"
+    )
+    server_name = models.CharField(max_length=64, blank=True)
+    build_id = models.UUIDField(null=True, blank=True)
+    retry_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="retries")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="jobs"
+    )
+    status = models.CharField(max_length=16, choices=JobStatus.choices, default=JobStatus.QUEUED)
+    not_before = models.DateTimeField(null=True, blank=True)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    cancel_requested_by = models.CharField(max_length=150, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="Executions that counted: not released ones.")
+    max_attempts = models.PositiveSmallIntegerField(default=2)
+    follow_crashes = models.PositiveSmallIntegerField(
+        default=0, help_text="Runners that died while they followed it; three set it aside."
+    )
+    progress = models.PositiveSmallIntegerField(default=0)
+    started_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+    exit_code = models.IntegerField(null=True, blank=True)
+    error_category = models.CharField(max_length=16, choices=ErrorCategory.choices, blank=True)
+    error_message = models.TextField(blank=True)
+    result = models.JSONField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    objects = BuildJobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        constraints = [
+            models.CheckConstraint(name="job_status_known", condition=models.Q(status__in=JobStatus.values)),
+            # A finished job always has its end; an unfinished one never.
+            models.CheckConstraint(
+                name="job_completed_at_when_finished",
+                condition=models.Q(status__in=sorted(JOB_TERMINAL), completed_at__isnull=False)
+                | models.Q(status__in=sorted(JOB_UNFINISHED), completed_at__isnull=True),
+            ),
+        ]
+        indexes = [
+            # Dispatch takes queued jobs in this order; counters of the queue.
+            models.Index(
+                name="job_queued",
+                fields=["-priority", "created_at", "id"],
+                condition=models.Q(status=JobStatus.QUEUED),
+            ),
+            # What is claimed or running, for pages and counters.
+            models.Index(
+                name="job_active", fields=["status", "created_at"], condition=models.Q(status__in=sorted(JOB_ACTIVE))
+            ),
+            # The list, newest first, by keyset; the same within one status, architecture, server, repository.
+            models.Index(name="job_newest", fields=["-created_at", "-id"]),
+            models.Index(name="job_status_newest", fields=["status", "-created_at", "-id"]),
+            models.Index(name="job_architecture_newest", fields=["target_architecture", "-created_at", "-id"]),
+            models.Index(name="job_server_newest", fields=["server", "-created_at", "-id"]),
+            models.Index(name="job_repository_newest", fields=["source_repository", "branch", "-created_at", "-id"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.repository_name} {self.branch}"
+
+    @property
+    def repository_name(self) -> str:
+        """The last part of the repository's path, without `.git`."""
+        return self.source_repository.rstrip("/").rsplit("/", 1)[-1].rsplit(":", 1)[-1].removesuffix(".git") or "job"
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """From the first start to the end; null until then."""
+        if self.started_at is None or self.completed_at is None:
+            return None
+        return (self.completed_at - self.started_at).total_seconds()
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.status in JOB_TERMINAL
+
+
+class JobDependency(models.Model):
+    """`job` waits until `needs` is completed."""
+
+    job = models.ForeignKey(BuildJob, on_delete=models.CASCADE, related_name="dependencies")
+    needs = models.ForeignKey(BuildJob, on_delete=models.CASCADE, related_name="needed_by")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="dependency_once", fields=["job", "needs"]),
+            # A job that needs itself would wait for ever.
+            models.CheckConstraint(name="dependency_not_itself", condition=~models.Q(job=models.F("needs"))),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.job_id} needs {self.needs_id}"

@@ -1,0 +1,133 @@
+"""The states of jobs and attempts, their legal transitions, and how they look. The first file to read.
+
+Without the ORM. `lifecycle.py` alone writes these states; this module decides nothing.
+"""
+
+from dataclasses import dataclass
+
+from django.db.models import IntegerChoices, TextChoices
+
+
+class JobStatus(TextChoices):
+    """Where a build job stands."""
+
+    QUEUED = "queued", "Queued"
+    CLAIMED = "claimed", "Claimed"
+    RUNNING = "running", "Running"
+    COMPLETED = "completed", "Completed"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+class AttemptStatus(TextChoices):
+    """Where one execution of a job stands."""
+
+    CLAIMED = "claimed", "Claimed"
+    RUNNING = "running", "Running"
+    COMPLETED = "completed", "Completed"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+    LOST = "lost", "Lost"
+    RELEASED = "released", "Released"
+
+
+class Phase(TextChoices):
+    """What an active attempt is doing: `connecting` while claimed, the others while running."""
+
+    CONNECTING = "connecting", "Connecting"
+    CHECKOUT = "checkout", "Checkout"
+    BUILDING = "building", "Building"
+    COLLECTING = "collecting", "Collecting"
+
+
+class ErrorCategory(TextChoices):
+    """Why an attempt did not complete."""
+
+    EXIT_CODE = "exit_code", "Exit code"
+    EXCEPTION = "exception", "Exception"
+    CONTAINER = "container", "Container"
+    TIMEOUT = "timeout", "Timeout"
+    SYSTEM = "system", "System"
+    LOST = "lost", "Lost"
+    CHECKOUT = "checkout", "Checkout"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+class Priority(IntegerChoices):
+    """Who goes first; first in, first out within one."""
+
+    LOW = 0, "low"
+    NORMAL = 10, "normal"
+    HIGH = 20, "high"
+    URGENT = 30, "urgent"
+
+
+JOB_TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.QUEUED: frozenset({JobStatus.CLAIMED, JobStatus.FAILED, JobStatus.CANCELLED}),
+    JobStatus.CLAIMED: frozenset(
+        {JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.FAILED, JobStatus.CANCELLED}
+    ),
+    JobStatus.RUNNING: frozenset(
+        {JobStatus.QUEUED, JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED}
+    ),
+    JobStatus.COMPLETED: frozenset(),
+    JobStatus.FAILED: frozenset(),
+    JobStatus.CANCELLED: frozenset(),
+}
+ATTEMPT_TRANSITIONS: dict[AttemptStatus, frozenset[AttemptStatus]] = {
+    AttemptStatus.CLAIMED: frozenset(
+        {
+            AttemptStatus.RUNNING,
+            AttemptStatus.RELEASED,
+            AttemptStatus.FAILED,
+            AttemptStatus.CANCELLED,
+            AttemptStatus.LOST,
+        }
+    ),
+    AttemptStatus.RUNNING: frozenset(
+        {AttemptStatus.COMPLETED, AttemptStatus.FAILED, AttemptStatus.CANCELLED, AttemptStatus.LOST}
+    ),
+    AttemptStatus.COMPLETED: frozenset(),
+    AttemptStatus.FAILED: frozenset(),
+    AttemptStatus.CANCELLED: frozenset(),
+    AttemptStatus.LOST: frozenset(),
+    AttemptStatus.RELEASED: frozenset(),
+}
+
+JOB_TERMINAL = frozenset(status for status, targets in JOB_TRANSITIONS.items() if not targets)
+JOB_ACTIVE = frozenset({JobStatus.CLAIMED, JobStatus.RUNNING})
+JOB_UNFINISHED = JOB_ACTIVE | {JobStatus.QUEUED}
+ATTEMPT_TERMINAL = frozenset(status for status, targets in ATTEMPT_TRANSITIONS.items() if not targets)
+ATTEMPT_ACTIVE = frozenset({AttemptStatus.CLAIMED, AttemptStatus.RUNNING})
+
+
+def sources_of_job(target: JobStatus) -> frozenset[JobStatus]:
+    """The states a job may come from into `target`."""
+    return frozenset(status for status, targets in JOB_TRANSITIONS.items() if target in targets)
+
+
+def sources_of_attempt(target: AttemptStatus) -> frozenset[AttemptStatus]:
+    """The states an attempt may come from into `target`."""
+    return frozenset(status for status, targets in ATTEMPT_TRANSITIONS.items() if target in targets)
+
+
+@dataclass(frozen=True)
+class Badge:
+    """How a state is shown: daisyUI colour class and lucide icon (design README)."""
+
+    colour: str
+    icon: str
+    turns: bool = False
+
+
+_NEUTRAL_CLOCK = Badge("badge-neutral", "clock")
+BADGES: dict[str, Badge] = {
+    "queued": _NEUTRAL_CLOCK,
+    "claimed": Badge("badge-neutral", "hand"),
+    "running": Badge("badge-warning", "loader-circle", turns=True),
+    "completed": Badge("badge-success", "check"),
+    "failed": Badge("badge-error", "x"),
+    "cancelled": Badge("badge-neutral", "ban"),
+    "lost": Badge("badge-error", "unplug"),
+    "released": Badge("badge-neutral", "clock"),
+}

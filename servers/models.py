@@ -1,0 +1,188 @@
+"""Tables of the fleet. Status is written by health.py alone, slots by slots.py, leases by leases.py."""
+
+import uuid
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.utils import timezone
+
+from servers.states import ServerStatus, TransportKind
+
+
+class BuildServerQuerySet(models.QuerySet["BuildServer"]):
+    """Selections in the field's words."""
+
+    def visible_to(self, user: object) -> "BuildServerQuerySet":
+        """Servers a reader may see: all of them; the door has checked the right to read."""
+        return self.all()
+
+
+class BuildServer(models.Model):
+    """A machine that runs builds. `status` belongs to health.py."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=64, unique=True)
+    transport = models.CharField(max_length=8, choices=TransportKind.choices, default=TransportKind.SSH)
+    hostname = models.CharField(max_length=253, blank=True)
+    ssh_port = models.PositiveIntegerField(default=22, validators=[MinValueValidator(1), MaxValueValidator(65535)])
+    ssh_username = models.CharField(max_length=64, blank=True)
+    private_key = models.TextField(blank=True, editable=False, help_text="Encrypted at rest.")
+    public_key = models.TextField(blank=True, editable=False)
+    host_key = models.TextField(blank=True)
+    seen_host_key = models.TextField(blank=True, editable=False)
+    jump_host = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="jumped_by")
+    machine_id = models.CharField(
+        max_length=64, blank=True, editable=False, help_text="With the local transport: the machine it is."
+    )
+    work_dir = models.CharField(max_length=255, blank=True, help_text="Empty: .buildboard in the account's home.")
+    architectures = models.JSONField(default=list)
+    labels = models.JSONField(default=dict, blank=True)
+    group = models.CharField(max_length=64, blank=True)
+    max_concurrent_builds = models.PositiveSmallIntegerField(
+        default=4, validators=[MinValueValidator(1), MaxValueValidator(256)]
+    )
+    enabled = models.BooleanField(default=True)
+    status = models.CharField(
+        max_length=16, choices=ServerStatus.choices, default=ServerStatus.UNKNOWN, editable=False
+    )
+    status_reason = models.TextField(blank=True, editable=False)
+    status_changed_at = models.DateTimeField(default=timezone.now, editable=False)
+    unreachable_since = models.DateTimeField(null=True, blank=True, editable=False)
+    draining = models.BooleanField(default=False)
+    draining_reason = models.TextField(blank=True)
+    quarantined_until = models.DateTimeField(null=True, blank=True, editable=False)
+    quarantine_reason = models.TextField(blank=True, editable=False)
+    cpu_limit_percent = models.PositiveSmallIntegerField(default=85)
+    memory_limit_percent = models.PositiveSmallIntegerField(default=85)
+    storage_limit_percent = models.PositiveSmallIntegerField(default=85)
+    cpu_percent = models.FloatField(null=True, editable=False)
+    memory_percent = models.FloatField(null=True, editable=False)
+    storage_percent = models.FloatField(null=True, editable=False)
+    total_cpu_cores = models.PositiveIntegerField(null=True, editable=False)
+    total_memory_mb = models.PositiveIntegerField(null=True, editable=False)
+    total_storage_gb = models.PositiveIntegerField(null=True, editable=False)
+    boot_id = models.CharField(max_length=64, blank=True, editable=False)
+    facts = models.JSONField(default=dict, editable=False, help_text="What the last probe saw, as it said it.")
+    last_health_check = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = BuildServerQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(name="server_status_known", condition=models.Q(status__in=ServerStatus.values)),
+            # Over SSH there must be somebody and somewhere to connect to.
+            models.CheckConstraint(
+                name="server_ssh_has_address",
+                condition=~models.Q(transport=TransportKind.SSH)
+                | (~models.Q(hostname="") & ~models.Q(ssh_username="")),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Toolchain(models.Model):
+    """A compiler or tool that a probe found."""
+
+    server = models.ForeignKey(BuildServer, on_delete=models.CASCADE, related_name="toolchains")
+    name = models.CharField(max_length=64)
+    version = models.CharField(max_length=64, blank=True)
+    target_architecture = models.CharField(max_length=32, blank=True)
+    path = models.CharField(max_length=255)
+    seen_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["name", "version"]
+        constraints = [
+            models.UniqueConstraint(name="toolchain_once", fields=["server", "name", "target_architecture", "path"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}".strip()
+
+
+class ProbeSample(models.Model):
+    """One look at a server's load, kept for its charts."""
+
+    server = models.ForeignKey(BuildServer, on_delete=models.CASCADE, related_name="samples")
+    at = models.DateTimeField(default=timezone.now)
+    cpu_percent = models.FloatField(null=True)
+    memory_percent = models.FloatField(null=True)
+    storage_percent = models.FloatField(null=True)
+    latency_ms = models.FloatField(null=True)
+
+    class Meta:
+        indexes = [
+            # The last hour of one server.
+            models.Index(name="sample_of_server", fields=["server", "-at"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.server_id} at {self.at}"
+
+
+class ServerCheck(models.Model):
+    """A check that a person asked for in the web; the runner fills it, since only the runner connects."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    server = models.ForeignKey(BuildServer, on_delete=models.CASCADE, related_name="checks")
+    requested_by = models.CharField(max_length=150, blank=True)
+    requested_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    steps = models.JSONField(default=list)
+
+    class Meta:
+        indexes = [
+            # What the runner has still to do.
+            models.Index(
+                name="check_open", fields=["requested_at"], condition=models.Q(finished_at__isnull=True)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"check of {self.server_id}"
+
+
+class Slot(models.Model):
+    """Room for one build. The holder is opaque here (an attempt's id): `servers` knows nothing of jobs."""
+
+    server = models.ForeignKey(BuildServer, on_delete=models.CASCADE, related_name="slots")
+    number = models.PositiveSmallIntegerField()
+    holder = models.UUIDField(null=True, blank=True)
+    taken_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["server", "number"]
+        constraints = [
+            models.UniqueConstraint(name="slot_number_of_server", fields=["server", "number"]),
+            # One holder in two slots would make a server look fuller than it is, for ever.
+            models.UniqueConstraint(
+                name="slot_holder_once", fields=["holder"], condition=models.Q(holder__isnull=False)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"slot {self.number} of {self.server_id}"
+
+
+class ServerLease(models.Model):
+    """Which runner follows a server now. The fence grows with each new holder."""
+
+    server = models.OneToOneField(BuildServer, on_delete=models.CASCADE, related_name="lease", primary_key=True)
+    runner = models.CharField(max_length=64, blank=True)
+    fence = models.BigIntegerField(default=0)
+    until = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            # Leases that ran out.
+            models.Index(name="lease_until", fields=["until"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.server_id} by {self.runner or 'nobody'}"
