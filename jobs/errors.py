@@ -45,3 +45,7 @@ class InvalidSubmission(JobError):
     def __init__(self, errors: list[FieldError]) -> None:
         super().__init__("; ".join(f"{error.field}: {error.message}" for error in errors))
         self.errors = errors
+
+
+class NoFreeSlot(JobError):
+    """The server's last slot was taken by another."""

@@ -1,0 +1,378 @@
+"""The one writer of the status of jobs and attempts: every transition, guarded, with its event and its bell.
+
+A transition filters on the id and the state that was found legal, updates, and looks at the row count. The
+runner's calls carry the attempt's lease id; a stale one raises StaleLease and changes nothing. It decides
+nothing about which server, which outcome or whether to retry: its callers pass that in.
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Max
+from django.utils import timezone
+
+from buildboard.core.audit import BOARD, Actor, record_event
+from buildboard.core.doorbell import ring_on_commit
+from buildboard.core.models import User
+from jobs.errors import IllegalTransition, NoFreeSlot, QueueFull, StaleLease
+from jobs.models import Attempt, BuildJob
+from jobs.states import (
+    ATTEMPT_ACTIVE,
+    ATTEMPT_TRANSITIONS,
+    JOB_TERMINAL,
+    JOB_TRANSITIONS,
+    AttemptStatus,
+    ErrorCategory,
+    JobStatus,
+    Phase,
+    Priority,
+)
+from servers.models import BuildServer
+from servers.slots import free_slot, take_slot
+
+_PROGRESS = {Phase.CONNECTING: 0, Phase.CHECKOUT: 5, Phase.BUILDING: 10, Phase.COLLECTING: 95}
+_JOB_AFTER = {
+    AttemptStatus.COMPLETED: JobStatus.COMPLETED,
+    AttemptStatus.FAILED: JobStatus.FAILED,
+    AttemptStatus.LOST: JobStatus.FAILED,
+    AttemptStatus.CANCELLED: JobStatus.CANCELLED,
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended. `status` is a terminal one; `output` is the end of its log."""
+
+    status: AttemptStatus
+    exit_code: int | None = None
+    category: ErrorCategory | None = None
+    message: str = ""
+    output: str = ""
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+# ---- what people ask for --------------------------------------------------------------------------------
+
+
+def submit_job(fields: Mapping[str, Any], *, actor: Actor, user: User | None) -> BuildJob:
+    """Make a queued job of validated model fields.
+
+    Raises QueueFull when BUILDBOARD_MAX_QUEUE_SIZE jobs wait already.
+    """
+    with transaction.atomic():
+        if BuildJob.objects.queued().count() >= settings.MAX_QUEUE_SIZE:
+            raise QueueFull(settings.MAX_QUEUE_SIZE)
+        job = BuildJob.objects.create(**fields, created_by=user, status=JobStatus.QUEUED)
+        _record(job.pk, "submitted", actor=actor, to=JobStatus.QUEUED)
+        ring_on_commit("jobs")
+    return job
+
+
+def retry_job(job: BuildJob, *, actor: Actor, user: User | None) -> BuildJob:
+    """A new job with the same submission. Raises IllegalTransition while the old one is not finished."""
+    if job.status not in JOB_TERMINAL:
+        raise IllegalTransition(f"Build job {job.pk}", found=job.status, wanted="retried; cancel it first")
+    copied = {name: getattr(job, name) for name in _COPIED}
+    with transaction.atomic():
+        retry = submit_job({**copied, "retry_of": job}, actor=actor, user=user)
+        _record(job.pk, "retried", actor=actor, data={"retry": str(retry.pk)})
+    return retry
+
+
+_COPIED = (
+    "source_repository branch commit_hash target_architecture required_toolchain required_labels group labels "
+    "spec secret_spec priority provider job_type requested_server max_attempts"
+).split()
+
+
+def request_cancel(job: BuildJob, *, actor: Actor, reason: str = "") -> BuildJob:
+    """Cancel a queued job at once; note the wish on an active one until its server confirms.
+
+    Asked again meanwhile nothing changes. Raises IllegalTransition for a finished job.
+    """
+    while True:
+        with transaction.atomic():
+            found = BuildJob.objects.values_list("status", flat=True).get(pk=job.pk)
+            if found in JOB_TERMINAL:
+                raise IllegalTransition(f"Build job {job.pk}", found=found, wanted=JobStatus.CANCELLED)
+            now = timezone.now()
+            wish = {"cancel_requested_at": now, "cancel_requested_by": actor.name, "updated_at": now}
+            if found == JobStatus.QUEUED:
+                done = BuildJob.objects.filter(pk=job.pk, status=found).update(
+                    status=JobStatus.CANCELLED, completed_at=now, error_category=ErrorCategory.CANCELLED, **wish
+                )
+                kind, target = "cancelled", JobStatus.CANCELLED
+            else:
+                active = BuildJob.objects.filter(pk=job.pk, status=found)
+                done = active.filter(cancel_requested_at__isnull=True).update(**wish)
+                if not done and active.exists():
+                    break  # wished already
+                kind, target = "cancel_requested", None
+            if done:
+                _record(job.pk, kind, actor=actor, found=found, to=target, reason=reason)
+                _ring_about(job.pk)
+                break
+    job.refresh_from_db()
+    return job
+
+
+def change_priority(job: BuildJob, *, priority: Priority, actor: Actor, reason: str = "") -> BuildJob:
+    """Raise or lower a queued job. Raises IllegalTransition once it is not waiting any more."""
+    with transaction.atomic():
+        before = Priority(BuildJob.objects.values_list("priority", flat=True).get(pk=job.pk))
+        if not BuildJob.objects.filter(pk=job.pk, status=JobStatus.QUEUED).update(
+            priority=priority, updated_at=timezone.now()
+        ):
+            raise IllegalTransition(f"Build job {job.pk}", found=_status(job.pk), wanted="reprioritised")
+        _record(
+            job.pk, "priority_changed", actor=actor, reason=reason, data={"from": before.label, "to": priority.label}
+        )
+        ring_on_commit("jobs")
+    job.refresh_from_db()
+    return job
+
+
+# ---- what the board does --------------------------------------------------------------------------------
+
+
+def claim_job(job_id: uuid.UUID, *, server: BuildServer) -> Attempt:
+    """Take a slot of the server and mint an attempt with its lease, in one transaction.
+
+    Raises IllegalTransition when another was faster or a cancel came, NoFreeSlot when the server is full.
+    """
+    attempt_id = uuid.uuid4()
+    with transaction.atomic():
+        now = timezone.now()
+        if not BuildJob.objects.filter(
+            pk=job_id, status=JobStatus.QUEUED, cancel_requested_at__isnull=True
+        ).update(
+            status=JobStatus.CLAIMED,
+            server=server,
+            server_name=server.name,
+            attempts=F("attempts") + 1,
+            not_before=None,
+            updated_at=now,
+        ):
+            raise IllegalTransition(f"Build job {job_id}", found=_status(job_id), wanted=JobStatus.CLAIMED)
+        if take_slot(server, holder=attempt_id) is None:
+            raise NoFreeSlot(f"{server.name} has no free slot.")
+        last = Attempt.objects.filter(job_id=job_id).aggregate(last=Max("number"))["last"] or 0
+        attempt = Attempt.objects.create(
+            id=attempt_id, job_id=job_id, number=last + 1, server=server, server_name=server.name
+        )
+        _record(
+            job_id,
+            "claimed",
+            found=JobStatus.QUEUED,
+            to=JobStatus.CLAIMED,
+            data={"attempt": attempt.number, "server": server.name},
+        )
+        ring_on_commit(f"server:{server.pk}")
+        ring_on_commit("jobs")
+    return attempt
+
+
+def mark_submitted(attempt: Attempt) -> None:
+    """Note that the start is about to be sent: from now on the build may run. Raises StaleLease."""
+    if not _held(attempt).filter(status=AttemptStatus.CLAIMED).update(submitted_at=timezone.now()):
+        raise StaleLease(f"Attempt {attempt.pk} is not held with this lease.")
+
+
+def start_attempt(attempt: Attempt) -> None:
+    """Claimed to running, for the attempt and its job; again by the same holder: nothing changes."""
+    with transaction.atomic():
+        now = timezone.now()
+        if not _move_attempt(attempt, to=AttemptStatus.RUNNING, phase=Phase.CHECKOUT, started_at=now):
+            return
+        _move_job(
+            attempt.job_id, to=JobStatus.RUNNING, started_at=now, completed_at=None, progress=_PROGRESS[Phase.CHECKOUT]
+        )
+        _record(
+            attempt.job_id,
+            "started",
+            found=JobStatus.CLAIMED,
+            to=JobStatus.RUNNING,
+            data={"attempt": attempt.number, "server": attempt.server_name},
+        )
+        _ring_about(attempt.job_id, attempt)
+
+
+def set_phase(attempt: Attempt, *, phase: Phase, resolved_commit: str = "") -> None:
+    """Note the phase (and commit) of a running attempt; the same again changes nothing. Raises StaleLease."""
+    fields: dict[str, Any] = {"phase": phase}
+    if resolved_commit:
+        fields["resolved_commit"] = resolved_commit
+    with transaction.atomic():
+        if not _held(attempt).filter(status=AttemptStatus.RUNNING).update(**fields):
+            raise StaleLease(f"Attempt {attempt.pk} is not running with this lease.")
+        BuildJob.objects.filter(pk=attempt.job_id, status=JobStatus.RUNNING).update(
+            progress=_PROGRESS[phase],
+            updated_at=timezone.now(),
+            **({"resolved_commit": resolved_commit} if resolved_commit else {}),
+        )
+        _record(attempt.job_id, "phase", data={"attempt": attempt.number, "phase": str(phase)})
+        _ring_about(attempt.job_id, attempt)
+
+
+def finish_attempt(attempt: Attempt, *, outcome: Outcome, requeue_at: datetime | None = None) -> None:
+    """End an attempt and free its slot; its job ends with it, or is queued again from `requeue_at` on.
+
+    The same call again by the same holder changes nothing. Raises StaleLease for another holder and
+    IllegalTransition when it had ended otherwise.
+    """
+    with transaction.atomic():
+        now = timezone.now()
+        ended = {
+            "completed_at": now,
+            "exit_code": outcome.exit_code,
+            "error_category": outcome.category or "",
+            "error_message": outcome.message,
+        }
+        if not _move_attempt(attempt, to=outcome.status, metrics=outcome.metrics, **ended):
+            return
+        free_slot(attempt.pk)
+        wished = BuildJob.objects.filter(pk=attempt.job_id, cancel_requested_at__isnull=False).exists()
+        again = requeue_at is not None and outcome.status != AttemptStatus.CANCELLED and not wished
+        target = JobStatus.QUEUED if again else _JOB_AFTER[outcome.status]
+        if again:
+            found = _move_job(attempt.job_id, to=target, not_before=requeue_at, progress=0, server=None)
+        else:
+            result = {
+                "exitCode": outcome.exit_code,
+                "output": outcome.output,
+                "error": outcome.message or None,
+                "metrics": outcome.metrics,
+            }
+            found = _move_job(attempt.job_id, to=target, result=result, progress=100, **ended)
+        _record(
+            attempt.job_id,
+            "requeued" if again else str(target),
+            found=found,
+            to=target,
+            reason=outcome.message,
+            data={
+                "attempt": attempt.number,
+                "attempt_status": str(outcome.status),
+                "category": outcome.category or "",
+                "exit_code": outcome.exit_code,
+            },
+        )
+        _ring_about(attempt.job_id, attempt)
+
+
+def release_attempt(attempt: Attempt, *, reason: str, not_before: datetime | None = None) -> None:
+    """Give a claimed job back to the queue: nothing of it was started, so the attempt does not count."""
+    with transaction.atomic():
+        if not _move_attempt(
+            attempt, to=AttemptStatus.RELEASED, completed_at=timezone.now(), error_message=reason
+        ):
+            return
+        free_slot(attempt.pk)
+        _move_job(
+            attempt.job_id,
+            to=JobStatus.QUEUED,
+            attempts=F("attempts") - 1,
+            server=None,
+            server_name="",
+            not_before=not_before,
+        )
+        _record(
+            attempt.job_id,
+            "released",
+            found=JobStatus.CLAIMED,
+            to=JobStatus.QUEUED,
+            reason=reason,
+            data={"attempt": attempt.number},
+        )
+        _ring_about(attempt.job_id, attempt)
+
+
+def fail_queued_job(job_id: uuid.UUID, *, category: ErrorCategory, message: str, actor: Actor = BOARD) -> None:
+    """Fail a job that waits (it can never run, or its time is up). Raises IllegalTransition when it waits no more."""
+    with transaction.atomic():
+        now = timezone.now()
+        if not BuildJob.objects.filter(pk=job_id, status=JobStatus.QUEUED).update(
+            status=JobStatus.FAILED,
+            completed_at=now,
+            updated_at=now,
+            error_category=category,
+            error_message=message,
+        ):
+            raise IllegalTransition(f"Build job {job_id}", found=_status(job_id), wanted=JobStatus.FAILED)
+        _record(job_id, "failed", actor=actor, found=JobStatus.QUEUED, to=JobStatus.FAILED, reason=message)
+        _ring_about(job_id)
+
+
+# ---- the guarded writes ---------------------------------------------------------------------------------
+
+
+def _held(attempt: Attempt) -> Any:
+    return Attempt.objects.filter(pk=attempt.pk, lease_id=attempt.lease_id)
+
+
+def _move_attempt(attempt: Attempt, *, to: AttemptStatus, **fields: Any) -> bool:
+    """Move a held attempt; False when it is there already. Raises StaleLease or IllegalTransition."""
+    row = Attempt.objects.filter(pk=attempt.pk).values_list("status", "lease_id").first()
+    if row is None or row[1] != attempt.lease_id:
+        raise StaleLease(f"Attempt {attempt.pk} is not held with this lease.")
+    found = AttemptStatus(row[0])
+    if found == to:
+        return False
+    if to not in ATTEMPT_TRANSITIONS[found]:
+        raise IllegalTransition(f"Attempt {attempt.pk}", found=found, wanted=to)
+    if not _held(attempt).filter(status=found).update(status=to, **fields):
+        raise StaleLease(f"Attempt {attempt.pk} changed while it was written.")
+    attempt.status = to
+    return True
+
+
+def _move_job(job_id: uuid.UUID, *, to: JobStatus, **fields: Any) -> JobStatus:
+    """Move a job along a legal transition and give the state it came from. Raises IllegalTransition."""
+    found = JobStatus(_status(job_id))
+    if to not in JOB_TRANSITIONS[found]:
+        raise IllegalTransition(f"Build job {job_id}", found=found, wanted=to)
+    if not BuildJob.objects.filter(pk=job_id, status=found).update(
+        status=to, updated_at=timezone.now(), **fields
+    ):
+        raise IllegalTransition(f"Build job {job_id}", found=_status(job_id), wanted=to)
+    return found
+
+
+def _status(job_id: uuid.UUID) -> str:
+    return BuildJob.objects.values_list("status", flat=True).get(pk=job_id)
+
+
+def _record(
+    job_id: uuid.UUID,
+    kind: str,
+    *,
+    actor: Actor = BOARD,
+    found: JobStatus | str = "",
+    to: JobStatus | None = None,
+    reason: str = "",
+    data: dict[str, Any] | None = None,
+) -> None:
+    record_event(
+        "job",
+        subject_id=job_id,
+        kind=kind,
+        actor=actor,
+        from_state=str(found),
+        to_state=str(to or ""),
+        reason=reason,
+        data=data,
+    )
+
+
+def _ring_about(job_id: uuid.UUID, attempt: Attempt | None = None) -> None:
+    ring_on_commit("jobs")
+    if attempt is None:
+        attempt = Attempt.objects.filter(job_id=job_id, status__in=ATTEMPT_ACTIVE).first()
+    if attempt is not None:
+        ring_on_commit(f"log:{attempt.pk}")
+        ring_on_commit(f"server:{attempt.server_id}")

@@ -1,0 +1,63 @@
+"""Adds servers to the fleet: this machine as build server `local`. It is not in charge of their health."""
+
+import os
+import platform
+
+from django.db import transaction
+
+from servers.models import BuildServer
+from servers.slots import fit_slots
+from servers.states import ServerStatus, TransportKind
+
+LOCAL_NAME = "local"
+_ARCHITECTURES = {
+    "amd64": "x86_64",
+    "x64": "x86_64",
+    "x86-64": "x86_64",
+    "arm64": "aarch64",
+    "armv8": "aarch64",
+    "armv7l": "armv7",
+    "armhf": "armv7",
+    "i386": "i686",
+    "i486": "i686",
+    "i586": "i686",
+    "x86": "i686",
+    "ppc64el": "ppc64le",
+    "riscv": "riscv64",
+}
+
+
+def canonical_architecture(name: str) -> str:
+    """One name for one architecture: `arm64` is `aarch64`, `amd64` is `x86_64`; others in lower case."""
+    plain = name.strip().lower()
+    return _ARCHITECTURES.get(plain, plain)
+
+
+def register_local_server(*, machine: str) -> BuildServer:
+    """Make (or enable again) the build server that is this machine; settings that an operator made stay.
+
+    Another machine's `local` keeps its name: this one is then called `local-` and the machine's first letters.
+    """
+    with transaction.atomic():
+        server = BuildServer.objects.filter(transport=TransportKind.LOCAL, machine_id=machine).first()
+        if server is None:
+            taken = BuildServer.objects.filter(name=LOCAL_NAME).exists()
+            server = BuildServer.objects.create(
+                name=f"{LOCAL_NAME}-{machine[:8]}" if taken else LOCAL_NAME,
+                transport=TransportKind.LOCAL,
+                machine_id=machine,
+                architectures=[canonical_architecture(platform.machine())],
+                max_concurrent_builds=max(2, min(4, os.cpu_count() or 2)),
+                total_cpu_cores=os.cpu_count(),
+                status=ServerStatus.ONLINE,
+            )
+        elif not server.enabled:
+            BuildServer.objects.filter(pk=server.pk).update(enabled=True)
+            server.enabled = True
+        fit_slots(server)
+    return server
+
+
+def disable_local_server(*, machine: str) -> None:
+    """Send nothing new to this machine; what runs on it goes on."""
+    BuildServer.objects.filter(transport=TransportKind.LOCAL, machine_id=machine).update(enabled=False)
