@@ -1,0 +1,153 @@
+"""How states, times, sizes and icons look in every template. The badge tag is the only maker of badges.
+
+It decides nothing: colours and icons of states are in `jobs/states.py`, the icons' shapes in `_sprite.html`.
+"""
+
+from datetime import UTC, datetime
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from jobs.states import BADGES, Badge
+
+register = template.Library()
+
+_UNKNOWN = Badge("badge-neutral badge-ghostline", "circle-question-mark")
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_ICON_CLASSES = {"": "i", "s": "i i-s", "xs": "i i-xs"}
+_FULL_COMMIT_DIGITS = 12
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+@register.simple_tag
+def icon(name: str, *, size: str = "s", extra: str = "") -> SafeString:
+    """A decorative icon of the sprite; `size` is "xs", "s" or "" and `extra` more classes."""
+    classes = f"{_ICON_CLASSES[size]} {extra}".strip()
+    return format_html('<svg class="{}" aria-hidden="true"><use href="#i-{}"/></svg>', classes, name)
+
+
+@register.simple_tag
+def badge(status: str) -> SafeString:
+    """The badge of a state: colour, icon and word. A state that nobody knows says so."""
+    text = str(status)
+    look = BADGES.get(text, _UNKNOWN)
+    return format_html(
+        '<span class="badge badge-sm badge-soft {}">{}{}</span>',
+        look.colour,
+        icon(look.icon, size="xs", extra="spin" if look.turns else ""),
+        text.replace("_", " ").capitalize() or "Unknown",
+    )
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """Whole seconds as `9m 12s` or `2h 04m`; a dash for none."""
+    if seconds is None:
+        return "—"
+    whole = max(0, int(seconds))
+    if whole < _HOUR:
+        return f"{whole // _MINUTE}m {whole % _MINUTE:02d}s"
+    return f"{whole // _HOUR}h {whole % _HOUR // _MINUTE:02d}m"
+
+
+@register.filter
+def limit(seconds: int | None) -> str:
+    """A limit that a person set, without zeros at its end: `45m`, `1h`, `50s`; a dash for none."""
+    if seconds is None:
+        return "—"
+    parts = ((seconds // _HOUR, "h"), (seconds % _HOUR // _MINUTE, "m"), (seconds % _MINUTE, "s"))
+    return " ".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
+
+
+@register.filter
+def size(count: int | None) -> str:
+    """Bytes as `58.7 MiB`; a dash for none."""
+    if count is None:
+        return "—"
+    number = float(count)
+    for unit in _UNITS:
+        if number < 1024 or unit == _UNITS[-1]:
+            break
+        number /= 1024
+    return f"{number:.0f} B" if unit == "B" else f"{number:.1f} {unit}"
+
+
+@register.simple_tag
+def age(at: datetime | None) -> SafeString | str:
+    """How long ago, ticked in the browser in the same words; the exact time is its title."""
+    if at is None:
+        return "—"
+    return format_html(
+        '<time datetime="{}" title="{}" data-rel>{}</time>', _iso(at), exact_time(at), _age_text(_seconds_since(at))
+    )
+
+
+@register.simple_tag
+def since(at: datetime | None) -> SafeString | str:
+    """A duration that runs on from `at`, ticked in the browser."""
+    if at is None:
+        return "—"
+    return format_html('<time datetime="{}" data-since>{}</time>', _iso(at), duration(_seconds_since(at)))
+
+
+@register.simple_tag
+def moment(at: datetime | None) -> SafeString | str:
+    """An exact time in UTC, the zone said."""
+    if at is None:
+        return "—"
+    return format_html('<time datetime="{}">{}</time>', _iso(at), exact_time(at))
+
+
+@register.filter
+def exact_time(at: datetime) -> str:
+    """`2026-01-16 06:14:27 UTC`."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+@register.filter
+def clock_time(at: datetime) -> str:
+    """`06:14:27`, for timelines whose zone is said once."""
+    return at.astimezone(UTC).strftime("%H:%M:%S")
+
+
+@register.filter
+def short_commit(commit: str) -> str:
+    """Seven digits of a whole commit id; a name such as HEAD as it is."""
+    return commit[:7] if len(commit) >= _FULL_COMMIT_DIGITS else commit
+
+
+@register.filter
+def bare_url(url: str) -> str:
+    """A repository's address without its scheme, for reading."""
+    return url.split("://", 1)[-1].removesuffix(".git")
+
+
+@register.filter
+def web_link(url: str) -> str:
+    """The address when a browser may follow it (http or https), else nothing."""
+    return url if url.startswith(("https://", "http://")) else ""
+
+
+@register.filter
+def first_line(text: str) -> str:
+    """The first line that says something."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+def _iso(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _seconds_since(at: datetime) -> int:
+    return max(0, int((datetime.now(UTC) - at).total_seconds()))
+
+
+def _age_text(seconds: int) -> str:
+    if seconds < _MINUTE:
+        return f"{seconds}s"
+    if seconds < _HOUR:
+        return f"{seconds // _MINUTE}m"
+    if seconds < _DAY:
+        return f"{seconds // _HOUR}h"
+    return f"{seconds // _DAY}d"

@@ -1,0 +1,94 @@
+// Page furniture: theme, copy buttons, relative times, dialogs, keys. The theme lives in a cookie so that the
+// server writes data-theme into the page: no flash, no inline script.
+
+const root = document.documentElement;
+const THEME_SECONDS = 31536000;
+const COPIED_MS = 1500;
+
+function applyTheme() {
+  if (root.dataset.theme) return;
+  if (matchMedia("(prefers-color-scheme: dark)").matches) root.dataset.theme = "bb-dark";
+}
+
+function switchTheme() {
+  const theme = root.dataset.theme === "bb-dark" ? "bb-light" : "bb-dark";
+  root.dataset.theme = theme;
+  document.cookie = `bb_theme=${theme}; path=/; max-age=${THEME_SECONDS}; samesite=lax`;
+  dispatchEvent(new Event("bb:theme"));
+}
+
+// data-copy is the text itself, or "#id" of an element whose text is meant.
+function copyText(button) {
+  const wanted = button.dataset.copy;
+  const source = wanted.startsWith("#") ? document.querySelector(wanted) : null;
+  navigator.clipboard?.writeText(source ? source.textContent : wanted);
+  const label = button.getAttribute("aria-label");
+  button.setAttribute("aria-label", "Copied");
+  setTimeout(() => button.setAttribute("aria-label", label || "Copy"), COPIED_MS);
+}
+
+// Without JavaScript the link leads to a page that asks the same question.
+function openDialog(event, link) {
+  const dialog = document.getElementById(link.dataset.dialog);
+  if (!dialog?.showModal) return;
+  event.preventDefault();
+  dialog.showModal();
+}
+
+function handleClick(event) {
+  if (event.target.closest("[data-theme-toggle]")) switchTheme();
+  const copy = event.target.closest("[data-copy]");
+  if (copy) copyText(copy);
+  const opener = event.target.closest("[data-dialog]");
+  if (opener) openDialog(event, opener);
+  const closer = event.target.closest("[data-close]");
+  if (closer) closer.closest("dialog")?.close();
+}
+
+function age(seconds) {
+  if (seconds < 60) return `${seconds}s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}m`;
+  if (seconds < 86400) return `${Math.floor(seconds / 3600)}h`;
+  return `${Math.floor(seconds / 86400)}d`;
+}
+
+function duration(seconds) {
+  const two = (number) => String(number).padStart(2, "0");
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}m ${two(seconds % 60)}s`;
+  return `${Math.floor(seconds / 3600)}h ${two(Math.floor(seconds / 60) % 60)}m`;
+}
+
+// <time data-rel> shows an age, <time data-since> a running duration. Ticked here, so that a polled page needs
+// no swap only to grow older.
+function tickTimes() {
+  if (document.hidden) return;
+  for (const time of document.querySelectorAll("time[data-rel], time[data-since]")) {
+    const seconds = Math.max(0, Math.floor((Date.now() - Date.parse(time.dateTime)) / 1000));
+    const text = time.hasAttribute("data-since") ? duration(seconds) : age(seconds);
+    if (time.textContent !== text) time.textContent = text;
+  }
+}
+
+// "/" goes to the page's search; Ctrl+Enter sends a form that says data-submit-key.
+function handleKey(event) {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    const form = event.target.closest("form[data-submit-key]");
+    if (form) {
+      event.preventDefault();
+      form.requestSubmit();
+    }
+    return;
+  }
+  if (event.key !== "/" || event.ctrlKey || event.metaKey) return;
+  if (event.target.closest("input, textarea, select, [data-live-log]") || root.dataset.keys === "off") return;
+  const search = document.querySelector("main [type=search], .topbar [type=search]");
+  if (!search) return;
+  event.preventDefault();
+  search.focus();
+}
+
+applyTheme();
+document.addEventListener("click", handleClick);
+document.addEventListener("keydown", handleKey);
+setInterval(tickTimes, 1000);
+tickTimes();
