@@ -1,0 +1,126 @@
+"""Real PostgreSQL and Redis servers for tests: one of each a test session, on loopback, gone at its end.
+
+It is not in charge of what happens when one is missing (requirements.py).
+"""
+
+import atexit
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from functools import lru_cache
+from pathlib import Path
+
+WAIT_SECONDS = 30.0
+
+
+class ServiceError(Exception):
+    """A service that is installed did not start."""
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def postgres_tool(name: str) -> Path | None:
+    """The newest installed `initdb`, `pg_ctl`, ...; None when PostgreSQL is not installed."""
+    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4]))
+    if found:
+        return found[-1]
+    on_path = shutil.which(name)
+    return Path(on_path) if on_path else None
+
+
+@lru_cache(maxsize=1)
+def postgres_url() -> str:
+    """The address of an empty PostgreSQL database; BUILDBOARD_TEST_POSTGRES_URL names one that runs."""
+    given = os.environ.get("BUILDBOARD_TEST_POSTGRES_URL", "")
+    return given or _start_postgres(free_port())
+
+
+def _start_postgres(port: int) -> str:
+    folder = Path(tempfile.mkdtemp(prefix="bb-pg-"))
+    if os.geteuid() == 0:
+        shutil.chown(folder, "postgres", "postgres")
+    data = folder / "data"
+    atexit.register(_stop_postgres, folder)
+    _as_postgres(
+        "initdb", "-D", data, "-U", "buildboard", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C.UTF-8"
+    )
+    options = (
+        f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off "
+        "-c synchronous_commit=off -c max_connections=200"
+    )
+    _as_postgres("pg_ctl", "-D", data, "-l", folder / "log", "-o", options, "-w", "start")
+    _as_postgres("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "buildboard", "buildboard")
+    return f"postgresql://buildboard@127.0.0.1:{port}/buildboard"
+
+
+def _stop_postgres(folder: Path) -> None:
+    if (folder / "data" / "postmaster.pid").exists():
+        _as_postgres("pg_ctl", "-D", folder / "data", "-m", "immediate", "-w", "stop")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _as_postgres(name: str, *arguments: object) -> None:
+    """Run a tool of PostgreSQL, which refuses to be root, as the account `postgres`."""
+    tool = postgres_tool(name)
+    if tool is None:
+        raise ServiceError(f"{name} is not installed")
+    lowered = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    command = [*lowered, str(tool), *map(str, arguments)]
+    # Into a file: a server that is started keeps the output open, so a pipe would never end.
+    with tempfile.TemporaryFile() as output:
+        done = subprocess.run(
+            command, stdout=output, stderr=output, cwd="/", check=False, timeout=WAIT_SECONDS * 2
+        )
+        if done.returncode:
+            output.seek(0)
+            raise ServiceError(f"{name} failed: {output.read().decode(errors='replace')}")
+
+
+@lru_cache(maxsize=1)
+def redis_url() -> str:
+    """The address of an empty Redis; BUILDBOARD_TEST_REDIS_URL names one that runs already."""
+    given = os.environ.get("BUILDBOARD_TEST_REDIS_URL", "")
+    return given or _start_redis(free_port())
+
+
+def _start_redis(port: int) -> str:
+    folder = Path(tempfile.mkdtemp(prefix="bb-redis-"))
+    arguments = [
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--dir",
+        str(folder),
+    ]
+    process = subprocess.Popen(
+        ["redis-server", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    atexit.register(_stop_redis, process, folder)
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return f"redis://127.0.0.1:{port}/0"
+    raise ServiceError("redis-server did not start")
+
+
+def _stop_redis(process: "subprocess.Popen[bytes]", folder: Path) -> None:
+    process.terminate()
+    process.wait(WAIT_SECONDS)
+    shutil.rmtree(folder, ignore_errors=True)
