@@ -51,6 +51,8 @@ _WEB = PROCESS == "web"
 _SQLITE = {
     "ENGINE": "django.db.backends.sqlite3",
     "NAME": DATA_DIR / "buildboard.sqlite3",
+    # A file: in memory, threads would share one cache and its table locks, for which no timeout waits.
+    "TEST": {"NAME": DATA_DIR / "test.sqlite3"},
     "OPTIONS": {
         "timeout": 2 if _WEB else 20,
         "transaction_mode": "IMMEDIATE",
@@ -107,7 +109,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "buildboard.core.auth.AccessMiddleware",
+    "buildboard.core.access.AccessMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -135,7 +137,6 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 USE_THOUSAND_SEPARATOR = True
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
@@ -158,7 +159,7 @@ AUTH_PASSWORD_VALIDATORS = [
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_LOCKOUT_CALLABLE = "buildboard.core.auth.too_many_logins"
+AXES_LOCKOUT_CALLABLE = "buildboard.core.access.too_many_logins"
 AXES_CLIENT_IP_CALLABLE = "buildboard.core.http.client_address"
 AXES_VERBOSE = False
 

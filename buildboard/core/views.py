@@ -1,0 +1,112 @@
+"""Signing in and out, one's own API tokens, and the pages of errors.
+
+Other people's tokens are the admin site's; the JSON API has its own views.
+"""
+
+import sys
+from datetime import timedelta
+from http import HTTPStatus
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.views import LoginView, LogoutView
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_POST
+
+from buildboard.core.auth import create_token, principal_of, requires, revoke_token
+from buildboard.core.errors import ApiError
+from buildboard.core.forms import TokenForm
+from buildboard.core.http import error_answer, is_api, refuse_for_database
+from buildboard.core.models import ApiToken, User
+from buildboard.core.permissions import Right
+
+
+@requires(Right.PUBLIC)
+class SignInView(LoginView):
+    """The sign-in form; `next` is followed within this site only."""
+
+    template_name = "registration/login.html"
+    redirect_authenticated_user = True
+
+
+@requires(Right.PUBLIC)
+class SignOutView(LogoutView):
+    """Ends the session, by POST."""
+
+    http_method_names = ["post", "options"]
+
+
+def _session_user(request: HttpRequest) -> User:
+    """The person at the browser. Raises ApiError 403 for a token: it could make itself a stronger one."""
+    principal = principal_of(request)
+    if principal.user is None or not principal.session_key:
+        raise ApiError(
+            403, "forbidden", "Sign in with your password for this page; tokens use /api/v1/tokens."
+        )
+    return principal.user
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires(Right.SIGNED_IN)
+def tokens(request: HttpRequest) -> HttpResponse:
+    """One's own tokens. The answer to a POST shows the new token, the only time."""
+    user = _session_user(request)
+    principal = principal_of(request)
+    new_token = ""
+    form = TokenForm(request.POST or None, principal=principal)
+    if request.method == "POST" and form.is_valid():
+        days = form.cleaned_data["expires_in_days"]
+        _, new_token = create_token(
+            user,
+            name=form.cleaned_data["name"],
+            scopes=form.cleaned_data["scopes"],
+            expires_at=timezone.now() + timedelta(days=days) if days else None,
+            actor=principal.actor,
+        )
+        form = TokenForm(principal=principal)
+    context = {"tokens": user.tokens.all(), "form": form, "new_token": new_token}
+    return render(request, "core/tokens.html", context, status=422 if form.is_bound else 200)
+
+
+@require_POST
+@requires(Right.SIGNED_IN)
+def revoke(request: HttpRequest, token_id: UUID) -> HttpResponse:
+    """End one of one's own tokens."""
+    token = get_object_or_404(ApiToken, pk=token_id, user=_session_user(request))
+    if revoke_token(token, actor=principal_of(request).actor):
+        messages.success(request, f"The token “{token.name}” was revoked.")
+    return redirect("core:tokens")
+
+
+# ---- errors ---------------------------------------------------------------------------------------------
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """400, or 413 for a form that is too large."""
+    if isinstance(exception, RequestDataTooBig):
+        return error_answer(request, 413, "This is too large. Send less at once.")
+    return error_answer(request, 400, "This request could not be understood.")
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """403, with the reason when a view gave one."""
+    return error_answer(request, 403, str(exception) or "You may not do this. Ask an admin of this board.")
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """404: unknown, or not visible to the one who asks."""
+    return error_answer(
+        request, 404, f"There is nothing {'' if is_api(request) else 'to see '}at this address."
+    )
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """500, or 503 when it was the database that was away. Django calls it with the exception in flight."""
+    away = refuse_for_database(request, sys.exc_info()[1])
+    if away is not None:
+        return away
+    detail = "Something went wrong on the board's side. It was recorded; try again, or tell an admin."
+    return error_answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, detail)
