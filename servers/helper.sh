@@ -1,0 +1,376 @@
+#!/bin/sh
+# Buildboard's helper on a build server: runs a build that outlives whoever started it, and tells about it.
+# It owns the folder of an attempt (jobs/ID) and every process of it; it decides nothing about jobs, retries
+# or results: the controller reads the records below. POSIX sh; Linux, since it needs /proc.
+#
+# Records: "once" ones appear whole or not at all, and the first writer wins.
+#   runner  pid start boot     once: the claim; an attempt that has it was started and never starts again
+#   build   pid start boot     once: the wrapper `inner`, session and group of the build
+#   watch, logger  same        replaced when one of these died and another took over
+#   cancel  reason epoch       once: cancelled, timeout, idle, diskfull
+#   rc      code reason        once: how the script ended, and whether it was told to
+#   exit    reason code log_bytes epoch left=0|1    once, last: nothing runs any more, the log ends there
+#   phase   name epoch log_offset, appended; commit: once, the resolved commit
+# Files: script env spec (input), log, out (pipe to it), ws (work tree), ballast (room for the last records on
+# a full disk), starts (a line a real start), hb (its mtime is the heartbeat), err (the helper's own errors).
+#
+# Replies: `BB1 NONCE` LF body `BBEND NONCE STATUS` LF; login shells print noise before it.
+# Status: 64 usage, 65 bad input, 66 no such job, 69 not supported here, 74 no room, 75 not now.
+set -f # no record and no argument is ever a pattern; the few globs are switched on where they stand
+umask 077
+unset CDPATH
+: "${BUILDBOARD_LOCALE=${LC_ALL-unset}}" # the build gets back the account's own locale
+LC_ALL=C
+export LC_ALL BUILDBOARD_LOCALE
+[ "$1" = inner ] || unset BUILDBOARD_ATTEMPT # it marks the processes of a build, which the helper is not
+ROOT=${BUILDBOARD_HOME:-$HOME/.buildboard}
+SHELL_WORDS=${BUILDBOARD_SH:-sh}
+case $0 in /*) SELF=$0 ;; *) SELF=$PWD/$0 ;; esac
+{ read -r BOOT </proc/sys/kernel/random/boot_id; } 2>/dev/null || BOOT=noboot
+
+# ---- small tools: time, sizes, records, processes
+
+# nap NN: sleeps so many hundredths of a second, a whole one where sleep takes no fractions; adds to WAITED.
+nap() {
+    if sleep "0.$1" 2>/dev/null; then WAITED=$((WAITED + ${1#0})); else sleep 1 && WAITED=$((WAITED + 100)); fi
+}
+# Seconds that no change of the clock moves.
+now() {
+    { read -r NOW _ </proc/uptime; } 2>/dev/null || NOW=$(date +%s)
+    NOW=${NOW%%.*}
+}
+# wc -c would read the whole file under busybox.
+file_size() {
+    SIZE=0
+    # shellcheck disable=SC2012,SC2046 # only field 5 is read, whatever the name; it must be split
+    set -- $(ls -ln "$1" 2>/dev/null)
+    [ $# -ge 5 ] && SIZE=$5
+}
+# range OFFSET SIZE MAX: COUNT bytes to send, which lie in BLOCKS after SKIP blocks of 4096, REST into the first.
+range() {
+    if [ $((2147483647 + 1)) -gt 0 ]; then
+        COUNT=$(($2 - $1)) SKIP=$(($1 / 4096)) REST=$(($1 % 4096))
+        [ "$COUNT" -le "$3" ] || COUNT=$3
+        [ "$COUNT" -ge 0 ] || COUNT=0
+        BLOCKS=$(((REST + COUNT + 4095) / 4096))
+    else # mksh counts in 32 bits
+        read -r COUNT SKIP REST BLOCKS <<END
+$(awk -v o="$1" -v s="$2" -v m="$3" 'BEGIN { c = s - o; if (c > m) c = m; if (c < 0) c = 0
+            k = int(o / 4096); r = o - k * 4096; printf "%.0f %.0f %d %.0f", c, k, r, int((r + c + 4095) / 4096) }')
+END
+    fi
+}
+# send FILE: the bytes that range chose. dd seeks where busybox tail would read everything before.
+send() {
+    [ "$COUNT" != 0 ] || return 0
+    if [ "$REST" = 0 ]; then
+        dd if="$1" bs=4096 skip="$SKIP" count="$BLOCKS" 2>/dev/null | head -c "$COUNT"
+    else
+        dd if="$1" bs=4096 skip="$SKIP" count="$BLOCKS" 2>/dev/null | tail -c +$((REST + 1)) | head -c "$COUNT"
+    fi
+}
+# once NAME CONTENT: 0 written, 1 another was first, 2 could not be written.
+once() {
+    if ! { printf '%s\n' "$2" >"$1.tmp.$$"; } 2>/dev/null ||
+        ! { IFS= read -r written <"$1.tmp.$$"; } 2>/dev/null || [ "$written" != "$2" ]; then
+        rm -f "$1.tmp.$$"
+        return 2
+    fi
+    if ln "$1.tmp.$$" "$1" 2>/dev/null; then rm -f "$1.tmp.$$" && return 0; fi
+    # Either another was first, or this file system has no hard links.
+    if [ ! -e "$1" ] && mkdir "$1.lock" 2>/dev/null; then mv "$1.tmp.$$" "$1" && return 0; fi
+    rm -f "$1.tmp.$$"
+    [ -e "$1" ] || return 2
+    return 1
+}
+# keep NAME CONTENT: as once, and gives up the ballast rather than fail on a full disk.
+keep() {
+    once "$1" "$2"
+    [ $? = 2 ] || return 0
+    rm -f ballast
+    once "$1" "$2"
+    [ $? != 2 ]
+}
+# read_stat PID: STATE, GROUP, SESSION, START of a process that lives; a zombie does not. The name in the
+# second field may hold anything, so what counts is after the last ")".
+read_stat() {
+    stat=
+    { while IFS= read -r line; do stat=$stat$line; done <"/proc/$1/stat"; } 2>/dev/null || return 1
+    # shellcheck disable=SC2086 # must be split
+    set -- ${stat##*) }
+    [ $# -ge 20 ] && [ "$1" != Z ] && [ "$1" != X ] || return 1
+    GROUP=$3 SESSION=$4 START=${20}
+}
+# alive RECORD: whether the process it names, PID, lives. A pid alone is no identity.
+alive() {
+    [ -e "$1" ] && { read -r PID started boot <"$1"; } 2>/dev/null &&
+        [ "$boot" = "$BOOT" ] && read_stat "$PID" && [ "$START" = "$started" ]
+}
+# enroll NAME: this process takes over a replaceable record.
+enroll() {
+    read_stat $$
+    { echo "$$ $START $BOOT" >"$1.tmp.$$" && mv -f "$1.tmp.$$" "$1"; } 2>/dev/null
+}
+# detach MODE: this helper once more, in a session of its own where there is setsid. A descriptor that stays
+# open would hold the caller's channel; without exec some shells would leave one of theirs in between.
+detach() {
+    # shellcheck disable=SC2086 # BUILDBOARD_SH may be two words
+    if [ -z "$BUILDBOARD_NOSETSID" ] && command -v setsid >/dev/null 2>&1; then
+        exec setsid $SHELL_WORDS "$SELF" "$1" "$ID" </dev/null >/dev/null 2>>err 3>&- &
+    else
+        exec nohup $SHELL_WORDS "$SELF" "$1" "$ID" </dev/null >/dev/null 2>>err 3>&- &
+    fi
+}
+# name_job ID: an id is a lower case UUID, so none is the beginning of another.
+name_job() {
+    case $1 in
+    *[!0-9a-f-]*) return 64 ;;
+    ????????-????-????-????-????????????) ID=$1 JOB=$ROOT/jobs/$1 ;;
+    *) return 64 ;;
+    esac
+}
+enter_job() {
+    name_job "$1" || return 64
+    cd "$JOB" 2>/dev/null || return 66
+}
+read_limits() {
+    WALL=0 IDLE=0 GRACE=5 DISKMIN=0
+    while IFS='=' read -r key value; do
+        case $value in '' | *[!0-9]*) continue ;; esac
+        case $key in WALL) WALL=$value ;; IDLE) IDLE=$value ;; GRACE) GRACE=$value ;; DISKMIN) DISKMIN=$value ;; esac
+    done 2>/dev/null <spec
+}
+# below_floor: fewer than DISKMIN KiB are free. Ten digits are always enough, and too many for mksh.
+below_floor() {
+    [ "$DISKMIN" -gt 0 ] || return 1
+    set -- "$(df -Pk . 2>/dev/null)"
+    # shellcheck disable=SC2086 # must be split: the free blocks are the last word but one before the "%"
+    set -- - - ${1%%%*}
+    shift $(($# - 2))
+    case $1 in *[!0-9]* | ??????????*) return 1 ;; esac
+    [ "$1" -lt "$DISKMIN" ]
+}
+
+# ---- the tree of a build
+
+# find_members: MEMBERS, every living process of this attempt but the helper's own. Of the build's session
+# while that is surely ours, marked in its environment, or working in the work tree or writing to the output.
+find_members() {
+    spared=" $$ " leader='' found='' output=$JOB/log
+    [ -p out ] && output=$JOB/out # then the one that writes the log is the logger's
+    for record in runner watch logger; do alive $record && spared="$spared$PID "; done
+    alive build && leader=$PID
+    set +f
+    # shellcheck disable=SC2010 # the links' targets are what is looked at, not names of files
+    for process in $(grep -lsF "BUILDBOARD_ATTEMPT=$ID" /proc/[0-9]*/environ 2>/dev/null) \
+        $(ls -ld /proc/[0-9]*/cwd /proc/[0-9]*/fd/[12] 2>/dev/null | grep -F -e "-> $JOB/ws" -e "-> $output" |
+            sed 's|^[^/]*\(/proc/[0-9]*/\).*|\1|'); do
+        process=${process#/proc/}
+        found="$found ${process%%/*}"
+    done
+    if [ -n "$leader" ]; then
+        for process in /proc/[0-9]*; do
+            read_stat "${process#/proc/}" || continue
+            if [ "$GROUP" = "$leader" ] || [ "$SESSION" = "$leader" ]; then found="$found ${process#/proc/}"; fi
+        done
+    fi
+    set -f
+    MEMBERS=
+    for process in $found; do
+        case "$spared$MEMBERS " in *" $process "*) continue ;; esac
+        read_stat "$process" && MEMBERS="$MEMBERS $process"
+    done
+}
+# shellcheck disable=SC2086 # a list of pids
+signal_members() { { [ -n "$MEMBERS" ] && kill -s "$1" $MEMBERS; } 2>/dev/null; }
+# ask_to_end: TERM, and CONT since a stopped process would not see it.
+ask_to_end() {
+    find_members
+    signal_members TERM
+    signal_members CONT
+}
+# stop_tree: ends all of it; false when something is left. What forks faster than it is killed is stopped first.
+stop_tree() {
+    ask_to_end
+    WAITED=0
+    while [ -n "$MEMBERS" ] && [ "$WAITED" -lt $((GRACE * 100)) ]; do nap 10 && find_members; done
+    round=0
+    while [ -n "$MEMBERS" ] && [ "$round" -lt 20 ]; do
+        round=$((round + 1)) scans=0 before=
+        while [ "$before" != "$MEMBERS" ] && [ "$scans" -lt 50 ]; do
+            scans=$((scans + 1)) before=$MEMBERS
+            signal_members STOP
+            find_members
+        done
+        signal_members KILL
+        nap 05
+        find_members
+    done
+    [ -z "$MEMBERS" ]
+}
+# save_code CODE: how the script ended. A cancel that is not there yet came too late to be the reason.
+save_code() {
+    reason=exited
+    if [ -e cancel ]; then read -r reason _ <cancel; fi
+    KNOWN_END="$1 $reason"
+    keep rc "$KNOWN_END"
+}
+# finalize: writes the exit record when nothing runs any more. Runner, watchdog and cancel may all call it.
+finalize() {
+    [ ! -e exit ] || return 0
+    keep build "0 0 $BOOT" # an inner that has not begun by now never will
+    left=0 reason=lost code=-1
+    stop_tree || left=1
+    WAITED=0
+    while alive logger && [ "$WAITED" -lt 500 ]; do nap 02; done
+    if alive logger; then left=1; fi # someone who could not be found still holds the output
+    if [ -e rc ]; then
+        read -r code reason <rc
+    elif [ -n "$KNOWN_END" ]; then
+        code=${KNOWN_END% *} reason=${KNOWN_END#* }
+    elif [ -e cancel ]; then
+        read -r reason _ <cancel
+    elif read -r _ _ boot <runner && [ "$boot" != "$BOOT" ]; then
+        reason=rebooted
+    fi
+    set +f
+    rm -rf ballast env env.run in.*.part
+    set -f
+    file_size log
+    tries=0
+    until once exit "$reason $code $SIZE $(date +%s) left=$left" || [ -e exit ] || [ ! -d "$JOB" ]; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 600 ] || return 74
+        sleep 1
+    done
+}
+
+# ---- the processes of an attempt: runner, then inner (which runs the script), logger and watchdog
+
+mode_run() {
+    read_stat $$ && once runner "$$ $START $BOOT" || exit 0
+    trap : HUP INT TERM # children get the defaults back
+    read_limits
+    now
+    echo "$(date +%s) $NOW $ID" >>starts
+    if [ -e env ]; then mv -f env env.run; fi
+    # The output goes through a pipe: `> /dev/stderr` in a build would empty a file. This end keeps it open.
+    if mkfifo out 2>/dev/null; then exec 3<>out && detach logger; fi
+    export BUILDBOARD_ATTEMPT="$ID"
+    detach inner
+    inner=$!
+    unset BUILDBOARD_ATTEMPT
+    detach watch
+    while :; do # a trapped signal ends wait too early
+        wait "$inner"
+        code=$?
+        kill -s 0 "$inner" 2>/dev/null || break
+    done
+    save_code "$code"
+    WAITED=0
+    if [ -p out ]; then until [ -e logger ] || [ "$WAITED" -ge 500 ]; do nap 01; done; fi
+    exec 3>&-
+    finalize
+    # The watchdog sleeps in a child: its whole group, where it has one of its own.
+    if alive watch; then kill -s TERM -- "-$PID" 2>/dev/null || kill -s TERM "$PID" 2>/dev/null; fi
+    exit 0
+}
+mode_inner() {
+    output=log
+    # Opened for both it waits for nobody, and the build lives on when a logger dies and is replaced.
+    if [ -p out ]; then output=out && exec 3<>out; fi
+    trap : HUP INT TERM
+    read_limits
+    read_stat $$ && keep build "$$ $START $BOOT" && read -r owner _ <build && [ "$owner" = $$ ] || exit 74
+    { echo 300 >/proc/self/oom_score_adj; } 2>/dev/null # the build dies before sshd does
+    code=143
+    if [ ! -e cancel ]; then
+        run_script >>$output 2>&1 # and nothing of what the shell here has to say
+        code=$?
+    fi
+    save_code "$code" # here, so that a dead runner loses nothing
+    stop_tree # while this process lives its session is surely ours
+    exit "$code"
+}
+# A subshell, and after the environment is read only positional parameters: a build may name its variables as it likes.
+run_script() (
+    exec 3>&-
+    umask 022
+    set -- "$ID" "$SELF" "$ROOT" "$JOB" "$(command -v rm)"
+    # A background job of a shell ignores these two for ever, and a build's own tests may not like that.
+    if env --default-signal=INT,QUIT true 2>/dev/null; then set -- "$@" env --default-signal=INT,QUIT; fi
+    IFS= read -r line <script
+    # shellcheck disable=SC2086 # BUILDBOARD_SH may be two words
+    case $line in '#!'*) chmod 700 script && set -- "$@" ../script ;; *) set -- "$@" $SHELL_WORDS ../script ;; esac
+    if [ "$BUILDBOARD_LOCALE" = unset ]; then unset LC_ALL; else LC_ALL=$BUILDBOARD_LOCALE; fi
+    unset BUILDBOARD_LOCALE OLDPWD
+    # shellcheck disable=SC1091 # written by the controller: quoted strings only
+    if [ -e env.run ]; then
+        . ./env.run
+        "$5" -f env.run
+    fi
+    export BUILDBOARD_ATTEMPT="$1" BUILDBOARD_HELPER="$2" BUILDBOARD_HOME="$3" BUILDBOARD_JOB_DIR="$4"
+    shift 5
+    cd ws && exec "$@"
+)
+mode_logger() {
+    trap '' HUP INT TERM
+    # shellcheck disable=SC2094 # a pipe; opened for reading alone it would wait for a writer
+    exec 3<>out <out 3>&-
+    enroll logger
+    until cat >>log || [ ! -d "$JOB" ]; do nap 01; done # fails on a full disk: the log is cut, the build goes on
+}
+mode_watch() {
+    trap : HUP INT
+    enroll watch
+    read_limits
+    now
+    started=$NOW grown=$NOW size=
+    { read -r _ started _ <starts; } 2>/dev/null
+    while [ ! -e exit ]; do
+        if [ ! -d "$JOB" ]; then # removed by hand: nobody could ever end this build
+            stop_tree
+            return
+        fi
+        alive watch && [ "$PID" != $$ ] && return
+        true >hb
+        now
+        if [ "$IDLE" -gt 0 ]; then
+            file_size log
+            if [ "$SIZE" != "$size" ]; then size=$SIZE grown=$NOW; fi
+            [ $((NOW - grown)) -lt "$IDLE" ] || keep cancel "idle $(date +%s)"
+        fi
+        if [ "$WALL" -gt 0 ] && [ $((NOW - started)) -ge "$WALL" ]; then keep cancel "timeout $(date +%s)"; fi
+        if below_floor; then keep cancel "diskfull $(date +%s)"; fi
+        if [ -e cancel ]; then
+            stop_tree
+            [ -e rc ] || save_code 137
+            finalize
+        elif alive build; then
+            if [ -p out ] && ! alive logger; then detach logger; fi
+        elif ! alive runner; then
+            finalize
+        fi
+        [ -e exit ] || sleep 1
+    done
+}
+# judge: STATE; once done SIZE and EXIT. It only looks; when no wrapper lives it starts a watchdog, which ends the
+# rest. What a build may have done to its records must not break the reply.
+judge() {
+    EXIT=
+    if [ -e exit ] && read -r EXIT <./exit; then
+        STATE='done'
+        file_size log
+        # shellcheck disable=SC2086 # must be split
+        set -- $EXIT
+        case ${3:-x}${4:-x} in
+        *[!0-9]*) EXIT="damaged -1 $SIZE 0 left=1" ;;
+        *) [ "$SIZE" = "$3" ] || [ "$SIZE" -lt "$3" ] || SIZE=$3 ;;
+        esac
+    elif [ ! -e runner ]; then
+        STATE=prepared
+    else
+        if alive runner; then STATE=running; else STATE=orphan; fi
+        if [ "$STATE" = orphan ] || [ -e watch ]; then alive watch || detach watch; fi
+    fi
+}

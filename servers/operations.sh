@@ -1,0 +1,293 @@
+# shellcheck shell=sh disable=SC2153,SC2154,SC2034 # the second half of helper.sh: it shares its variables
+# What the controller asks of the helper, an op_ function each; installed as one file with helper.sh, which
+# owns the run itself. Each prints its reply and returns its status; what has input reads it to the end, since
+# an input that is left over would end the whole SSH connection.
+
+# ---- starting
+
+op_prepare() {
+    name_job "$1" || return
+    mkdir -p "$JOB/ws" 2>/dev/null || refuse full 74 || return
+    if [ -e "$JOB/runner" ]; then echo exists; else echo ok; fi
+}
+# refuse WORD STATUS
+refuse() {
+    echo "$1"
+    return "$2"
+}
+# receive FILE SIZE: all of stdin. A cut connection looks like an end: the size keeps half a script from running.
+receive() {
+    if ! { cat >"$1"; } 2>/dev/null; then
+        cat >/dev/null
+        refuse full 74 || return
+    fi
+    file_size "$1"
+    [ "$SIZE" = "$2" ] || refuse short 65
+}
+# put ID NAME SIZE <bytes
+op_put() {
+    enter_job "$1" || return
+    case $2 in script | env | spec) ;; *) return 64 ;; esac
+    receive "in.$$.part" "$3" && mv -f "in.$$.part" "$2" && echo ok && return
+    set -- $?
+    rm -f "in.$$.part"
+    return "$1"
+}
+# submit ID SPEC ENV SCRIPT <all three, their sizes as arguments: prepare, put and launch in one round trip.
+op_submit() {
+    if ! name_job "$1" || ! mkdir -p "$JOB/ws" 2>/dev/null || ! cd "$JOB"; then
+        cat >/dev/null
+        refuse full 74 || return
+    elif [ -e runner ]; then
+        cat >/dev/null
+    else
+        take_parts "$2" "$3" "$4"
+        status=$?
+        rm -rf "in.$$.part"
+        [ "$status" = 0 ] || return "$status"
+    fi
+    op_launch "$1"
+    status=$?
+    if [ -e build ]; then rm -f env; fi # put a second time, after the first was taken
+    return "$status"
+}
+take_parts() {
+    if ! mkdir "in.$$.part" 2>/dev/null; then
+        cat >/dev/null
+        refuse full 74 || return
+    fi
+    receive "in.$$.part/all" $(($1 + $2 + $3)) || return
+    {
+        head -c "$1" "in.$$.part/all" >"in.$$.part/spec" &&
+            tail -c +$(($1 + 1)) "in.$$.part/all" | head -c "$2" >"in.$$.part/env" &&
+            tail -c +$(($1 + $2 + 1)) "in.$$.part/all" >"in.$$.part/script" &&
+            mv -f "in.$$.part/spec" "in.$$.part/env" "in.$$.part/script" .
+    } 2>/dev/null || refuse full 74
+}
+# launch ID: prints `launched` or `already`, and the runner record. However many call it, one start.
+op_launch() {
+    enter_job "$1" || return
+    child=
+    if [ ! -e runner ]; then
+        check_start || return
+        detach run
+        child=$!
+        WAITED=0
+        until [ -e runner ]; do
+            if [ "$WAITED" -ge 500 ] || ! read_stat "$child"; then
+                [ -e runner ] || refuse "notstarted $(tail -n 1 err 2>/dev/null | tr -c '[:print:]' ' ' | cut -c 1-200)" 75 || return
+            fi
+            nap 01
+        done
+    fi
+    read -r pid record <runner
+    if [ "$pid" = "$child" ]; then echo "launched $pid $record"; else echo "already $pid $record"; fi
+}
+# check_start: everything that the last records need has its room before anything runs.
+check_start() {
+    [ -e script ] || refuse noscript 65 || return
+    read_stat $$ || refuse noproc 69 || return
+    read_limits
+    if below_floor; then refuse diskfull 74 || return; fi
+    # Random bytes: zeros would take no room on a file system that compresses.
+    { printf '' >>log && printf '' >>starts && dd if=/dev/urandom of=ballast bs=1024 count=64; } 2>/dev/null || refuse full 74
+}
+
+# ---- following and ending
+
+# poll MAX ID:OFFSET ... -> `= epoch load`, then for each `@ ID state offset count size phase commit [exit]` and
+# the bytes. Up to ten times a second: only date, ls and, with news, dd are processes here.
+op_poll() {
+    max=$1 load=
+    shift
+    { read -r load </proc/loadavg; } 2>/dev/null
+    echo "= $(date +%s) $load"
+    for request; do
+        offset=${request#*:} COUNT=0
+        name_job "${request%%:*}" || return
+        if ! cd "$JOB" 2>/dev/null; then
+            echo "@ $ID absent $offset 0 0 - -"
+            continue
+        fi
+        judge
+        [ "$STATE" = "done" ] || file_size log
+        range "$offset" "$SIZE" "$max"
+        read_marks
+        echo "@ $ID $STATE $offset $COUNT $SIZE $PHASE $COMMIT $EXIT"
+        send log
+    done
+}
+# read_marks: PHASE and COMMIT, "-" when there is none or it is not one.
+read_marks() {
+    PHASE=- COMMIT=- count=0
+    if [ -e phase ]; then
+        while [ "$count" -lt 64 ] && read -r name epoch at _; do
+            PHASE=$name:$epoch:$at count=$((count + 1))
+        done <phase
+    fi
+    if [ -e commit ]; then read -r COMMIT <commit; fi
+    case $PHASE in *[!a-z0-9:]*) PHASE=- ;; esac
+    case $COMMIT in '' | *[!0-9a-f]*) COMMIT=- ;; esac
+}
+# cancel ID REASON [claim]: one that never started is claimed, so that a late launch cannot run it; with the word
+# claim also one that is not here (yet). Otherwise TERM now; the watchdog does the rest.
+op_cancel() {
+    name_job "$1" || return
+    case $2 in '' | *[!a-z]*) return 64 ;; esac
+    if [ "$3" = claim ]; then mkdir -p "$JOB/ws" 2>/dev/null || refuse full 74 || return; fi
+    cd "$JOB" 2>/dev/null || { echo absent && return; }
+    answer=requested
+    if [ -e exit ]; then
+        answer='done'
+    else
+        keep runner "0 0 $BOOT" && keep cancel "$2 $(date +%s)" || refuse full 74 || return
+        read_limits
+    fi
+    read -r pid _ <runner
+    if [ "$pid" = 0 ]; then
+        finalize
+        answer=neverstarted
+    elif [ "$answer" = requested ]; then
+        ask_to_end
+        alive watch || detach watch
+    fi
+    echo "$answer"
+}
+# phase NAME and commit SHA are called by the build's own script, without a frame.
+op_phase() {
+    case $1 in '' | *[!a-z]*) return 64 ;; esac
+    file_size log
+    echo "$1 $(date +%s) $SIZE" >>phase
+}
+op_commit() {
+    case $1 in '' | *[!0-9a-f]*) return 64 ;; esac
+    keep commit "$1"
+}
+
+# ---- keeping house
+
+# rm ID: only what is done. Moved away first, so that half of it is never seen as a job.
+op_rm() {
+    enter_job "$1" || { echo absent && return; }
+    [ -e exit ] || refuse running 75 || return
+    cd "$ROOT" && mkdir -p trash && mv "$JOB" "trash/$ID.$$" || refuse full 74 || return
+    if discard "trash/$ID.$$"; then echo removed; else echo partial; fi
+}
+# discard DIR: some builds leave folders without a right to write (Go's module cache).
+discard() {
+    rm -rf "$1" 2>/dev/null || {
+        find "$1" -type d ! -perm -700 -exec chmod u+rwx {} \;
+        rm -rf "$1"
+    } 2>/dev/null
+}
+# list: `ID state [exit]` for every job.
+op_list() {
+    set +f
+    for directory in "$ROOT"/jobs/*; do
+        set -f
+        enter_job "${directory##*/}" || continue
+        judge
+        echo "$ID $STATE $EXIT"
+    done
+}
+# gc DAYS: removes jobs that ended or were prepared that long ago, and what crashes left over; helpers that no
+# process runs any more. Prints how many jobs and helpers.
+op_gc() {
+    case $1 in '' | *[!0-9]*) return 64 ;; esac
+    jobs=0 helpers=0
+    cd "$ROOT" || return
+    set +f
+    # shellcheck disable=SC2044 # names without blanks, or no job and no helper
+    for directory in $(find jobs/* -prune -type d -mtime "+$1" 2>/dev/null); do
+        enter_job "${directory##*/}" || continue
+        [ -e runner ] || op_cancel "$ID" expired >/dev/null
+    done
+    cd "$ROOT" || return
+    # shellcheck disable=SC2044
+    for record in $(find jobs/*/exit -prune -mtime "+$1" 2>/dev/null); do
+        directory=${record%/*}
+        op_rm "${directory##*/}" >/dev/null && jobs=$((jobs + 1))
+    done
+    cd "$ROOT" || return
+    # shellcheck disable=SC2044
+    for file in $(find lib/bb-*.sh -prune -mtime +0 2>/dev/null); do
+        case $SELF in */"$file") continue ;; esac
+        # shellcheck disable=SC2062 # files, not a pattern; the name comes by stdin, or grep would find itself
+        echo "$file" | grep -qsF -f - /proc/[0-9]*/cmdline && continue
+        rm -f "$file" && helpers=$((helpers + 1))
+    done
+    find lib/.*.part jobs/*/in.*.part -prune -mtime +0 -exec rm -rf {} + 2>/dev/null
+    for directory in trash/*; do discard "$directory"; done
+    echo "$jobs $helpers"
+}
+
+# ---- artifacts, of builds that ended: whatever works in the tree of one that runs is taken for a part of it
+
+enter_tree() {
+    enter_job "$1" || refuse absent 66 || return
+    [ -e exit ] || refuse running 75 || return
+    if [ -h ws ] || ! cd ws 2>/dev/null; then refuse missing 66; fi
+}
+# files ID LIMIT: `SIZE PATH` for each regular file, `!` for one whose name holds a control character; one more
+# than LIMIT at most.
+op_files() {
+    enter_tree "$1" || return
+    if find . -prune -printf '' 2>/dev/null; then
+        find . -type f \( -path '*[[:cntrl:]]*' -printf '!\n' -o -printf '%s %P\n' \) 2>/dev/null
+    else # busybox
+        find . -type f \( -path '*[[:cntrl:]]*' -exec echo ! \; -o -exec stat -c '%s %n' {} + \) 2>/dev/null
+    fi | head -n $(($2 + 1))
+}
+# file ID OFFSET <path -> `file OFFSET COUNT SIZE` and the bytes. No symbolic link is followed.
+op_file() {
+    IFS= read -r path
+    cat >/dev/null
+    enter_tree "$1" || return
+    case /$path/ in // | //* | */../*) refuse refused 65 || return ;; esac
+    at=.
+    IFS=/
+    for part in $path; do
+        at=$at/$part
+        [ ! -h "$at" ] || refuse refused 65 || return
+    done
+    unset IFS
+    [ -f "$at" ] || refuse missing 66 || return
+    file_size "$at"
+    range "$2" "$SIZE" "$SIZE"
+    echo "file $2 $COUNT $SIZE"
+    send "$at"
+}
+# probe WORD <script: runs what the controller sends (probe.sh), which could run anything here anyway.
+op_probe() {
+    script=$ROOT/lib/.probe.$$.part
+    cat >"$script" || return 74
+    # shellcheck disable=SC2086 # BUILDBOARD_SH may be two words
+    $SHELL_WORDS "$script" "$ROOT" "$1" </dev/null
+    rm -f "$script"
+}
+
+# ---- the door
+
+cd -P "$ROOT" 2>/dev/null || { mkdir -p "$ROOT" && cd -P "$ROOT"; } || exit 74
+ROOT=$PWD
+operation=$1
+case $operation in
+run | inner | logger | watch)
+    enter_job "$2" || exit
+    "mode_$operation"
+    ;;
+phase | commit)
+    enter_job "$2" || exit
+    "op_$operation" "$3"
+    ;;
+prepare | put | submit | launch | poll | cancel | rm | list | gc | files | file | probe)
+    nonce=$2
+    shift 2
+    echo "BB1 $nonce"
+    "op_$operation" "$@"
+    status=$?
+    echo "BBEND $nonce $status"
+    exit $status
+    ;;
+*) exit 64 ;;
+esac

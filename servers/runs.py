@@ -1,0 +1,168 @@
+"""Asks the helper on one server about runs: start, follow, cancel, read, clear away. One call, one exec.
+
+Owns the questions and what their answers mean. It is not in charge of the wire (transport.py), of the frames
+(frames.py), or of what the controller does next: it keeps no state, and every call may be repeated.
+"""
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from servers import frames
+from servers.file_frames import FileListing, iter_file, parse_files
+from servers.frames import PollReply, RunLimits, RunListing
+from servers.transport import PROBE_TEXT, BadReply, Completed, HelperRefused, Transport
+
+POLL_BYTES = 1 << 20  # of one attempt in one reply
+FILE_LIMIT = 10_000
+_MISSING = frozenset({1, 2, 126, 127})  # how shells end that do not find their script
+
+
+class CancelOutcome(StrEnum):
+    """What a cancel found. NEVER_STARTED is final: no late submit of this attempt will run."""
+
+    NEVER_STARTED = "neverstarted"
+    REQUESTED = "requested"
+    DONE = "done"
+    ABSENT = "absent"
+
+
+class RemoveOutcome(StrEnum):
+    """What became of a job's folder. PARTIAL: not all could be deleted; `collect_garbage` tries again."""
+
+    REMOVED = "removed"
+    PARTIAL = "partial"
+    ABSENT = "absent"
+    RUNNING = "running"
+
+
+@dataclass(frozen=True)
+class SubmitOutcome:
+    """The attempt was started, by this call or (`already`) by an earlier one."""
+
+    already: bool
+
+
+class RunClient:
+    """The runs of one server. TransportError: asking failed; HelperRefused: the server will not."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._installed = False
+
+    def submit(
+        self,
+        attempt_id: str,
+        *,
+        script: bytes,
+        environment: Mapping[str, str],
+        limits: RunLimits,
+        timeout_seconds: float = 60,
+    ) -> SubmitOutcome:
+        """Start this attempt, or find it started: repeat it until answered, it runs once.
+
+        HelperRefused `full` and `diskfull`: there is no room, and nothing began. After any other failure but
+        `nothing_sent` only `cancel(claim=True)` tells whether it runs.
+        """
+        sizes, payload = frames.build_submission(script, environment=environment, limits=limits)
+        words = self._answer("submit", attempt_id, *sizes, stdin=payload, timeout_seconds=timeout_seconds)
+        if words[0] not in {"launched", "already"}:
+            raise BadReply(f"submit was answered by {words[0]}")
+        return SubmitOutcome(already=words[0] == "already")
+
+    def poll(
+        self, requests: Sequence[tuple[str, int]], *, max_bytes: int = POLL_BYTES, timeout_seconds: float = 30
+    ) -> PollReply:
+        """State and new bytes of these attempts, each from its offset, at most `max_bytes` each."""
+        asked = [f"{attempt_id}:{offset:d}" for attempt_id, offset in requests]
+        reply, nonce = self._ask("poll", str(max_bytes), *asked, timeout_seconds=timeout_seconds)
+        return frames.parse_poll(reply, nonce=nonce, requests=requests)
+
+    def cancel(
+        self, attempt_id: str, *, reason: str = "cancelled", claim: bool = False, timeout_seconds: float = 60
+    ) -> CancelOutcome:
+        """End this attempt; its exit record confirms that nothing of it is left.
+
+        `claim`: one that the server does not know is made impossible to start (NEVER_STARTED). That is for an
+        attempt whose submit was never answered: of one that ran and was removed it would tell the same.
+        """
+        words = ["cancel", attempt_id, reason] + (["claim"] if claim else [])
+        return CancelOutcome(self._answer(*words, timeout_seconds=timeout_seconds)[0])
+
+    def remove(self, attempt_id: str, *, timeout_seconds: float = 300) -> RemoveOutcome:
+        """Delete everything of an attempt that has ended."""
+        try:
+            return RemoveOutcome(self._answer("rm", attempt_id, timeout_seconds=timeout_seconds)[0])
+        except HelperRefused as refusal:
+            if refusal.word != RemoveOutcome.RUNNING:
+                raise
+            return RemoveOutcome.RUNNING
+
+    def list_runs(self, *, timeout_seconds: float = 60) -> tuple[RunListing, ...]:
+        """Every job that this server knows."""
+        reply, nonce = self._ask("list", timeout_seconds=timeout_seconds)
+        return frames.parse_list(reply, nonce=nonce)
+
+    def list_files(
+        self, attempt_id: str, *, limit: int = FILE_LIMIT, timeout_seconds: float = 120
+    ) -> FileListing:
+        """The regular files of the work tree of an attempt that has ended; HelperRefused `running` before."""
+        reply, nonce = self._ask("files", attempt_id, str(limit), timeout_seconds=timeout_seconds)
+        return parse_files(reply, nonce=nonce, limit=limit)
+
+    def read_file(
+        self, attempt_id: str, path: str, *, offset: int = 0, timeout_seconds: float = 60
+    ) -> Iterator[bytes]:
+        """The bytes of one file of `list_files` from `offset`, as they come; the timeout is for silence.
+
+        BadReply when they stop too early: go on from where it stopped. HelperRefused: `missing`, `refused` (a
+        symbolic link on the way, or a path that leads out), `running`, `absent`.
+        """
+        if "\n" in path or "\0" in path:
+            raise ValueError("a path of list_files has no control characters")
+        if not self._installed:
+            self.poll([])
+        nonce = secrets.token_hex(8)
+        words = ["file", nonce, attempt_id, str(offset)]
+        chunks = self._transport.stream(words, stdin=path.encode() + b"\n", timeout_seconds=timeout_seconds)
+        yield from iter_file(chunks, nonce=nonce, offset=offset)
+
+    def collect_garbage(self, *, days: int, timeout_seconds: float = 600) -> tuple[int, int]:
+        """Remove jobs that ended over `days` ago and what crashes left; (jobs, old helpers) that went."""
+        jobs, helpers = self._answer("gc", str(days), timeout_seconds=timeout_seconds)
+        return int(jobs), int(helpers)
+
+    def probe(self, *, tools: bool = True, timeout_seconds: float = 60) -> dict[str, str]:
+        """What the server is and has, all printable; `tools` also asks compilers for their versions."""
+        depth = "tools" if tools else "light"
+        reply, nonce = self._ask("probe", depth, stdin=PROBE_TEXT, timeout_seconds=timeout_seconds)
+        body, status = frames.unframe(reply, nonce=nonce)
+        if status:
+            raise HelperRefused("full", status=status)
+        pairs = (line.partition("\t") for line in body.decode(errors="replace").split("\n"))
+        return {key: value for key, tab, value in pairs if tab}
+
+    def _answer(self, *words: str, stdin: bytes = b"", timeout_seconds: float) -> list[str]:
+        reply, nonce = self._ask(*words, stdin=stdin, timeout_seconds=timeout_seconds)
+        return frames.parse_answer(reply, nonce=nonce)
+
+    def _ask(
+        self, operation: str, *words: str, stdin: bytes = b"", timeout_seconds: float
+    ) -> tuple[bytes, str]:
+        """One exec; a server without the helper gets it first."""
+        nonce = secrets.token_hex(8)
+        line = [operation, nonce, *words]
+        completed = self._transport.run(line, stdin=stdin, timeout_seconds=timeout_seconds)
+        if completed.exit_code in _MISSING and not frames.has_header(completed.stdout, nonce=nonce):
+            self._transport.install()
+            completed = self._transport.run(line, stdin=stdin, timeout_seconds=timeout_seconds)
+        if not frames.has_header(completed.stdout, nonce=nonce):
+            raise BadReply(_explain(completed))
+        self._installed = True
+        return completed.stdout, nonce
+
+
+def _explain(completed: Completed) -> str:
+    heard = (completed.stderr or completed.stdout)[-300:].decode(errors="replace").strip()
+    return f"the helper did not answer (exit code {completed.exit_code}): {heard}"

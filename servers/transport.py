@@ -1,0 +1,100 @@
+"""How the controller reaches the helper on a build server: one interface for this machine and for SSH.
+
+Owns the interface, its errors and the helper's text and name. It is not in charge of what the helper is asked
+(runs.py), of the frames (frames.py), or of how bytes travel (local.py, ssh.py).
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+_HERE = Path(__file__).parent
+_WORD = re.compile(r"[A-Za-z0-9._:-]+")
+
+# One file on the server: the run itself, then what it can be asked. Named by its content, so that an upgrade
+# never touches the text that a running shell still reads.
+HELPER_TEXT = (_HERE / "helper.sh").read_bytes() + (_HERE / "operations.sh").read_bytes()
+HELPER_NAME = f"bb-{hashlib.sha256(HELPER_TEXT).hexdigest()[:16]}.sh"
+PROBE_TEXT = (_HERE / "probe.sh").read_bytes()
+
+
+class TransportError(Exception):
+    """The exchange failed. `nothing_sent`: the server surely never saw it, so nothing of it has begun."""
+
+    def __init__(self, message: str, *, nothing_sent: bool = False) -> None:
+        super().__init__(message)
+        self.nothing_sent = nothing_sent
+
+
+class Unreachable(TransportError):
+    """The server cannot be reached now; asking again later can help."""
+
+
+class TransportTimeout(TransportError):
+    """No answer in time. What was asked may have happened; ask again, every operation may be repeated."""
+
+
+class BadReply(TransportError):
+    """The reply was cut, or was not the helper's. What was asked may have happened; ask again."""
+
+
+class HelperRefused(Exception):
+    """The helper answered that it will not: `word` says why, `detail` more of it, `status` is its code.
+
+    Words: `full` and `diskfull` (no room on the server), `noscript`, `notstarted`, `noproc` (a server without
+    /proc), `short` (the input was cut), `running` (not before it has ended), `absent`, `missing`, `refused`,
+    and `usage`.
+    """
+
+    def __init__(self, word: str, *, status: int, detail: str = "") -> None:
+        super().__init__(f"{word} {detail}".strip())
+        self.word = word
+        self.status = status
+        self.detail = detail
+
+    @property
+    def retry_helps(self) -> bool:
+        """Whether the same call may be answered otherwise later, on the same server."""
+        return self.status in {65, 74, 75} and self.word not in {"noscript", "refused"}
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A helper process that ended; a signal's number is negative, as in subprocess."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Transport(Protocol):
+    """Runs the installed helper on one server. Safe to share between threads.
+
+    Each call is bounded by `timeout_seconds` and raises TransportError. A helper that is not installed is no
+    error here: its shell ends with 1, 2 or 127 and prints nothing; `install` puts it there, whenever called.
+    """
+
+    def run(self, words: Sequence[str], *, stdin: bytes = b"", timeout_seconds: float) -> Completed:
+        """Run the helper with these words; `stdin` is its whole input."""
+
+    def stream(self, words: Sequence[str], *, stdin: bytes = b"", timeout_seconds: float) -> Iterator[bytes]:
+        """Run the helper and yield its output as it comes; the timeout is for the silence between two pieces.
+
+        Closing the iterator early ends the helper process.
+        """
+
+    def install(self) -> None:
+        """Put the helper where `run` looks for it: whole or not at all."""
+
+    def close(self) -> None:
+        """Give up connections; builds go on."""
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Raise ValueError unless every word is valid in any login shell as it stands: no user's text, ever."""
+    for word in words:
+        if not _WORD.fullmatch(word):
+            raise ValueError(f"{word!r} is not a word for a command line")
