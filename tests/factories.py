@@ -64,7 +64,7 @@ _JOB_OF_ATTEMPT = {
 
 
 def make_attempt(job: BuildJob | None = None, status: str = AttemptStatus.RUNNING, **fields: Any) -> Attempt:
-    """An attempt in any state, the next of `job`; without one, of a new job in the state that goes with it."""
+    """An attempt in any state, the next of `job`; without one, of a new job in the state to go with it."""
     if job is None:
         job = make_job(_JOB_OF_ATTEMPT[AttemptStatus(status)])
     claimed = status == AttemptStatus.CLAIMED
