@@ -5,6 +5,7 @@ Ages are reckoned by the database's clock, so the clocks of several machines nee
 
 import os
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -24,6 +25,7 @@ class Beat:
     pid: int
     process_started: str
     data: dict[str, Any]
+    beat_at: datetime
     age_seconds: float
 
     @property
@@ -63,10 +65,11 @@ def last_beat(name: str, *, machine: str = "") -> Beat | None:
         pid=found["pid"],
         process_started=found["process_started"],
         data=found["data"],
+        beat_at=found["beat_at"],
         age_seconds=found["age"].total_seconds(),
     )
 
 
-def forget(name: str) -> None:
+def end_beat(name: str) -> None:
     """Take back this machine's sign of life: it ended by itself, nobody need wait for it to grow old."""
     Heartbeat.objects.filter(name=name, machine=machine_id()).delete()

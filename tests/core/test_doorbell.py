@@ -154,6 +154,15 @@ def test_wait_returns_nothing_when_its_time_is_over(data_dir: Path) -> None:
         assert listener.wait(0.01) == set()
 
 
+def test_wake_ends_one_wait_without_a_bell(data_dir: Path) -> None:
+    with Listener() as listener:
+        listener.wake()
+
+        assert listener.wait(300.0) == set()
+        ring("jobs")
+        assert listener.wait(WAIT_SECONDS) == {"jobs"}
+
+
 def test_close_wakes_a_waiting_thread(data_dir: Path) -> None:
     results: list[set[str]] = []
     listener = Listener()

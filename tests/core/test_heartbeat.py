@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from buildboard.core.heartbeat import Beat, beat, forget, last_beat
+from buildboard.core.heartbeat import Beat, beat, end_beat, last_beat
 from buildboard.core.machine import MACHINE_VARIABLE, machine_id, process_identity
 from buildboard.core.models import Heartbeat
 from buildboard.core.tasks import ping
@@ -20,13 +20,15 @@ def test_beat_is_kept_once_a_machine_and_names_its_process() -> None:
 
     found = last_beat("runner", machine=machine_id())
 
+    assert found is not None
     assert found == Beat(
         name="runner",
         machine=machine_id(),
         pid=os.getpid(),
         process_started=process_identity(os.getpid()),
         data={"runner": "b"},
-        age_seconds=found.age_seconds if found else -1.0,
+        beat_at=found.beat_at,
+        age_seconds=found.age_seconds,
     )
     assert found.has_process
     assert 0 <= found.age_seconds < 60
@@ -67,9 +69,9 @@ def test_newest_beat_of_any_machine_is_found(monkeypatch: pytest.MonkeyPatch) ->
     assert last_beat("runner", machine="three") is None
 
 
-def test_forget_leaves_nothing() -> None:
+def test_ended_beat_leaves_nothing() -> None:
     beat("runner")
-    forget("runner")
+    end_beat("runner")
 
     assert last_beat("runner") is None
 

@@ -58,7 +58,9 @@ class Listener:
     def __init__(self) -> None:
         self._carrier = _carrier()
         self._bells: set[str] = set()
-        self._heard = threading.Condition()
+        self._woken = False
+        # Reentrant, so that a signal handler in the thread that waits can wake it.
+        self._heard = threading.Condition(threading.RLock())
         self._opened = threading.Event()
         self._closing = threading.Event()
         self._waker, self._wake = socket.socketpair()
@@ -89,9 +91,17 @@ class Listener:
     def wait(self, timeout_seconds: float) -> set[str]:
         """The bells rung since the last call, waiting up to `timeout_seconds` for the first; else none."""
         with self._heard:
-            self._heard.wait_for(lambda: self._bells or self._closing.is_set(), timeout_seconds)
-            bells, self._bells = self._bells, set()
+            self._heard.wait_for(
+                lambda: self._bells or self._woken or self._closing.is_set(), timeout_seconds
+            )
+            bells, self._bells, self._woken = self._bells, set(), False
         return bells
+
+    def wake(self) -> None:
+        """Have one `wait` return now, perhaps without a bell. A signal handler may call it."""
+        self._woken = True
+        with self._heard:
+            self._heard.notify()
 
     def _listen(self) -> None:
         away = False
