@@ -177,9 +177,15 @@ def claim_job(job_id: uuid.UUID, *, server: BuildServer) -> Attempt:
     return attempt
 
 
-def mark_submitted(attempt: Attempt) -> None:
-    """Note that the start is about to be sent: from now on the build may run. Raises StaleLease."""
-    if not _held(attempt).filter(status=AttemptStatus.CLAIMED).update(submitted_at=timezone.now()):
+def mark_submitted(attempt: Attempt, *, masked_values: str = "") -> None:
+    """Note that the start is about to be sent: from now on the build may run. Raises StaleLease.
+
+    `masked_values` are the encrypted secrets that go with it.
+    """
+    now = timezone.now()
+    if not _held(attempt).filter(status=AttemptStatus.CLAIMED).update(
+        submitted_at=now, masked_values=masked_values
+    ):
         raise StaleLease(f"Attempt {attempt.pk} is not held with this lease.")
 
 

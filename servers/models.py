@@ -157,7 +157,7 @@ class Slot(models.Model):
     taken_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        ordering = ["server", "number"]
+        ordering = ["server_id", "number"]
         constraints = [
             models.UniqueConstraint(name="slot_number_of_server", fields=["server", "number"]),
             # One holder in two slots would make a server look fuller than it is, for ever.

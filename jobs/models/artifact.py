@@ -31,7 +31,7 @@ class Artifact(models.Model):
     objects = ArtifactQuerySet.as_manager()
 
     class Meta:
-        ordering = ["attempt", "path"]
+        ordering = ["attempt_id", "path"]
         constraints = [
             models.UniqueConstraint(name="artifact_path_of_attempt", fields=["attempt", "path"]),
         ]

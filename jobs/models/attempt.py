@@ -41,6 +41,9 @@ class Attempt(models.Model):
     lease_until = models.DateTimeField(null=True)
     status = models.CharField(max_length=16, choices=AttemptStatus.choices, default=AttemptStatus.CLAIMED)
     phase = models.CharField(max_length=16, choices=Phase.choices, default=Phase.CONNECTING)
+    masked_values = models.TextField(
+        blank=True, help_text="Encrypted: the secrets that its build was given, so that every follower masks the same."
+    )
     submitted_at = models.DateTimeField(null=True, help_text="When the start was sent: from then on it may run.")
     source_read = models.BigIntegerField(default=0)
     log_size = models.BigIntegerField(default=0)
@@ -61,7 +64,7 @@ class Attempt(models.Model):
     objects = AttemptQuerySet.as_manager()
 
     class Meta:
-        ordering = ["job", "number"]
+        ordering = ["job_id", "number"]
         constraints = [
             models.UniqueConstraint(name="attempt_number_of_job", fields=["job", "number"]),
             # One holder a job: the promise that nothing runs twice.
@@ -108,7 +111,7 @@ class LogChunk(models.Model):
     at = models.DateTimeField(default=timezone.now)
 
     class Meta:
-        ordering = ["attempt", "offset"]
+        ordering = ["attempt_id", "offset"]
         constraints = [
             # Two followers at once cannot keep the same bytes twice.
             models.UniqueConstraint(name="chunk_offset_of_attempt", fields=["attempt", "offset"]),

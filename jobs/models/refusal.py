@@ -18,7 +18,7 @@ class Refusal(models.Model):
     until = models.DateTimeField(null=True)
 
     class Meta:
-        ordering = ["job", "server", "since"]
+        ordering = ["job_id", "server_id", "since"]
         constraints = [
             # The same refusal stands once at a time; NULLs are distinct in SQLite, hence the second one.
             models.UniqueConstraint(
