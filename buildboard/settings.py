@@ -101,6 +101,7 @@ INSTALLED_APPS = [
     "jobs",
 ]
 MIDDLEWARE = [
+    "buildboard.core.http.ForwardedHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "buildboard.core.http.DatabaseAwayMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -149,7 +150,7 @@ LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
-    "buildboard.core.auth.RoleBackend",
+    "buildboard.core.people.RoleBackend",
 ]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
@@ -162,6 +163,7 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_LOCKOUT_CALLABLE = "buildboard.core.access.too_many_logins"
 AXES_CLIENT_IP_CALLABLE = "buildboard.core.http.client_address"
 AXES_VERBOSE = False
+AXES_RESET_ON_SUCCESS = True
 
 # ---- the browser's guards -------------------------------------------------------------------------------
 CONTENT_SECURITY_POLICY = {
@@ -188,12 +190,16 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# Believed from BUILDBOARD_TRUSTED_PROXIES only: ForwardedHeadersMiddleware drops them from anybody else.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+USE_X_FORWARDED_HOST = bool(TRUSTED_PROXIES)
 CSRF_FAILURE_VIEW = "buildboard.core.http.csrf_failure"
 
 # ---- background work ------------------------------------------------------------------------------------
 Q_CLUSTER = {
     "name": "buildboard",
     "orm": "default",
+    "broker_class": "buildboard.core.enqueue.MachineBroker",
     "workers": env.read_positive("BUILDBOARD_WORKERS", 2),
     "queue_limit": 1,
     "bulk": 1,

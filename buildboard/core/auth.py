@@ -1,8 +1,8 @@
 """Who asks: the person or token behind a request or a socket, and what rights that gives now.
 
-It owns API tokens and the authentication backend. Nothing is kept between requests: a role taken away, a
+It owns API tokens. Nothing is kept between requests: a role taken away, a
 user disabled or a token revoked counts at the next look. Which route asks for which right is access.py's
-matter, what a role may is permissions.py's.
+matter, what a role may is permissions.py's, passwords are people.py's.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +15,6 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.contrib.auth import get_user
-from django.contrib.auth.backends import BaseBackend
 from django.db import transaction
 from django.db.models import Q
 from django.http import HttpRequest, parse_cookie
@@ -25,7 +24,7 @@ from buildboard.core import tokens
 from buildboard.core.audit import Actor, record_event
 from buildboard.core.errors import ApiError
 from buildboard.core.models import ApiToken, User
-from buildboard.core.permissions import RIGHTS_OF_SCOPE, Right, Role, Scope, rights_of_token
+from buildboard.core.permissions import RIGHTS_OF_SCOPE, Right, Scope, rights_of_token
 
 _USED_EVERY = timedelta(minutes=1)
 View = TypeVar("View", bound=Callable[..., Any])
@@ -251,49 +250,3 @@ def _note_use(token: ApiToken) -> None:
     if token.last_used_at is None or token.last_used_at <= now - _USED_EVERY:
         old = Q(last_used_at__isnull=True) | Q(last_used_at__lte=now - _USED_EVERY)
         ApiToken.objects.filter(old, pk=token.pk).update(last_used_at=now)
-
-
-def is_last_admin(user: User) -> bool:
-    """Whether without this person nobody could administer the board any more."""
-    admins = User.objects.filter(role=Role.ADMIN, is_active=True)
-    return admins.filter(pk=user.pk).exists() and not admins.exclude(pk=user.pk).exists()
-
-
-# ---- passwords and Django's admin -----------------------------------------------------------------------
-
-
-class RoleBackend(BaseBackend):
-    """Signs people in by password, and tells Django's admin what a role may there."""
-
-    # Beside the fleet, an operator looks at these and changes none of them.
-    _OPERATOR_VIEWS = frozenset(
-        f"jobs.view_{model}" for model in ("buildjob", "attempt", "artifact", "secret")
-    )
-
-    def authenticate(
-        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **_: Any
-    ) -> User | None:
-        """The active person with this name and password; the same work is done for an unknown name."""
-        if username is None or password is None:
-            return None
-        user = User.objects.filter(username=User.normalize_username(username)).first()
-        if user is None:
-            User().set_password(password)
-            return None
-        return user if user.check_password(password) and user.is_active else None
-
-    def get_user(self, user_id: Any) -> User | None:
-        """The person of a session; None when disabled or gone, which ends the session at once."""
-        return User.objects.filter(pk=user_id, is_active=True).first()
-
-    def has_perm(self, user_obj: Any, perm: str, obj: object = None) -> bool:
-        """Admins: everything. Operators: the fleet, and looking at jobs."""
-        rights: frozenset[Right] = getattr(user_obj, "rights", frozenset())
-        if Right.ADMINISTER in rights:
-            return True
-        return Right.OPERATE in rights and (perm.startswith("servers.") or perm in self._OPERATOR_VIEWS)
-
-    def has_module_perms(self, user_obj: Any, app_label: str) -> bool:
-        """Which parts the admin's front page lists."""
-        rights: frozenset[Right] = getattr(user_obj, "rights", frozenset())
-        return Right.ADMINISTER in rights or (Right.OPERATE in rights and app_label in ("servers", "jobs"))

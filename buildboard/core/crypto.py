@@ -3,8 +3,11 @@
 It owns the library `cryptography`; nobody else imports it.
 """
 
+import base64
+
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
+from django.utils.crypto import salted_hmac
 
 
 class DecryptionError(Exception):
@@ -14,6 +17,24 @@ class DecryptionError(Exception):
 def make_key() -> str:
     """A new Fernet key (32 random bytes, URL-safe base64)."""
     return Fernet.generate_key().decode()
+
+
+def is_key(text: str) -> bool:
+    """Whether a text can be used as an encryption key."""
+    try:
+        Fernet(text)
+    except ValueError:
+        return False
+    return True
+
+
+def webhook_signing_secret() -> str:
+    """The board's own secret for `callback_url` notifications, in the form of Standard Webhooks.
+
+    Derived from BUILDBOARD_SECRET_KEY: every machine has the same one, and a new key makes a new one.
+    """
+    digest = salted_hmac("buildboard.webhooks", "signing secret", algorithm="sha256").digest()
+    return "whsec_" + base64.b64encode(digest).decode()
 
 
 def _fernet() -> MultiFernet:

@@ -35,7 +35,7 @@ class User(AbstractBaseUser):
         help_text="Letters, digits and @ . + - _ only.",
     )
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.VIEWER)
-    is_active = models.BooleanField(
+    is_active = models.BooleanField(  # type: ignore[misc]  # a constant in AbstractBaseUser
         "active", default=True, help_text="Untick instead of deleting: sessions and tokens end within 5 seconds."
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -72,13 +72,13 @@ class User(AbstractBaseUser):
 
     def has_perm(self, perm: str, obj: object = None) -> bool:
         """Django's admin asks this: admins all, operators the fleet and reading (RoleBackend decides)."""
-        from buildboard.core.auth import RoleBackend  # noqa: PLC0415  # auth imports this module
+        from buildboard.core.people import RoleBackend  # noqa: PLC0415  # people imports this module
 
         return RoleBackend().has_perm(self, perm, obj)
 
     def has_module_perms(self, app_label: str) -> bool:
         """Whether the admin index shows an app to this person."""
-        from buildboard.core.auth import RoleBackend  # noqa: PLC0415  # auth imports this module
+        from buildboard.core.people import RoleBackend  # noqa: PLC0415  # people imports this module
 
         return RoleBackend().has_module_perms(self, app_label)
 

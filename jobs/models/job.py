@@ -15,7 +15,7 @@ class BuildJobQuerySet(models.QuerySet["BuildJob"]):
 
     def visible_to(self, user: object) -> "BuildJobQuerySet":
         """Jobs that this person (or visitor) may see: all with the right to read, none without it."""
-        rights = getattr(user, "rights", frozenset())
+        rights: frozenset[Right] = getattr(user, "rights", frozenset())
         return self if Right.READ in rights or settings.PUBLIC_READ else self.none()
 
     def queued(self) -> "BuildJobQuerySet":
