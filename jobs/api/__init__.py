@@ -1,0 +1,28 @@
+"""The JSON API (contract section 3), mounted at `/api/`: its routers, its strict parser, its one error shape.
+
+Operations are declared through operations.py. Each is a door: check who asks, read the shape, make one domain
+call, answer.
+"""
+
+from ninja import NinjaAPI
+
+from jobs.api import build_jobs, build_servers, history, logs, secrets, tokens
+from jobs.api.answers import answer_errors
+from jobs.api.docs import DocsPage
+from jobs.api.operations import BodyParser
+
+api = NinjaAPI(
+    title="Buildboard",
+    version="1",
+    description="Build jobs, their logs and history, build servers, tokens and secrets.",
+    urls_namespace="api",
+    docs=DocsPage(),
+    parser=BodyParser(),
+)
+answer_errors(api)
+api.add_router("/v1/infrastructure/build-jobs", build_jobs.router)
+api.add_router("/v1/infrastructure/build-jobs", logs.router)
+api.add_router("/v1/infrastructure/build-jobs", history.router)
+api.add_router("/v1/infrastructure/build-servers", build_servers.router)
+api.add_router("/v1/tokens", tokens.router)
+api.add_router("/v1/secrets", secrets.router)

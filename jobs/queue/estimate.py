@@ -1,0 +1,122 @@
+"""How long a queued job may still wait: from the durations of past builds, or a default while there are none.
+
+An estimate is a help, not a promise. Order and position are order.py's, reasons are explain.py's.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+from django.db.models import Count, Q
+
+from jobs.models import BuildJob
+from jobs.queue.order import position_of
+from jobs.states import JOB_ACTIVE, JobStatus
+from servers.models import BuildServer
+from servers.states import ServerStatus
+
+DEFAULT_SECONDS = 300
+_SAMPLE = 50
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A wait in whole seconds, and what it is computed from."""
+
+    seconds: int
+    basis: Literal["history", "default"]
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """The counts of the queue now."""
+
+    total_queued: int
+    total_building: int
+    jobs_by_architecture: dict[str, int]
+
+
+def estimate_wait(
+    *, ahead: int, queued: int, building: int, slots: int, durations: Sequence[float]
+) -> Estimate:
+    """The wait of a job behind `ahead` others.
+
+    Without past durations it is 300 s for each of the `queued` jobs. Else the free slots take jobs at
+    once; the others come free evenly, each after half a typical (median) build, then after whole ones.
+    """
+    if not durations:
+        return Estimate(DEFAULT_SECONDS * queued, "default")
+    free = max(0, slots - building)
+    if slots and ahead < free:
+        return Estimate(0, "history")
+    typical = median(durations)
+    waves = (ahead - free) / max(1, slots)
+    return Estimate(math.ceil(typical / 2 + typical * waves), "history")
+
+
+def queue_state() -> QueueState:
+    """How many jobs wait, by architecture, and how many are claimed or running. One query."""
+    rows = (
+        BuildJob.objects.unfinished()
+        .values("target_architecture")
+        .annotate(
+            queued=Count("pk", filter=Q(status=JobStatus.QUEUED)),
+            building=Count("pk", filter=Q(status__in=JOB_ACTIVE)),
+        )
+        .order_by("target_architecture")
+    )
+    return QueueState(
+        total_queued=sum(row["queued"] for row in rows),
+        total_building=sum(row["building"] for row in rows),
+        jobs_by_architecture={row["target_architecture"]: row["queued"] for row in rows if row["queued"]},
+    )
+
+
+def estimate_of_queue(state: QueueState) -> Estimate:
+    """The wait of a job that would be submitted now, at the end of the queue. Two queries."""
+    if not state.total_queued:
+        return Estimate(0, "history" if _past_durations() else "default")
+    return estimate_wait(
+        ahead=state.total_queued,
+        queued=state.total_queued,
+        building=state.total_building,
+        slots=_slots(),
+        durations=_past_durations(),
+    )
+
+
+def estimate_of_job(job: BuildJob, *, state: QueueState) -> tuple[int, Estimate]:
+    """A queued job's place in the queue, from 1, and its wait."""
+    position = position_of(job)
+    rivals = state.jobs_by_architecture.get(job.target_architecture, 0)
+    architecture = job.target_architecture
+    return position, estimate_wait(
+        ahead=min(position, rivals or position) - 1,
+        queued=state.total_queued,
+        building=_building(architecture),
+        slots=_slots(architecture),
+        durations=_past_durations(architecture) or _past_durations(),
+    )
+
+
+def _building(architecture: str) -> int:
+    return BuildJob.objects.active().filter(target_architecture=architecture).count()
+
+
+def _past_durations(architecture: str = "") -> list[float]:
+    """Seconds of the latest completed builds, at most 50."""
+    done = BuildJob.objects.filter(status=JobStatus.COMPLETED, started_at__isnull=False)
+    if architecture:
+        done = done.filter(target_architecture=architecture)
+    times = done.order_by("-created_at", "-pk").values_list("started_at", "completed_at")[:_SAMPLE]
+    return [(end - start).total_seconds() for start, end in times if start and end]
+
+
+def _slots(architecture: str = "") -> int:
+    """Slots of the servers that take jobs now, of one architecture or of all."""
+    rows = BuildServer.objects.filter(
+        enabled=True, draining=False, status__in=[ServerStatus.ONLINE, ServerStatus.DEGRADED]
+    ).values_list("architectures", "max_concurrent_builds")
+    return sum(number for names, number in rows if not architecture or architecture in names)
