@@ -1,0 +1,64 @@
+"""Repairs what should never be and reports it; harmless when two do it, or when there is nothing to do."""
+
+import logging
+from datetime import timedelta
+
+from django.utils import timezone
+
+from buildboard.core.models import IdempotencyKey
+from jobs.models import Attempt, Refusal
+from jobs.states import ATTEMPT_ACTIVE, JOB_TERMINAL
+from servers.models import BuildServer, ProbeSample, Slot
+from servers.slots import fit_slots, free_slot
+
+logger = logging.getLogger(__name__)
+
+SLOT_GRACE = timedelta(seconds=30)
+IDEMPOTENCY_KEPT = timedelta(days=1)
+REFUSALS_KEPT = timedelta(days=30)
+SAMPLES_KEPT = timedelta(days=7)
+_MOST = 1000
+
+
+def sweep() -> dict[str, int]:
+    """One pass; what it repaired, by name. Every query is bounded."""
+    found = {"slots_freed": free_orphaned_slots(), "slots_fitted": fit_all_slots(), "rows_pruned": prune()}
+    if found["slots_freed"]:
+        logger.warning("Freed %s slots that no active attempt held", found["slots_freed"], extra={"action": "sweep"})
+    return found
+
+
+def free_orphaned_slots() -> int:
+    """Free slots whose holder is no active attempt; the grace keeps off claims that are being written."""
+    before = timezone.now() - SLOT_GRACE
+    held = Slot.objects.filter(holder__isnull=False, taken_at__lt=before).values_list("holder", flat=True)[:_MOST]
+    holders = set(held)
+    active = set(Attempt.objects.filter(pk__in=holders, status__in=ATTEMPT_ACTIVE).values_list("pk", flat=True))
+    return sum(free_slot(holder) for holder in holders - active if holder)
+
+
+def fit_all_slots() -> int:
+    """Give every server as many slots as its limit says, whoever changed it."""
+    fitted = 0
+    for server in BuildServer.objects.all()[:_MOST]:
+        if Slot.objects.filter(server=server, number__lte=server.max_concurrent_builds).count() != (
+            server.max_concurrent_builds
+        ):
+            fit_slots(server)
+            fitted += 1
+    return fitted
+
+
+def prune() -> int:
+    """Drop rows whose use is over: old idempotency keys, refusals of finished jobs, load samples."""
+    now = timezone.now()
+    pruned = 0
+    for rows in (
+        IdempotencyKey.objects.filter(created_at__lt=now - IDEMPOTENCY_KEPT),
+        Refusal.objects.filter(job__status__in=JOB_TERMINAL, until__lt=now - REFUSALS_KEPT),
+        ProbeSample.objects.filter(at__lt=now - SAMPLES_KEPT),
+    ):
+        keys = list(rows.values_list("pk", flat=True)[:_MOST])
+        if keys:
+            pruned += rows.model.objects.filter(pk__in=keys).delete()[0]
+    return pruned

@@ -1,0 +1,153 @@
+"""The provider of own build servers: durable runs through the helper on one server. Errors become the boundary's."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from jobs.providers.base import (
+    BuildStatus,
+    BuiltFile,
+    Capabilities,
+    Change,
+    Limits,
+    Metadata,
+    ProviderError,
+    ProviderRefused,
+    ProviderUnreachable,
+    Report,
+    build_id_of,
+    identifier_of,
+)
+from servers.connections import open_client
+from servers.frames import PollEntry, RunLimits, RunState
+from servers.models import BuildServer
+from servers.runs import CancelOutcome, RemoveOutcome, RunClient
+from servers.transport import HelperRefused, TransportError
+
+DISK_FLOOR_KIB = 256 * 1024
+
+
+class FleetProvider:
+    """Builds on one server. It keeps no state: every call may be repeated, by any process."""
+
+    name = "fleet"
+    capabilities = Capabilities(streams_log=True, confirms_cancel=True, lists_files=True, forgets=True)
+
+    def __init__(self, client: RunClient, *, server: str) -> None:
+        self._client = client
+        self._server = server
+
+    def trigger(self, change: Change, metadata: Metadata) -> tuple[str, BuildStatus]:
+        """Send and start the run in one exec."""
+        with self._translated():
+            self._client.submit(
+                metadata.attempt_id,
+                script=metadata.script,
+                environment=metadata.environment,
+                limits=_run_limits(metadata.limits),
+            )
+        return build_id_of(self.name, identifier=metadata.attempt_id), BuildStatus.ACCEPTED
+
+    def status(self, build_id: str) -> BuildStatus:
+        """Where the run stands; no log is read."""
+        return self.poll([(build_id, 0)], max_bytes=0)[0].status
+
+    def cancel(self, build_id: str, *, claim: bool = False) -> bool:
+        """Ask the helper to end the run; True when it never started and never will."""
+        with self._translated():
+            outcome = self._client.cancel(identifier_of(build_id), claim=claim)
+        return outcome is CancelOutcome.NEVER_STARTED
+
+    def poll(self, requests: Sequence[tuple[str, int]], *, max_bytes: int) -> list[Report]:
+        """All runs of the server in one exec."""
+        if not requests:
+            return []
+        with self._translated():
+            asked = [(identifier_of(build_id), offset) for build_id, offset in requests]
+            reply = self._client.poll(asked, max_bytes=max_bytes)
+        return [_report(build_id_of(self.name, identifier=entry.id), entry) for entry in reply.entries]
+
+    def list_files(self, build_id: str) -> list[BuiltFile]:
+        """Regular files below the work tree."""
+        with self._translated():
+            listing = self._client.list_files(identifier_of(build_id))
+        return [BuiltFile(file.path, file.size) for file in listing.files]
+
+    def read_file(self, build_id: str, path: str, *, offset: int = 0) -> Iterator[bytes]:
+        """The bytes of one file, as they come."""
+        with self._translated():
+            yield from self._client.read_file(identifier_of(build_id), path, offset=offset)
+
+    def forget(self, build_id: str) -> None:
+        """Remove the run's folder; one that still runs, since it was given up, is ended first."""
+        with self._translated():
+            outcome = self._client.remove(identifier_of(build_id))
+            if outcome is RemoveOutcome.RUNNING:
+                self._client.cancel(identifier_of(build_id))
+                raise ProviderError(f"{self._server} still ends a build that was given up.")
+
+    def close(self) -> None:
+        """Nothing is kept open between calls."""
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except HelperRefused as error:
+            raise ProviderRefused(_sentence(self._server, error)) from error
+        except TransportError as error:
+            raise ProviderUnreachable(f"{self._server}: {error}", nothing_sent=error.nothing_sent) from error
+
+
+def connect_fleet(server: BuildServer) -> FleetProvider:
+    """The provider for one server. Raises ProviderUnreachable when there is no way to it."""
+    try:
+        return FleetProvider(open_client(server), server=server.name)
+    except TransportError as error:
+        raise ProviderUnreachable(f"{server.name}: {error}", nothing_sent=True) from error
+
+
+def _run_limits(limits: Limits) -> RunLimits:
+    return RunLimits(
+        wall_seconds=limits.timeout_seconds,
+        idle_seconds=limits.idle_timeout_seconds,
+        grace_seconds=limits.grace_seconds,
+        disk_floor_kib=DISK_FLOOR_KIB,
+    )
+
+
+def _report(build_id: str, entry: PollEntry) -> Report:
+    ended = entry.exit
+    return Report(
+        build_id=build_id,
+        status=_status(entry),
+        exists=entry.state is not RunState.ABSENT,
+        offset=entry.offset,
+        data=entry.data,
+        size=entry.size,
+        phase=entry.phase.name if entry.phase else "",
+        commit=entry.commit or "",
+        reason=ended.reason if ended else "",
+        exit_code=ended.code if ended else None,
+        left_processes=bool(ended and ended.left),
+    )
+
+
+def _status(entry: PollEntry) -> BuildStatus:
+    if entry.state is RunState.ABSENT:
+        return BuildStatus.UNKNOWN
+    if entry.state is RunState.PREPARED:
+        return BuildStatus.ACCEPTED
+    if entry.exit is None:
+        return BuildStatus.RUNNING
+    if entry.exit.reason == "cancelled":
+        return BuildStatus.CANCELLED
+    clean = entry.exit.reason == "exited" and entry.exit.code == 0
+    return BuildStatus.SUCCEEDED if clean else BuildStatus.FAILED
+
+
+def _sentence(server: str, error: HelperRefused) -> str:
+    if error.word in {"full", "diskfull"}:
+        return f"The disk of {server} is full; make room there."
+    if error.word == "noproc":
+        return f"{server} has no /proc, which the helper needs."
+    return f"{server} refused: {error}."

@@ -1,0 +1,27 @@
+"""Entry points of django-q2's tasks, named by dotted path; each is short or stops when told, and may run twice."""
+
+import signal
+from types import FrameType
+
+from buildboard.core.enqueue import enqueue
+from jobs.execution.runner import Runner, live_runner_here
+
+RUN_SECONDS = 600.0
+
+
+def run_builds() -> None:
+    """Run builds for up to ten minutes, then hand over to the next task; at once when a live runner is here."""
+    if live_runner_here():
+        return
+    runner = Runner()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        runner.stop()
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        runner.run(seconds=RUN_SECONDS)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if runner.ran_out:
+        enqueue("jobs.tasks.run_builds", cluster="runner")

@@ -1,0 +1,96 @@
+"""A board in the test's own process: a local server, a git repository, a runner in a thread."""
+
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.db import connections
+
+from buildboard.core.audit import Actor
+from buildboard.core.machine import machine_id
+from jobs.execution.runner import Runner
+from jobs.lifecycle import submit_job
+from jobs.logs import store
+from jobs.models import Attempt, BuildJob
+from jobs.states import JOB_TERMINAL
+from jobs.submission import fields_of, read_submission
+from servers.models import BuildServer
+from tests.factories import make_server
+
+WAIT_SECONDS = 60.0
+
+
+def make_local_server(work_dir: Path, **fields: Any) -> BuildServer:
+    """This machine as a build server with a work dir of its own."""
+    return make_server(machine_id=machine_id(), work_dir=str(work_dir), **{"name": "local", **fields})
+
+
+def make_repository(folder: Path, files: dict[str, str]) -> Path:
+    """A git repository with one commit on `main`; files whose text begins with `#!` are executable."""
+    folder.mkdir(parents=True)
+    git = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run([*git, "init", "-q", "-b", "main"], check=True)
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755 if text.startswith("#!") else 0o644)
+    subprocess.run([*git, "add", "-A"], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "first"], check=True)
+    return folder
+
+
+def submit(repository: Path, **fields: Any) -> BuildJob:
+    """Submit a build of a repository of this machine, checked as the API does."""
+    given = {"source_repository": str(repository), "target_architecture": "x86_64", **fields}
+    return submit_job(fields_of(read_submission(given)), actor=Actor("ann", "api"), user=None)
+
+
+@contextmanager
+def running_runner() -> Iterator[Runner]:
+    """A runner that works in a thread until the end of the block."""
+    runner = Runner()
+
+    def work() -> None:
+        try:
+            runner.run(seconds=300)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=work, name="runner-under-test")
+    thread.start()
+    try:
+        yield runner
+    finally:
+        runner.stop()
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def wait_for(condition: Callable[[], object], *, what: str, seconds: float = WAIT_SECONDS) -> None:
+    """Look until the condition holds; fails, naming `what`, after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"timed out: {what}"
+        time.sleep(0.02)
+
+
+def wait_until_finished(job: BuildJob, *, seconds: float = WAIT_SECONDS) -> BuildJob:
+    """The job in a terminal state."""
+
+    def is_finished() -> bool:
+        job.refresh_from_db()
+        return job.status in JOB_TERMINAL
+
+    wait_for(is_finished, what=f"job {job.pk} finished", seconds=seconds)
+    return job
+
+
+def log_of(attempt: Attempt) -> bytes:
+    """Every kept byte of an attempt's log."""
+    attempt.refresh_from_db()
+    return b"".join(store.read_bytes(attempt, start=0, end=attempt.log_size))

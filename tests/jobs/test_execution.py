@@ -1,0 +1,87 @@
+"""A build from submission to result over the local transport: real git, real processes, the real runner."""
+
+from pathlib import Path
+
+import pytest
+from django.conf import LazySettings
+
+from buildboard.core.models import Event
+from jobs.models import Attempt
+from jobs.states import AttemptStatus, ErrorCategory, JobStatus
+from servers.models import Slot
+from tests.jobs.board import (
+    log_of,
+    make_local_server,
+    make_repository,
+    running_runner,
+    submit,
+    wait_for,
+    wait_until_finished,
+)
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+
+
+@pytest.fixture
+def repository(tmp_path: Path, settings: LazySettings) -> Path:
+    settings.LOCAL_REPOSITORIES = (tmp_path,)
+    return make_repository(tmp_path / "demo", {"README": "hello\n"})
+
+
+def test_build_completes_with_its_log_commit_and_events(repository: Path, tmp_path: Path) -> None:
+    make_local_server(tmp_path / "work")
+    with running_runner():
+        job = wait_until_finished(submit(repository, build_command="cat README; echo done"))
+
+        attempt = job.attempt_set.get()
+        assert (job.status, job.exit_code, job.error_message) == (JobStatus.COMPLETED, 0, "")
+        assert log_of(attempt).endswith(b"hello\ndone\n--- finished: exit code 0\n")
+        assert len(job.resolved_commit) == 40
+        assert not Slot.objects.filter(holder__isnull=False).exists()
+        kinds = list(Event.objects.filter(subject_id=str(job.pk)).values_list("kind", flat=True))
+        assert [kind for kind in kinds if kind != "phase"] == ["submitted", "claimed", "started", "completed"]
+        wait_for(lambda: not list((tmp_path / "work" / "jobs").iterdir()), what="its directory is gone")
+
+
+def test_failing_build_says_why(repository: Path, tmp_path: Path) -> None:
+    make_local_server(tmp_path / "work")
+    with running_runner():
+        job = wait_until_finished(submit(repository, build_command="echo broken >&2; exit 3"))
+
+    assert (job.status, job.exit_code, job.error_category) == (JobStatus.FAILED, 3, ErrorCategory.EXIT_CODE)
+    assert job.error_message == "The build command failed with exit code 3."
+    assert job.result["output"].endswith("broken\n--- finished: exit code 3\n")
+    assert job.attempts == 1
+
+
+def test_branch_that_is_not_there_is_a_checkout_error(repository: Path, tmp_path: Path) -> None:
+    make_local_server(tmp_path / "work")
+    with running_runner():
+        job = wait_until_finished(submit(repository, branch="nowhere", build_command="true"))
+
+    assert (job.status, job.error_category) == (JobStatus.FAILED, ErrorCategory.CHECKOUT)
+    assert "nowhere" in job.error_message
+
+
+def test_cancel_of_a_running_build_ends_it_and_frees_its_slot(repository: Path, tmp_path: Path) -> None:
+    from buildboard.core.audit import Actor  # noqa: PLC0415
+    from jobs.lifecycle import request_cancel  # noqa: PLC0415
+
+    make_local_server(tmp_path / "work")
+    with running_runner():
+        job = submit(repository, build_command="echo started; sleep 600")
+        wait_for(lambda: Attempt.objects.filter(log_size__gt=0, phase="building").exists(), what="it builds")
+        request_cancel(job, actor=Actor("ann", "api"))
+        wait_until_finished(job)
+
+    assert (job.status, job.error_category) == (JobStatus.CANCELLED, ErrorCategory.CANCELLED)
+    assert job.attempt_set.get().status == AttemptStatus.CANCELLED
+    assert not Slot.objects.filter(holder__isnull=False).exists()
+
+
+def test_timeout_ends_a_build(repository: Path, tmp_path: Path) -> None:
+    make_local_server(tmp_path / "work")
+    with running_runner():
+        job = wait_until_finished(submit(repository, build_command="sleep 600", timeout_seconds=2))
+
+    assert (job.status, job.error_category) == (JobStatus.FAILED, ErrorCategory.TIMEOUT)

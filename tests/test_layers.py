@@ -1,0 +1,104 @@
+"""Which way imports run: `buildboard` -> `jobs` -> `servers` -> `buildboard.core`, and the ranks inside `jobs`."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+RANKS: list[set[str]] = [
+    {"states", "errors"},
+    {"models"},
+    {"schemas", "validation"},
+    {"logs", "artifacts"},
+    {"lifecycle"},
+    {"queue", "diagnosis"},
+    {"retry"},
+    {"providers"},
+    {"planning"},
+    {"execution"},
+    {"notify"},
+    {
+        "tasks",
+        "api",
+        "views",
+        "forms",
+        "consumers",
+        "admin",
+        "checks",
+        "apps",
+        "management",
+        "routing",
+        "submission",
+        "templatetags",
+    },
+    {"urls"},
+]
+DOORS = RANKS[-2]
+FORBIDDEN_OF_PROJECT = {"buildboard.settings", "buildboard.urls", "buildboard.asgi"}
+
+
+def modules(package: str) -> list[Path]:
+    return sorted(
+        path for path in (ROOT / package).rglob("*.py") if "migrations" not in path.parts
+    )
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def rank_of(concern: str) -> int:
+    return next(rank for rank, concerns in enumerate(RANKS) if concern in concerns)
+
+
+def starts(names: set[str], *packages: str) -> set[str]:
+    return {name for name in names if any(name == one or name.startswith(f"{one}.") for one in packages)}
+
+
+def test_core_imports_neither_servers_nor_jobs() -> None:
+    wrong = {
+        str(path.relative_to(ROOT)): starts(imports_of(path), "servers", "jobs")
+        for path in modules("buildboard/core")
+    }
+
+    assert {path: names for path, names in wrong.items() if names} == {}
+
+
+def test_servers_never_import_jobs() -> None:
+    wrong = {str(path.relative_to(ROOT)): starts(imports_of(path), "jobs") for path in modules("servers")}
+
+    assert {path: names for path, names in wrong.items() if names} == {}
+
+
+@pytest.mark.parametrize("package", ["jobs", "servers", "buildboard/core"])
+def test_nobody_imports_the_project(package: str) -> None:
+    wrong = {}
+    for path in modules(package):
+        names = imports_of(path)
+        project = {name for name in starts(names, "buildboard") if not starts({name}, "buildboard.core")}
+        wrong[str(path.relative_to(ROOT))] = project - {"buildboard"}
+
+    assert {path: names for path, names in wrong.items() if names} == {}
+
+
+def test_jobs_import_only_from_ranks_before_their_own() -> None:
+    wrong = []
+    for path in modules("jobs"):
+        concern = path.relative_to(ROOT / "jobs").parts[0].removesuffix(".py")
+        if concern == "__init__":
+            continue
+        for name in sorted(starts(imports_of(path), "jobs")):
+            other = name.split(".")[1] if "." in name else ""
+            if not other or other == concern or (concern in DOORS and other in DOORS):
+                continue
+            if rank_of(other) >= rank_of(concern):
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+
+    assert wrong == []
