@@ -26,7 +26,8 @@ if find_spec("jobs.urls"):
     urlpatterns.append(path("", include("jobs.urls")))
 if find_spec("buildboard.health"):
     health = import_module("buildboard.health")
-    urlpatterns += [path("healthz", health.healthz, name="healthz"), path("readyz", health.readyz, name="readyz")]
+    urlpatterns.append(path("healthz", health.healthz, name="healthz"))
+    urlpatterns.append(path("readyz", health.readyz, name="readyz"))
 if find_spec("jobs.api") and hasattr(import_module("jobs.api"), "api"):
     urlpatterns.append(path("api/", import_module("jobs.api").api.urls))
 

@@ -76,9 +76,17 @@ def declared_right(view: Callable[..., Any]) -> Right | None:
             return right
     if isinstance(view, partial) and view.func.__module__.startswith("ninja.openapi"):
         return Right.READ
-    inner = inspect.unwrap(view)
-    owner = getattr(inner, "__self__", None) or getattr(view, "admin_site", None)
-    return Right.OPERATE if isinstance(owner, AdminSite | BaseModelAdmin) else None
+    return Right.OPERATE if _is_of_admin_site(view) else None
+
+
+def _is_of_admin_site(view: Any) -> bool:
+    """Whether a view, under any decorators, is a method of an admin site or of one of its tables."""
+    while view is not None:
+        owners = (getattr(view, name, None) for name in ("__self__", "admin_site", "model_admin"))
+        if any(isinstance(owner, AdminSite | BaseModelAdmin) for owner in owners):
+            return True
+        view = getattr(view, "__wrapped__", None)
+    return False
 
 
 # ---- the gate -------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ Rights are decided in permissions.py, who asks in auth.py, events are written by
 """
 
 import uuid
+from typing import ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.validators import UnicodeUsernameValidator
@@ -35,7 +36,7 @@ class User(AbstractBaseUser):
         help_text="Letters, digits and @ . + - _ only.",
     )
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.VIEWER)
-    is_active = models.BooleanField(  # type: ignore[misc]  # a constant in AbstractBaseUser
+    is_active = models.BooleanField(
         "active", default=True, help_text="Untick instead of deleting: sessions and tokens end within 5 seconds."
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -43,7 +44,7 @@ class User(AbstractBaseUser):
     objects = UserManager()
 
     USERNAME_FIELD = "username"
-    REQUIRED_FIELDS: list[str] = []
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
 
     class Meta:
         ordering = ["username"]

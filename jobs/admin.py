@@ -1,0 +1,106 @@
+"""Jobs, attempts and what belongs to them in Django's admin site: to be looked at. Their owners write them.
+
+No log, no secret, no lease and no hash is shown.
+"""
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from buildboard.core.admin import LookOnly
+from buildboard.core.auth import principal_of
+from jobs.models import Artifact, Attempt, BuildJob, Orchestrator, Secret
+from jobs.orchestrators import revoke_orchestrator
+
+
+@admin.register(BuildJob)
+class BuildJobAdmin(LookOnly):
+    """Build jobs; cancel and retry are on their own pages."""
+
+    list_display = (
+        "id",
+        "source_repository",
+        "branch",
+        "target_architecture",
+        "status",
+        "server",
+        "created_at",
+    )
+    list_filter = ("status", "target_architecture", "provider", "error_category")
+    list_select_related = ("server",)
+    search_fields = ("id", "source_repository", "branch")
+    fields = (
+        *("id", "source_repository", "branch", "commit_hash", "resolved_commit", "target_architecture"),
+        *("required_toolchain", "required_labels", "group", "labels", "priority", "provider", "job_type"),
+        *("requested_server", "server", "retry_of", "created_by", "status", "not_before"),
+        *(
+            "cancel_requested_at",
+            "cancel_requested_by",
+            "attempts",
+            "max_attempts",
+            "follow_crashes",
+            "progress",
+        ),
+        *("started_at", "completed_at", "exit_code", "error_category", "error_message", "created_at"),
+    )
+
+
+@admin.register(Attempt)
+class AttemptAdmin(LookOnly):
+    """Executions of jobs."""
+
+    list_display = (
+        "job",
+        "number",
+        "status",
+        "phase",
+        "server_name",
+        "exit_code",
+        "started_at",
+        "completed_at",
+    )
+    list_filter = ("status", "phase", "error_category")
+    list_select_related = ("job",)
+    search_fields = ("id", "job__id", "server_name")
+    fields = (
+        *("id", "job", "number", "server", "server_name", "orchestrator", "status", "phase", "submitted_at"),
+        *("source_read", "log_size", "log_lines", "log_omitted", "unreachable_since", "resolved_commit"),
+        *("exit_code", "error_category", "error_message", "metrics"),
+        *("created_at", "started_at", "completed_at", "cleaned_at"),
+    )
+
+
+@admin.register(Artifact)
+class ArtifactAdmin(LookOnly):
+    """Files that attempts made; they are downloaded from their job's page."""
+
+    list_display = ("path", "attempt", "size", "created_at")
+    list_select_related = ("attempt",)
+    search_fields = ("path", "attempt__job__id")
+    fields = ("id", "attempt", "path", "size", "sha256", "created_at")
+
+
+@admin.register(Secret)
+class SecretAdmin(LookOnly):
+    """Names of stored secrets; values are never shown."""
+
+    list_display = ("name", "created_by", "created_at", "updated_at")
+    search_fields = ("name",)
+    fields = ("name", "created_by", "created_at", "updated_at")
+
+
+@admin.register(Orchestrator)
+class OrchestratorAdmin(LookOnly):
+    """Registered orchestrators, and ending them."""
+
+    list_display = ("name", "job_types", "created_at", "last_seen_at", "revoked_at")
+    search_fields = ("name",)
+    fields = ("id", "name", "job_types", "created_at", "last_seen_at", "revoked_at")
+    actions = ("revoke",)
+
+    @admin.action(description="Revoke the selected orchestrators", permissions=["administer"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[Orchestrator]) -> None:
+        """End their tokens for good."""
+        actor = principal_of(request).actor
+        ended = sum(revoke_orchestrator(orchestrator, actor=actor) for orchestrator in queryset)
+        messages.success(request, f"{ended} revoked.")
