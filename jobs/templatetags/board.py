@@ -9,7 +9,9 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from jobs.models import Attempt, BuildJob
 from jobs.states import BADGES, Badge
+from jobs.views.selection import Selection
 
 register = template.Library()
 
@@ -73,13 +75,34 @@ def size(count: int | None) -> str:
     return f"{number:.0f} B" if unit == "B" else f"{number:.1f} {unit}"
 
 
+@register.filter
+def waited(job: BuildJob) -> str:
+    """How long a job was queued before its last start."""
+    return duration((job.started_at - job.created_at).total_seconds() if job.started_at else None)
+
+
+@register.simple_tag
+def raw_log(job: BuildJob, attempt: Attempt) -> str:
+    """Where the exact bytes of an attempt's log are (a path of the public API)."""
+    return f"/api/v1/infrastructure/build-jobs/{job.pk}/logs/raw?attempt={attempt.number}"
+
+
+@register.simple_tag
+def page_query(selection: Selection, **changes: str) -> str:
+    """The query of an address with the same filters and some changes."""
+    return selection.query(**changes)
+
+
 @register.simple_tag
 def age(at: datetime | None) -> SafeString | str:
     """How long ago, ticked in the browser in the same words; the exact time is its title."""
     if at is None:
         return "—"
     return format_html(
-        '<time datetime="{}" title="{}" data-rel>{}</time>', _iso(at), exact_time(at), _age_text(_seconds_since(at))
+        '<time datetime="{}" title="{}" data-rel>{}</time>',
+        _iso(at),
+        exact_time(at),
+        _age_text(_seconds_since(at)),
     )
 
 

@@ -5,9 +5,11 @@ const root = document.documentElement;
 const THEME_SECONDS = 31536000;
 const COPIED_MS = 1500;
 
+// The server has written the theme already, but for error pages, which know no request.
 function applyTheme() {
-  if (root.dataset.theme) return;
-  if (matchMedia("(prefers-color-scheme: dark)").matches) root.dataset.theme = "bb-dark";
+  const chosen = document.cookie.match(/(?:^|; )bb_theme=(bb-light|bb-dark)(?:;|$)/);
+  if (chosen) root.dataset.theme = chosen[1];
+  else if (matchMedia("(prefers-color-scheme: dark)").matches) root.dataset.theme = "bb-dark";
 }
 
 function switchTheme() {

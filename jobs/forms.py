@@ -1,0 +1,230 @@
+"""The submit form: text fields into the very body that the API takes, then the API's own rules.
+
+It has no rules of its own: types and bounds are in `schemas.py`, rules on values in `validation.py`, and
+`submission.py` puts them together for both doors.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from jobs.errors import InvalidSubmission
+from jobs.models import Secret
+from jobs.schemas import BuildConfig, Submission
+from jobs.states import ErrorCategory, Priority
+from jobs.submission import AUTO, fields_of, read_submission
+from servers.models import BuildServer
+
+_CONFIG = "build_config_"
+_CHOSEN = ("retry_on", "secrets")
+_INPUT = {"class": "input input-sm w-full", "autocomplete": "off", "spellcheck": "false"}
+_MONO = {**_INPUT, "class": "input input-sm w-full mono"}
+_SELECT = {"class": "select select-sm w-full"}
+_NUMBER = {**_INPUT, "inputmode": "numeric"}
+_AREA = {"class": "textarea w-full mono text-xs leading-5", "rows": 2, "spellcheck": "false"}
+
+
+def _text(label: str, help_text: str = "", **options: Any) -> forms.CharField:
+    attributes = {**(_MONO if options.pop("mono", False) else _INPUT), **options.pop("attributes", {})}
+    return forms.CharField(
+        label=label, help_text=help_text, required=False, widget=forms.TextInput(attributes), **options
+    )
+
+
+def _number(label: str, help_text: str = "", **options: Any) -> forms.IntegerField:
+    return forms.IntegerField(
+        label=label, help_text=help_text, required=False, widget=forms.NumberInput(_NUMBER), **options
+    )
+
+
+class _Text(forms.CharField):
+    """Text of several lines, kept as it was typed but for the browser's line ends."""
+
+    def __init__(self, label: str, help_text: str = "", **attributes: Any) -> None:
+        widget = forms.Textarea({**_AREA, **attributes})
+        super().__init__(label=label, help_text=help_text, required=False, strip=False, widget=widget)
+
+    def to_python(self, value: Any) -> Any:
+        return (super().to_python(value) or "").replace("\r\n", "\n")
+
+
+class _Lines(_Text):
+    """One value a line; blank lines do not count."""
+
+    def clean(self, value: Any) -> list[str]:
+        return [line.strip() for line in super().clean(value).split("\n") if line.strip()]
+
+
+class _Pairs(_Text):
+    """`NAME=value`, one a line."""
+
+    def clean(self, value: Any) -> dict[str, str]:
+        pairs: dict[str, str] = {}
+        for line in super().clean(value).split("\n"):
+            name, equals, text = line.partition("=")
+            name = name.strip()
+            if not line.strip():
+                continue
+            if not equals or not name:
+                raise ValidationError(f"Write NAME=value, one a line; “{line[:40]}” has no name or no =.")
+            if name in pairs:
+                raise ValidationError(f"{name[:40]} is there twice; keep one.")
+            pairs[name] = text
+        return pairs
+
+
+class SubmitForm(forms.Form):
+    """A build job, in the order in which people think of it. Field names are the API's."""
+
+    source_repository = _text(
+        "Repository",
+        "https, ssh or git URL, or an allowed path on the build server",
+        attributes={"required": True},
+    )
+    branch = _text("Branch or tag", initial="main")
+    commit_hash = _text("Commit", "HEAD, or at least 7 hexadecimal digits", initial="HEAD", mono=True)
+    target_architecture = _text("Architecture", attributes={"required": True, "list": "architectures"})
+    server_id = forms.CharField(label="Server", required=False, initial=AUTO, widget=forms.Select(_SELECT))
+    required_toolchain = _text("Toolchain", "such as gcc or gcc-14; empty: any")
+    group = _text("Server group")
+    min_cpu_cores = _number("CPU cores, at least")
+    min_memory_mb = _number("Memory in MB, at least")
+    min_storage_gb = _number("Free disk in GB, at least")
+    required_labels = _Pairs("Labels a server must have", "key=value, one a line")
+    build_command = _Text("Command", "runs with sh -e in the checkout; empty: the build is found", rows=3)
+    priority = forms.ChoiceField(
+        choices=[(one.label, one.label) for one in reversed(Priority)],
+        initial="normal",
+        widget=forms.Select(_SELECT),
+    )
+    timeout_seconds = _number("Time limit in seconds", initial=3600)
+    idle_timeout_seconds = _number("Without output, seconds", "empty: no such limit")
+    max_attempts = _number("Attempts, at most", initial=2)
+    retry_on = forms.MultipleChoiceField(
+        label="Try again after",
+        required=False,
+        initial=["system"],
+        choices=[(one.value, one.label) for one in ErrorCategory if one != ErrorCategory.CANCELLED],
+        widget=forms.CheckboxSelectMultiple({"class": "checkbox checkbox-xs"}),
+    )
+    environment = _Pairs("Environment", "NAME=value, one a line; shown to whoever may read the job")
+    secrets = forms.MultipleChoiceField(
+        label="Secrets",
+        required=False,
+        widget=forms.CheckboxSelectMultiple({"class": "checkbox checkbox-xs"}),
+    )
+    artifact_paths = _Lines("Artifacts to keep", "globs under the work tree, one a line")
+    labels = _Pairs("Labels of the job", "key=value, one a line, for finding it again")
+    build_config_kernel_config = _text("Configuration", "such as defconfig")
+    build_config_extra_make_args = _Lines("Arguments for make", "one a line")
+    build_config_enable_modules = forms.BooleanField(
+        label="Build modules",
+        required=False,
+        initial=True,
+        widget=forms.CheckboxInput({"class": "checkbox checkbox-xs"}),
+    )
+    build_config_build_dtbs = forms.BooleanField(
+        label="Build device trees",
+        required=False,
+        widget=forms.CheckboxInput({"class": "checkbox checkbox-xs"}),
+    )
+    build_config_custom_env = _Pairs("Environment of make", "NAME=value, one a line")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        servers = list(BuildServer.objects.filter(enabled=True).order_by("name"))
+        self.architectures = sorted({name for server in servers for name in server.architectures})
+        names = [(server.name, server.name) for server in servers]
+        _widget(self, "server_id").choices = [(AUTO, "auto (best free)"), *names]
+        secrets = [(name, name) for name in Secret.objects.order_by("name").values_list("name", flat=True)]
+        _field(self, "secrets").choices = secrets
+        if not secrets:
+            del self.fields["secrets"]
+
+    def clean(self) -> dict[str, Any]:
+        """Run the API's rules; the job's fields are then in `job_fields`."""
+        cleaned = super().clean() or {}
+        if self.errors:
+            return cleaned
+        try:
+            self.job_fields = fields_of(read_submission(self.api_body()))
+        except InvalidSubmission as refused:
+            for error in refused.errors:
+                self.add_error(self._name_of(error.field), error.message)
+        return cleaned
+
+    def api_body(self) -> dict[str, Any]:
+        """What a POST of the same job says: the required fields and each value that is not the default.
+
+        Of an invalid form it has the fields that could be read.
+        """
+        values = getattr(self, "cleaned_data", {})
+        config = _changed(
+            BuildConfig, {key.removeprefix(_CONFIG): values[key] for key in values if _is_config(key)}
+        )
+        body = _changed(Submission, {key: values[key] for key in values if not _is_config(key)})
+        return {**body, "build_config": config} if config else body
+
+    @property
+    def needs_open(self) -> bool:
+        """Whether the part on what the server must have shows something."""
+        return self._is_used(["min_cpu_cores", "min_memory_mb", "min_storage_gb", "group", "required_labels"])
+
+    @property
+    def environment_open(self) -> bool:
+        """Whether the part on environment, secrets, artifacts and labels shows something."""
+        return self._is_used(["environment", "secrets", "artifact_paths", "labels"])
+
+    @property
+    def kernel_open(self) -> bool:
+        """Whether the part on the Linux kernel shows something."""
+        return self._is_used([name for name in self.fields if _is_config(name)])
+
+    def _is_used(self, names: Iterable[str]) -> bool:
+        fields = [self[name] for name in names if name in self.fields]
+        return any(one.errors or (one.value() or "") != (one.field.initial or "") for one in fields)
+
+    def _name_of(self, field: str) -> str | None:
+        """The form's field for the API's `build_config.kernel_config` or `labels.x`; None: the whole form."""
+        first, _, rest = field.partition(".")
+        name = _CONFIG + rest.partition(".")[0] if first == "build_config" else first
+        return name if name in self.fields else None
+
+
+def initial_of(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The form's values for a submission that was made before."""
+    config = spec.get("build_config") or {}
+    values = {**spec, **{_CONFIG + name: value for name, value in config.items()}}
+    return {name: value if name in _CHOSEN else _as_text(value) for name, value in values.items()}
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, dict):
+        return "\n".join(f"{name}={text}" for name, text in value.items())
+    return "\n".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _is_config(name: str) -> bool:
+    return name.startswith(_CONFIG)
+
+
+def _changed(schema: type[Submission] | type[BuildConfig], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that a client must send: required ones, and those unlike the schema's default."""
+    kept = {}
+    for name, field in schema.model_fields.items():
+        value = values.get(name)
+        if field.is_required():
+            kept[name] = value or ""
+        elif name in values and value not in (None, "") and value != field.default:
+            kept[name] = value
+    return kept
+
+
+def _widget(form: forms.Form, name: str) -> Any:
+    return form.fields[name].widget
+
+
+def _field(form: forms.Form, name: str) -> Any:
+    return form.fields[name]

@@ -1,0 +1,102 @@
+"""Events and phases of a job in words: what happened when, and how far the shown attempt is."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from buildboard.core.models import Event
+from jobs.models import Attempt
+from jobs.states import ATTEMPT_ACTIVE, AttemptStatus, Phase
+
+# kind: (icon, colour class, words). Words may use the event's data.
+EVENT_LOOKS = {
+    "submitted": ("clock", "", "Queued"),
+    "claimed": ("hand", "", "Claimed for {server}, attempt {attempt}"),
+    "started": ("play", "", "Started on {server}"),
+    "phase": ("chevron-right", "", "Phase: {phase}"),
+    "requeued": ("rotate-cw", "run", "Attempt {attempt} ended; queued again"),
+    "released": ("clock", "", "Attempt {attempt} given back: nothing had started"),
+    "completed": ("check", "ok", "Completed"),
+    "failed": ("x", "bad", "Failed"),
+    "cancelled": ("ban", "", "Cancelled"),
+    "cancel_requested": ("ban", "", "Cancel asked for"),
+    "priority_changed": ("chevrons-up", "", "Priority {from} to {to}"),
+    "retried": ("rotate-cw", "", "Submitted again as a new job"),
+}
+_OTHER = ("circle", "", "{kind}")
+_UNKNOWN = {"server": "a server", "attempt": "?", "phase": "?", "from": "?", "to": "?"}
+_MOST_WORDS = 500
+
+
+@dataclass(frozen=True)
+class Happening:
+    """One line of the timeline."""
+
+    id: int
+    at: datetime
+    icon: str
+    colour: str
+    text: str
+    reason: str
+    actor: str
+    retry_id: str
+
+
+def happenings(events: Iterable[Event]) -> list[Happening]:
+    """The events as lines of a timeline, in their order."""
+    return [_happening(event) for event in events]
+
+
+def _happening(event: Event) -> Happening:
+    icon, colour, words = EVENT_LOOKS.get(event.kind, _OTHER)
+    known = {"kind": event.kind.replace("_", " ").capitalize(), **_UNKNOWN}
+    told = {key: str(value)[:_MOST_WORDS] for key, value in event.data.items() if key in known}
+    return Happening(
+        id=event.sequence,
+        at=event.at,
+        icon=icon,
+        colour=colour,
+        text=words.format_map({**known, **told}),
+        reason=event.reason[:_MOST_WORDS],
+        actor=event.actor,
+        retry_id=str(event.data.get("retry", "")),
+    )
+
+
+@dataclass(frozen=True)
+class Step:
+    """One phase of an attempt: `done`, `current`, `failed` or `ahead`."""
+
+    phase: str
+    state: str
+    started_at: datetime | None
+    seconds: float | None
+
+
+def steps_of(attempt: Attempt, *, events: Iterable[Event]) -> list[Step]:
+    """The four phases of an attempt with the time that each took, from its rows and events."""
+    began: dict[str, datetime] = {Phase.CONNECTING: attempt.created_at}
+    if attempt.started_at:
+        began[Phase.CHECKOUT] = attempt.started_at
+    for event in events:
+        if event.kind == "phase" and event.data.get("attempt") == attempt.number:
+            began.setdefault(str(event.data.get("phase")), event.at)
+    reached = [phase for phase in Phase if phase in began]
+    steps = []
+    for phase in Phase:
+        start = began.get(phase)
+        later = [began[other] for other in reached if start and began[other] > start]
+        end = min(later, default=attempt.completed_at)
+        seconds = (end - start).total_seconds() if start and end else None
+        steps.append(Step(phase.label, _step_state(attempt, phase, reached), start, seconds))
+    return steps
+
+
+def _step_state(attempt: Attempt, phase: Phase, reached: list[Phase]) -> str:
+    if phase not in reached:
+        return "ahead"
+    if phase != reached[-1]:
+        return "done"
+    if attempt.status in ATTEMPT_ACTIVE:
+        return "current"
+    return "done" if attempt.status == AttemptStatus.COMPLETED else "failed"
