@@ -24,12 +24,12 @@ def _read_commit(value: str) -> str:
     return value if value == "HEAD" else value.lower()
 
 
-def _read_label(value: str) -> tuple[str, str]:
+def _read_label(value: str) -> str:
     key, colon, text = value.partition(":")
     if not colon:
         raise ValueError("Write a label as key:value.")
     check_labels({key: text})
-    return key, text
+    return value
 
 
 Line = Annotated[str, Field(min_length=1, max_length=2048)]
@@ -86,7 +86,7 @@ class JobFilters(Page):
         if self.search is not None:
             jobs = jobs.filter(_search(self.search))
         if self.label is not None:
-            key, value = self.label
+            key, _, value = self.label.partition(":")
             jobs = jobs.alias(label_value=KeyTextTransform(key, "labels")).filter(label_value=value)
         return jobs
 

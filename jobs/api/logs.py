@@ -100,7 +100,8 @@ def get_build_job_raw_log(request: HttpRequest, job_id: UUID, filters: Query[OfA
 
 
 async def _one_by_one(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
-    while part := await sync_to_async(next)(parts, b""):
+    read = sync_to_async(lambda: next(parts, b""))
+    while part := await read():
         yield part
 
 

@@ -104,7 +104,8 @@ def _value(model: type[Model], column: str, text: Any) -> Any:
     if not isinstance(text, str) or "\0" in text:
         raise ValueError("not a text")
     text.encode()
-    value: Any = model._meta.get_field(column).to_python(text)
+    field: Any = model._meta.get_field(column)
+    value = field.to_python(text)
     if hasattr(value, "tzinfo") and not (value.tzinfo and 1970 <= value.year <= 9990):
         raise ValueError("not a time")
     if isinstance(value, int) and not -_BIG <= value < _BIG:

@@ -1,5 +1,6 @@
 """A person's own API tokens over HTTP; admins may end anybody's."""
 
+from datetime import datetime
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
@@ -70,9 +71,15 @@ def _check(given: NewToken, principal: Principal) -> None:
         raise _misfit("scopes", "You may not do all of that yourself; choose less.")
     if given.expires_at is not None and given.expires_at <= timezone.now():
         raise _misfit("expires_at", "Write a time that is still to come.")
-    own = ApiToken.objects.filter(pk=principal.token_id).values_list("expires_at", flat=True).first()
+    own = _end_of_own_token(principal)
     if own is not None and (given.expires_at is None or given.expires_at > own):
         raise _misfit("expires_at", "The token that you use ends before that; write a time before its end.")
+
+
+def _end_of_own_token(principal: Principal) -> datetime | None:
+    if principal.token_id is None:
+        return None
+    return ApiToken.objects.values_list("expires_at", flat=True).get(pk=principal.token_id)
 
 
 def _misfit(field: str, message: str) -> ApiError:

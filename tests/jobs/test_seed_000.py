@@ -1,4 +1,4 @@
-"""The ten steps of seed 000, with a token added: its keys and types, and its values where they are determined."""
+"""The ten steps of seed 000, with a token added: its keys and types, and its values where determined."""
 
 import re
 from typing import Any
