@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 from django.conf import LazySettings
 
+from buildboard.core.audit import Actor
 from buildboard.core.models import Event
+from jobs.artifacts import read_artifact
+from jobs.lifecycle import request_cancel
 from jobs.models import Attempt
 from jobs.states import AttemptStatus, ErrorCategory, JobStatus
 from servers.models import Slot
@@ -64,9 +67,6 @@ def test_branch_that_is_not_there_is_a_checkout_error(repository: Path, tmp_path
 
 
 def test_cancel_of_a_running_build_ends_it_and_frees_its_slot(repository: Path, tmp_path: Path) -> None:
-    from buildboard.core.audit import Actor  # noqa: PLC0415
-    from jobs.lifecycle import request_cancel  # noqa: PLC0415
-
     make_local_server(tmp_path / "work")
     with running_runner():
         job = submit(repository, build_command="echo started; sleep 600")
@@ -85,3 +85,26 @@ def test_timeout_ends_a_build(repository: Path, tmp_path: Path) -> None:
         job = wait_until_finished(submit(repository, build_command="sleep 600", timeout_seconds=2))
 
     assert (job.status, job.error_category) == (JobStatus.FAILED, ErrorCategory.TIMEOUT)
+
+
+def test_artifacts_are_kept_and_what_is_missing_is_named(
+    repository: Path, tmp_path: Path, settings: LazySettings
+) -> None:
+    settings.STORAGE_URL = (tmp_path / "storage").as_uri()
+    make_local_server(tmp_path / "work")
+    with running_runner():
+        command = (
+            "mkdir -p out/deep; echo one >out/a.txt; echo two >out/deep/b.txt; ln -s /etc/passwd out/c.txt"
+        )
+        job = wait_until_finished(
+            submit(repository, build_command=command, artifact_paths=["out/**", "*.deb"])
+        )
+
+    attempt = job.attempt_set.get()
+    assert [(artifact.path, artifact.size) for artifact in attempt.artifacts.all()] == [
+        ("out/a.txt", 4),
+        ("out/deep/b.txt", 4),
+    ]
+    assert b"".join(read_artifact(attempt.artifacts.all()[0], start=0, end=4)) == b"one\n"
+    assert attempt.metrics == {"artifacts_left_out": ["*.deb: no file has such a name"]}
+    assert job.status == JobStatus.COMPLETED
