@@ -5,6 +5,7 @@ It has no rules of its own: types and bounds are in `schemas.py`, rules on value
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from django import forms
@@ -19,11 +20,10 @@ from servers.models import BuildServer
 
 _CONFIG = "build_config_"
 _CHOSEN = ("retry_on", "secrets")
-_INPUT = {"class": "input input-sm w-full", "autocomplete": "off", "spellcheck": "false"}
-_MONO = {**_INPUT, "class": "input input-sm w-full mono"}
-_SELECT = {"class": "select select-sm w-full"}
+_INPUT = {"autocomplete": "off", "spellcheck": "false"}
+_MONO = {**_INPUT, "class": "mono"}
 _NUMBER = {**_INPUT, "inputmode": "numeric"}
-_AREA = {"class": "textarea w-full mono text-xs leading-5", "rows": 2, "spellcheck": "false"}
+_AREA = {"rows": 2, "spellcheck": "false"}
 
 
 def _text(label: str, help_text: str = "", **options: Any) -> forms.CharField:
@@ -86,7 +86,7 @@ class SubmitForm(forms.Form):
     branch = _text("Branch or tag", initial="main")
     commit_hash = _text("Commit", "HEAD, or at least 7 hexadecimal digits", initial="HEAD", mono=True)
     target_architecture = _text("Architecture", attributes={"required": True, "list": "architectures"})
-    server_id = forms.CharField(label="Server", required=False, initial=AUTO, widget=forms.Select(_SELECT))
+    server_id = forms.CharField(label="Server", required=False, initial=AUTO, widget=forms.Select)
     required_toolchain = _text("Toolchain", "such as gcc or gcc-14; empty: any")
     group = _text("Server group")
     min_cpu_cores = _number("CPU cores, at least")
@@ -97,7 +97,7 @@ class SubmitForm(forms.Form):
     priority = forms.ChoiceField(
         choices=[(one.label, one.label) for one in reversed(Priority)],
         initial="normal",
-        widget=forms.Select(_SELECT),
+        widget=forms.Select,
     )
     timeout_seconds = _number("Time limit in seconds", initial=3600)
     idle_timeout_seconds = _number("Without output, seconds", "empty: no such limit")
@@ -107,29 +107,20 @@ class SubmitForm(forms.Form):
         required=False,
         initial=["system"],
         choices=[(one.value, one.label) for one in ErrorCategory if one != ErrorCategory.CANCELLED],
-        widget=forms.CheckboxSelectMultiple({"class": "checkbox checkbox-xs"}),
+        widget=forms.CheckboxSelectMultiple,
     )
     environment = _Pairs("Environment", "NAME=value, one a line; shown to whoever may read the job")
     secrets = forms.MultipleChoiceField(
         label="Secrets",
         required=False,
-        widget=forms.CheckboxSelectMultiple({"class": "checkbox checkbox-xs"}),
+        widget=forms.CheckboxSelectMultiple,
     )
     artifact_paths = _Lines("Artifacts to keep", "globs under the work tree, one a line")
     labels = _Pairs("Labels of the job", "key=value, one a line, for finding it again")
     build_config_kernel_config = _text("Configuration", "such as defconfig")
     build_config_extra_make_args = _Lines("Arguments for make", "one a line")
-    build_config_enable_modules = forms.BooleanField(
-        label="Build modules",
-        required=False,
-        initial=True,
-        widget=forms.CheckboxInput({"class": "checkbox checkbox-xs"}),
-    )
-    build_config_build_dtbs = forms.BooleanField(
-        label="Build device trees",
-        required=False,
-        widget=forms.CheckboxInput({"class": "checkbox checkbox-xs"}),
-    )
+    build_config_enable_modules = forms.BooleanField(label="Build modules", required=False, initial=True)
+    build_config_build_dtbs = forms.BooleanField(label="Build device trees", required=False)
     build_config_custom_env = _Pairs("Environment of make", "NAME=value, one a line")
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -137,6 +128,8 @@ class SubmitForm(forms.Form):
         servers = list(BuildServer.objects.filter(enabled=True).order_by("name"))
         self.architectures = sorted({name for server in servers for name in server.architectures})
         names = [(server.name, server.name) for server in servers]
+        if len(self.architectures) == 1:
+            self.fields["target_architecture"].initial = self.architectures[0]
         _widget(self, "server_id").choices = [(AUTO, "auto (best free)"), *names]
         secrets = [(name, name) for name in Secret.objects.order_by("name").values_list("name", flat=True)]
         _field(self, "secrets").choices = secrets
@@ -160,12 +153,20 @@ class SubmitForm(forms.Form):
 
         Of an invalid form it has the fields that could be read.
         """
-        values = getattr(self, "cleaned_data", {})
+        values = self.cleaned_data if self.is_bound else self._initial_values()
         config = _changed(
             BuildConfig, {key.removeprefix(_CONFIG): values[key] for key in values if _is_config(key)}
         )
         body = _changed(Submission, {key: values[key] for key in values if not _is_config(key)})
         return {**body, "build_config": config} if config else body
+
+    def _initial_values(self) -> dict[str, Any]:
+        """What the form would give if it were sent as it is first shown."""
+        values = {}
+        for name, field in self.fields.items():
+            with suppress(ValidationError):
+                values[name] = field.clean(self.get_initial_for_field(field, name))
+        return values
 
     @property
     def needs_open(self) -> bool:

@@ -6,6 +6,7 @@ It decides nothing: colours and icons of states are in `jobs/states.py`, the ico
 from datetime import UTC, datetime
 
 from django import template
+from django.forms.boundfield import BoundField, BoundWidget
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -16,6 +17,11 @@ from jobs.views.selection import Selection
 register = template.Library()
 
 _UNKNOWN = Badge("badge-neutral badge-ghostline", "circle-question-mark")
+_FIELD_CLASSES = {
+    "checkbox": "checkbox checkbox-xs",
+    "select": "select select-sm w-full",
+    "textarea": "textarea w-full mono text-xs leading-5",
+}
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _ICON_CLASSES = {"": "i", "s": "i i-s", "xs": "i i-xs"}
 _FULL_COMMIT_DIGITS = 12
@@ -40,6 +46,21 @@ def badge(status: str) -> SafeString:
         icon(look.icon, size="xs", extra="spin" if look.turns else ""),
         text.replace("_", " ").capitalize() or "Unknown",
     )
+
+
+@register.simple_tag
+def field_input(field: BoundField) -> SafeString:
+    """A form's field as the design draws its kind."""
+    widget = field.field.widget
+    look = _FIELD_CLASSES.get(field.widget_type, "input input-sm w-full")
+    return field.as_widget(attrs={"class": f"{look} {widget.attrs.get('class', '')}".strip()})
+
+
+@register.filter
+def options(field: BoundField) -> list[BoundWidget]:
+    """The boxes of a multiple choice, as the design draws them."""
+    field.field.widget.attrs["class"] = _FIELD_CLASSES["checkbox"]
+    return list(field.subwidgets)
 
 
 @register.filter

@@ -67,12 +67,9 @@ def _earlier(request: HttpRequest) -> dict[str, object]:
 def _as_call(request: HttpRequest, form: SubmitForm) -> str:
     """A curl command that submits the same job."""
     address = (settings.PUBLIC_URL or f"{request.scheme}://{request.get_host()}") + API_PATH
-    body = form.api_body() if form.is_bound else {"source_repository": "", "target_architecture": ""}
-    if not form.is_bound:
-        body |= {name: value for name, value in form.initial.items() if name in body}
     return (
         f"curl -X POST {shlex.quote(address)} \\\n"
         '  -H "Authorization: Bearer $TOKEN" \\\n'
         '  -H "Content-Type: application/json" \\\n'
-        f"  -d {shlex.quote(json.dumps(body, indent=2, ensure_ascii=False))}"
+        f"  -d {shlex.quote(json.dumps(form.api_body(), indent=2, ensure_ascii=False))}"
     )

@@ -166,6 +166,7 @@ class LiveLog extends HTMLElement {
     const first = this.lines.firstElementChild?.id.slice(1);
     const last = this.lines.lastElementChild?.id.slice(1);
     if (!first) return;
+    this.lines.classList.toggle("wide", Number(last) >= 100000);
     this.querySelector("[data-first]").textContent = numbers.format(first);
     this.querySelector("[data-last]").textContent = numbers.format(last);
     this.querySelector("[data-empty]")?.remove();
