@@ -227,6 +227,7 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
         "django.server": {"level": "WARNING"},
         "daphne": {"level": "WARNING"},
+        "django-q": {"level": "WARNING"},
         "axes": {"level": "WARNING"},
         "paramiko": {"level": "CRITICAL"},
     },

@@ -70,6 +70,11 @@ def _is_trusted(address: str) -> bool:
     return bool(address) and any(ip_address(address) in network for network in settings.TRUSTED_PROXIES)
 
 
+def is_trusted_proxy(address: str) -> bool:
+    """Whether the forwarded headers of the peer with this address are believed."""
+    return _is_trusted(_address(address))
+
+
 def client_address(request: HttpRequest) -> str:
     """The address of the one who asks: the last hop that is not a trusted proxy; empty when unknown.
 
