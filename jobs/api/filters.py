@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from django.db.models import Q
-from django.db.models.fields.json import KeyTextTransform
+from django.db.models.fields.json import KeyTransform
 from pydantic import AfterValidator, Field
 
 from buildboard.core.schemas import Instant
@@ -87,7 +87,7 @@ class JobFilters(Page):
             jobs = jobs.filter(_search(self.search))
         if self.label is not None:
             key, _, value = self.label.partition(":")
-            jobs = jobs.alias(label_value=KeyTextTransform(key, "labels")).filter(label_value=value)
+            jobs = jobs.alias(label_value=KeyTransform(key, "labels")).filter(label_value=value)
         return jobs
 
 

@@ -127,50 +127,41 @@ def test_whole_submission_is_kept(api: ApiClient) -> None:
     assert "hunter2" not in json.dumps(answer)
 
 
+REFUSED: dict[str, list[Any]] = {
+    "source_repository": [None, 1, "", "--upload-pack=x", "ext::sh -c x", "/etc", "file:///etc"]
+    + ["ssh://-oProxyCommand=x/y", ["https://a/b"]],
+    "branch": [None, 1, "", "-x", "a..b", "a b", "a\nb", "x" * 256],
+    "commit_hash": [None, 7, "", "main", "--output=PWN", "abc", "a" * 65],
+    "target_architecture": [None, 1, "", "x;y", "x" * 65, "-x"],
+    "server_id": [None, 1, "", "nowhere", str(uuid4()), "x" * 65],
+    "build_command": [1, ["make"], "x" * (512 * 1024 + 1)],
+    "build_config": [1, "x", [], {"unknown": 1}, {"kernel_config": "../x"}, {"extra_make_args": "x"}]
+    + [{"enable_modules": "yes"}, {"custom_env": {"PATH": "x"}}, {"custom_env": {"A": 1}}],
+    "priority": [None, 10, "", "asap", "URGENT"],
+    "required_toolchain": [1, "-x", "a b", "x" * 129],
+    "required_labels": [1, [], {"": "x"}, {"a": 1}, {"a": None}, {"1": "x"}],
+    "group": [1, "-x", "a b", "x" * 65],
+    "min_cpu_cores": [0, -1, 1.5, "2", True, 10**30, []],
+    "min_memory_mb": [0, -1, 1.5, "2", True, 10**30, []],
+    "min_storage_gb": [0, -1, 1.5, "2", True, 10**30, []],
+    "artifact_paths": ["x", ["/etc/passwd"], ["../x"], [""], [1], ["x"] * 65],
+    "timeout_seconds": [None, 0, -1, 2_592_001, 10**400 - 1, "60", 1.5, True],
+    "idle_timeout_seconds": [0, -1, "60", 10**30],
+    "max_attempts": [None, 0, 11, "2", True],
+    "retry_on": [None, "system", ["always"], ["cancelled"], [1]],
+    "environment": [None, [], {"PATH": "x"}, {"A B": "x"}, {"A": 1}, {"A\n": "x"}, {"LD_PRELOAD": "x"}]
+    + [{"GIT_DIR": "x"}, {"BASH_ENV": "x"}, {"A": "x" * 65537}, {f"A{n}": "x" * 60000 for n in range(5)}],
+    "secrets": [None, "A", ["UNKNOWN"], ["lower"], [1], ["PATH"]],
+    "labels": [None, [], {"a": "x" * 256}, {"a": "x\ny"}, {"a b": "x"}],
+    "callback_url": [1, "https://hooks.example/x", "http://169.254.169.254/"],
+    "callback_secret": [1, "whsec_x"],
+    "provider": [None, 1, "", "orchestrator", "jenkins", "nope"],
+    "job_type": [None, 1, "", "test"],
+}
+
+
 @pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        *(("source_repository", value) for value in (None, 1, "", "--upload-pack=x", "ext::sh -c x", "/etc")),
-        *(
-            ("source_repository", value)
-            for value in ("file:///etc", "ssh://-oProxyCommand=x/y", ["https://a/b"])
-        ),
-        *(("branch", value) for value in (None, 1, "", "-x", "a..b", "a b", "a\nb", "x" * 256)),
-        *(("commit_hash", value) for value in (None, 7, "", "main", "--output=PWN", "abc", "a" * 65)),
-        *(("target_architecture", value) for value in (None, 1, "", "x;y", "x" * 65, "-x")),
-        *(("server_id", value) for value in (None, 1, "", "nowhere", str(uuid4()), "x" * 65)),
-        *(("build_command", value) for value in (1, ["make"], "x" * (512 * 1024 + 1))),
-        *(("build_config", value) for value in (1, "x", [], {"unknown": 1}, {"kernel_config": "../x"})),
-        *(("build_config", value) for value in ({"extra_make_args": "x"}, {"enable_modules": "yes"})),
-        *(("build_config", value) for value in ({"custom_env": {"PATH": "x"}}, {"custom_env": {"A": 1}})),
-        *(("priority", value) for value in (None, 10, "", "asap", "URGENT")),
-        *(("required_toolchain", value) for value in (1, "-x", "a b", "x" * 129)),
-        *(("required_labels", value) for value in (1, [], {"": "x"}, {"a": 1}, {"a": None}, {"1": "x"})),
-        *(("group", value) for value in (1, "-x", "a b", "x" * 65)),
-        *(
-            (name, value)
-            for name in ("min_cpu_cores", "min_memory_mb", "min_storage_gb")
-            for value in (0, -1, 1.5)
-        ),
-        *((name, value) for name in ("min_cpu_cores", "min_memory_mb") for value in ("2", True, 10**30, [])),
-        *(("artifact_paths", value) for value in ("x", ["/etc/passwd"], ["../x"], [""], [1], ["x"] * 65)),
-        *(("timeout_seconds", value) for value in (None, 0, -1, 2_592_001, 10**400 - 1, "60", 1.5, True)),
-        *(("idle_timeout_seconds", value) for value in (0, -1, "60", 10**30)),
-        *(("max_attempts", value) for value in (None, 0, 11, "2", True)),
-        *(("retry_on", value) for value in (None, "system", ["always"], ["cancelled"], [1])),
-        *(
-            ("environment", value)
-            for value in (None, [], {"PATH": "x"}, {"A B": "x"}, {"A": 1}, {"A\n": "x"})
-        ),
-        *(("environment", value) for value in ({"LD_PRELOAD": "x"}, {"GIT_DIR": "x"}, {"BASH_ENV": "x"})),
-        *(("environment", value) for value in ({"A": "x" * 65537}, {f"A{n}": "x" * 60000 for n in range(5)})),
-        *(("secrets", value) for value in (None, "A", ["UNKNOWN"], ["lower"], [1], ["PATH"])),
-        *(("labels", value) for value in (None, [], {"a": "x" * 256}, {"a": "x\ny"}, {"a b": "x"})),
-        *(("callback_url", value) for value in (1, "https://hooks.example/x", "http://169.254.169.254/")),
-        *(("callback_secret", value) for value in (1, "whsec_x")),
-        *(("provider", value) for value in (None, 1, "", "orchestrator", "jenkins", "nope")),
-        *(("job_type", value) for value in (None, 1, "", "test")),
-    ],
+    ("field", "value"), [(field, value) for field, values in REFUSED.items() for value in values]
 )
 def test_value_that_does_not_fit_is_named(api: ApiClient, field: str, value: Any) -> None:
     response = api.post(BUILD_JOBS, submission(**{field: value}))
