@@ -5,32 +5,12 @@ import platform
 
 from django.db import transaction
 
+from servers.architectures import canonical_architecture
 from servers.models import BuildServer
 from servers.slots import fit_slots
 from servers.states import ServerStatus, TransportKind
 
 LOCAL_NAME = "local"
-_ARCHITECTURES = {
-    "amd64": "x86_64",
-    "x64": "x86_64",
-    "x86-64": "x86_64",
-    "arm64": "aarch64",
-    "armv8": "aarch64",
-    "armv7l": "armv7",
-    "armhf": "armv7",
-    "i386": "i686",
-    "i486": "i686",
-    "i586": "i686",
-    "x86": "i686",
-    "ppc64el": "ppc64le",
-    "riscv": "riscv64",
-}
-
-
-def canonical_architecture(name: str) -> str:
-    """One name for one architecture: `arm64` is `aarch64`, `amd64` is `x86_64`; others in lower case."""
-    plain = name.strip().lower()
-    return _ARCHITECTURES.get(plain, plain)
 
 
 def register_local_server(*, machine: str) -> BuildServer:

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
@@ -28,7 +28,9 @@ from jobs.providers.base import BuildProvider, ProviderError, ProviderRefused, P
 from jobs.providers.registry import connect
 from jobs.states import AttemptStatus, ErrorCategory
 from servers import health
+from servers.connections import open_client
 from servers.models import BuildServer
+from servers.transport import HelperRefused, TransportError
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +45,7 @@ RELEASE_DELAY_SECONDS = 10
 UNANSWERED_SECONDS = 60
 FORGET_AGAIN_SECONDS = 30
 PARALLEL_STARTS = 4
+PROBE_SECONDS = 60
 
 
 class ServerFollower(threading.Thread):
@@ -58,8 +61,10 @@ class ServerFollower(threading.Thread):
         self._pace = FAST_SECONDS
         self._eager_until = 0.0
         self._forget_after = 0.0
+        self._probe_after = 0.0
+        self._probing: Future[dict[str, str] | None] | None = None
         self._reached = False
-        self._starts = ThreadPoolExecutor(PARALLEL_STARTS, thread_name_prefix=f"start-{name}")
+        self._starts = ThreadPoolExecutor(PARALLEL_STARTS + 1, thread_name_prefix=f"start-{name}")
 
     def wake(self) -> None:
         """Something of this server changed: look now."""
@@ -91,10 +96,22 @@ class ServerFollower(threading.Thread):
 
     def round(self) -> None:
         """Look at the attempts of this server once, and do what each needs next."""
+        self._probe()
         self._refresh()
         self._start()
         self._poll()
         self._forget()
+
+    def _probe(self) -> None:
+        """Ask the server what it is and has, in a thread of its own: a slow compiler must not delay a log."""
+        if self._probing is not None and self._probing.done():
+            facts, self._probing = self._probing.result(), None
+            if facts is not None:
+                health.apply_probe(self.server_id, facts=facts)
+        if self._probing is None and time.monotonic() >= self._probe_after:
+            self._probe_after = time.monotonic() + PROBE_SECONDS
+            server = BuildServer.objects.get(pk=self.server_id)
+            self._probing = self._starts.submit(_ask_probe, server)
 
     # ---- what there is to do ----------------------------------------------------------------------------
 
@@ -277,6 +294,15 @@ class ServerFollower(threading.Thread):
         eager = time.monotonic() < self._eager_until and self._reached
         self._pace = FAST_SECONDS if eager else min(SLOW_SECONDS, self._pace * 1.5)
         return self._pace
+
+
+def _ask_probe(server: BuildServer) -> dict[str, str] | None:
+    """One probe, in a thread of the pool: no rows here. None when the server did not answer."""
+    try:
+        return open_client(server).probe()
+    except (TransportError, HelperRefused) as error:
+        logger.info("%s was not probed: %s", server.name, error, extra={"action": "probe"})
+        return None
 
 
 def _send_start(one: Followed) -> ProviderError | None:

@@ -2,7 +2,8 @@
 
 The plan of a build is its submission's label `fake`, words with commas between them: `lines=N` (log lines),
 `seconds=N` (how long it runs), `exit=N`, `refuse` (not taken), `unreachable=N` (the first N calls fail),
-`silent` (no log), `lost` (it vanishes after the start), `slow` (one line a poll).
+`silent` (no log), `lost` (it vanishes after the start), `slow` (one line a poll), `broken` (its reports cannot be
+followed: a defect of a provider).
 """
 
 import threading
@@ -107,6 +108,8 @@ class FakeProvider:
         size = play.shown
         limit = min(max_bytes, 40) if "slow" in play.plan else max_bytes
         data = play.log[offset : min(size, offset + limit)]
+        if "broken" in play.plan:
+            return Report(build_id, BuildStatus.RUNNING, offset=offset, data=None, size=size)  # type: ignore[arg-type]  # the defect
         report = {"offset": offset, "data": data, "size": size, "phase": "building", "commit": "f" * 40}
         if not play.ended:
             return Report(build_id, BuildStatus.RUNNING, **report)  # type: ignore[arg-type]  # a dict of mixed values

@@ -1,0 +1,172 @@
+"""Following: two at once by force, a follower that dies anywhere, what a poison job does."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.conf import LazySettings
+
+from buildboard.core.crypto import encrypt
+from buildboard.core.machine import machine_id
+from jobs.execution.follow import MOST_CRASHES, ServerFollower
+from jobs.lifecycle import claim_job
+from jobs.models import Attempt, BuildJob, LogChunk, Secret
+from jobs.states import ErrorCategory, JobStatus
+from servers.models import BuildServer
+from tests.factories import make_job, make_server
+from tests.jobs.board import (
+    log_of,
+    make_local_server,
+    make_repository,
+    running_runner,
+    submit,
+    wait_for,
+    wait_until_finished,
+)
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+SECONDS = 60
+
+
+@pytest.fixture
+def repository(tmp_path: Path, settings: LazySettings) -> Path:
+    settings.LOCAL_REPOSITORIES = (tmp_path,)
+    return make_repository(tmp_path / "demo", {"README": "hello\n"})
+
+
+def follow_twice(server: BuildServer, *, until: Callable[[], bool]) -> None:
+    """Two followers on one server, as no lease would allow, until the condition holds."""
+    followers = [ServerFollower(server.pk, name=f"{number}") for number in range(2)]
+    for follower in followers:
+        follower.start()
+    try:
+        wait_for(until, what="both followed to the end", seconds=SECONDS * 2)
+    finally:
+        for follower in followers:
+            follower.stop()
+        for follower in followers:
+            follower.join(20)
+            assert not follower.is_alive()
+
+
+def test_two_followers_keep_every_byte_once(repository: Path, tmp_path: Path) -> None:
+    server = make_local_server(tmp_path / "work")
+    Secret.objects.create(name="TOKEN", encrypted_value=encrypt("s3cret-value"))
+    command = f"""
+        end=$(($(date +%s) + {SECONDS}))
+        n=0
+        while [ $(date +%s) -lt $end ]; do
+            n=$((n + 1)); echo "line $n of $TOKEN"
+            [ $((n % 50)) -ne 0 ] || sleep 0.02
+        done
+        echo "$n" >"{tmp_path}/lines"
+    """
+    job = submit(repository, build_command=command, secrets=["TOKEN"], timeout_seconds=600)
+    attempt = claim_job(job.pk, server=server)
+
+    follow_twice(server, until=lambda: BuildJob.objects.get(pk=job.pk).status == JobStatus.COMPLETED)
+
+    count = int((tmp_path / "lines").read_text())
+    wanted = "".join(f"line {number} of ***\n" for number in range(1, count + 1)).encode()
+    kept = log_of(attempt)
+    body = kept[kept.index(b"line 1 of") : kept.index(b"--- finished")]
+    assert body == wanted
+    offset = 0
+    for chunk in LogChunk.objects.filter(attempt=attempt).order_by("offset"):
+        assert chunk.offset == offset
+        offset += chunk.size
+    assert offset == attempt.log_size
+    assert Attempt.objects.filter(job=job).count() == 1
+
+
+def test_unreachable_start_is_given_back_and_tried_again() -> None:
+    server = make_server()
+    job = make_job(provider="fake", labels={"fake": "unreachable=1,lines=2"})
+    attempt = claim_job(job.pk, server=server)
+    follower = ServerFollower(server.pk, name="x")
+
+    follower.round()
+
+    attempt.refresh_from_db()
+    job.refresh_from_db()
+    server.refresh_from_db()
+    assert (attempt.status, job.status, job.attempts) == ("released", JobStatus.QUEUED, 0)
+    assert (server.status, server.unreachable_since is None) == ("offline", False)
+    close(follower)
+
+
+def test_refused_start_is_given_back() -> None:
+    server = make_server()
+    job = make_job(provider="fake", labels={"fake": "refuse"})
+    claim_job(job.pk, server=server)
+    follower = ServerFollower(server.pk, name="x")
+
+    follower.round()
+
+    job.refresh_from_db()
+    assert (job.status, job.not_before is not None) == (JobStatus.QUEUED, True)
+    close(follower)
+
+
+def test_build_that_vanished_before_its_command_began_is_a_system_error() -> None:
+    server = make_server()
+    job = make_job(provider="fake", labels={"fake": "lost"}, max_attempts=1)
+    claim_job(job.pk, server=server)
+    follower = ServerFollower(server.pk, name="x")
+
+    follower.round()
+
+    job.refresh_from_db()
+    assert (job.status, job.error_category) == (JobStatus.FAILED, ErrorCategory.SYSTEM)
+    assert job.error_message == f"{server.name} knows nothing of this build any more; its directory is gone."
+    close(follower)
+
+
+def test_system_error_is_tried_again_by_itself() -> None:
+    server = make_server()
+    job = make_job(provider="fake", labels={"fake": "lost"}, max_attempts=2)
+    claim_job(job.pk, server=server)
+    follower = ServerFollower(server.pk, name="x")
+
+    follower.round()
+
+    job.refresh_from_db()
+    assert (job.status, job.attempts, job.not_before is not None) == (JobStatus.QUEUED, 1, True)
+    close(follower)
+
+
+def test_poison_job_is_set_aside_and_the_others_go_on() -> None:
+    server = make_server()
+    poison = make_job(provider="fake", labels={"fake": "broken,seconds=60"}, max_attempts=1)
+    good = make_job(provider="fake", labels={"fake": "lines=1"})
+    claim_job(poison.pk, server=server)
+    claim_job(good.pk, server=server)
+    follower = ServerFollower(server.pk, name="x")
+
+    for _ in range(MOST_CRASHES + 1):
+        follower.round()
+
+    poison.refresh_from_db()
+    good.refresh_from_db()
+    assert (poison.status, poison.error_category, poison.follow_crashes) == (
+        JobStatus.FAILED,
+        ErrorCategory.SYSTEM,
+        MOST_CRASHES,
+    )
+    assert good.status == JobStatus.COMPLETED
+    close(follower)
+
+
+def test_fake_build_streams_and_ends() -> None:
+    make_server(machine_id=machine_id())
+    job = make_job(provider="fake", labels={"fake": "lines=5,seconds=0.3,exit=2"})
+    with running_runner():
+        wait_until_finished(job)
+
+    assert (job.status, job.exit_code) == (JobStatus.FAILED, 2)
+    assert log_of(job.attempt_set.get()).count(b"\n") == 5
+
+
+def close(follower: ServerFollower) -> None:
+    follower.stop()
+    follower._starts.shutdown()
