@@ -1,0 +1,219 @@
+#!/bin/sh
+# Part of the build script (build.sh says how it is put together): finds out how the tree in ws/src is built.
+# It owns the order of the search and the default command of each kind of tree. It runs nothing of the tree.
+#
+# Each command is run by `sh -e` in ws/src, with $BUILD_JOBS set and extra_make_args as "$@".
+
+# found WORDS: how the build was found; its command is on stdin.
+found() {
+    bb_found=$1
+    cat >run/command || fail 69 "The command could not be written on this server."
+}
+# found_text WORDS COMMAND
+found_text() {
+    bb_found=$1
+    printf '%s\n' "$2" >run/command || fail 69 "The command could not be written on this server."
+}
+# has NAME...: whether all of these are files of the tree's top folder.
+has() {
+    for bb_name in "$@"; do [ -f "src/$bb_name" ] || return 1; done
+}
+
+find_build() {
+    bb_found=
+    if [ -n "$BB_COMMAND" ]; then
+        found_text "the job's build_command" "$BB_COMMAND"
+    elif has .buildboard.toml && read_toml; then
+        :
+    elif [ -n "$BB_RECIPE_COMMAND" ]; then
+        found_text "the recipe's command" "$BB_RECIPE_COMMAND"
+    elif has .buildboard/build && [ -x src/.buildboard/build ]; then
+        found "the executable .buildboard/build" <<'END'
+exec ./.buildboard/build "$@"
+END
+    elif ! find_kind; then
+        bb_hint=
+        if has .buildboard/build; then bb_hint=" (it is there, but not executable)"; fi
+        fail 66 "No way to build this repository was found. Looked for: build_command of the job;" \
+            "a command in .buildboard.toml; a recipe; an executable .buildboard/build$bb_hint;" \
+            "Kbuild, Kconfig and Makefile (Linux kernel); CMakeLists.txt (CMake); meson.build (Meson);" \
+            "configure or configure.ac (Autotools); Makefile (Make); Cargo.toml (Cargo); go.mod (Go);" \
+            "package.json (npm); pyproject.toml or setup.py (Python)."
+    fi
+}
+
+# read_toml: the command of .buildboard.toml; false when it names none. Read are the keys above the first
+# [table]; `command` is a string in any of TOML's four forms, without \u and \U.
+read_toml() {
+    LC_ALL=C awk '
+        { sub(/\r$/, ""); line[NR] = $0 }
+        function stop(why) { print why; exit 4 }
+        # scan(text): the string at its start goes to value; used is its source, rest what its line ends in.
+        function scan(text,    quote, many, at, sign, next_sign, extra) {
+            quote = substr(text, 1, 1)
+            if (quote != "\"" && quote != "\047") stop("is not a string")
+            many = substr(text, 1, 3) == quote quote quote
+            at = many ? 4 : 2
+            if (many && substr(text, at, 1) == "\n") at++
+            for (value = ""; at <= length(text); at++) {
+                sign = substr(text, at, 1)
+                if (sign == "\n" && !many) break
+                if (sign == quote && (!many || substr(text, at, 3) == quote quote quote)) {
+                    at += many ? 3 : 1
+                    for (extra = 0; many && extra < 2 && substr(text, at, 1) == quote; extra++) {
+                        value = value quote
+                        at++
+                    }
+                    used = substr(text, 1, at - 1)
+                    rest = substr(text, at)
+                    sub(/\n.*/, "", rest)
+                    return
+                }
+                if (sign == "\\" && quote == "\"") {
+                    next_sign = substr(text, ++at, 1)
+                    if (next_sign in escape) value = value escape[next_sign]
+                    else if (many && match(substr(text, at), /^[ \t]*\n[ \t\n]*/)) at += RLENGTH - 1
+                    else stop("has an escape that is not read here: \\" next_sign)
+                } else value = value sign
+            }
+            stop("has no closing quote")
+        }
+        function from(number,    text) {
+            for (text = ""; number <= NR; number++) text = text line[number] "\n"
+            return text
+        }
+        END {
+            escape["b"] = "\b"; escape["t"] = "\t"; escape["n"] = "\n"; escape["f"] = "\f"; escape["r"] = "\r"
+            escape["\""] = "\""; escape["\\"] = "\\"
+            for (at_line = 1; at_line <= NR && line[at_line] !~ /^[ \t]*\[/; at_line++) {
+                if (!(equals = index(line[at_line], "=")) || line[at_line] ~ /^[ \t]*#/) continue
+                key = substr(line[at_line], 1, equals - 1)
+                gsub(/^[ \t]+|[ \t]+$/, "", key)
+                text = substr(line[at_line], equals + 1)
+                sub(/^[ \t]+/, "", text)
+                wanted = key == "command" || key == "\"command\"" || key == "\047command\047"
+                if (!wanted && text !~ /^("""|\047\047\047)/) continue
+                scan(text "\n" from(at_line + 1))
+                if (wanted) {
+                    if (rest !~ /^[ \t]*(#.*)?$/) stop("has something behind its closing quote")
+                    if (value !~ /[^ \t\n]/) stop("is empty")
+                    print value
+                    exit 0
+                }
+                at_line += gsub(/\n/, "", used) # a long string of another key
+            }
+            exit 3
+        }' src/.buildboard.toml >run/command
+    case $? in
+    0) bb_found="the command in .buildboard.toml" ;;
+    3) note "no command in .buildboard.toml" && return 1 ;;
+    *) fail 66 "The command in .buildboard.toml $(cat run/command)." ;;
+    esac
+}
+
+# find_kind: the kind of tree, in the order of the documentation.
+find_kind() {
+    if has Kbuild Kconfig Makefile; then
+        find_kernel
+    elif has CMakeLists.txt; then
+        found "a CMake project (CMakeLists.txt)" <<'END'
+cmake -S . -B build -DCMAKE_BUILD_TYPE=Release
+cmake --build build --parallel "$BUILD_JOBS"
+END
+    elif has meson.build; then
+        found "a Meson project (meson.build)" <<'END'
+meson setup build
+meson compile -C build -j "$BUILD_JOBS"
+END
+    elif has configure || has configure.ac || has configure.in; then
+        if has configure; then
+            found "an Autotools project (configure)" <<'END'
+if [ -x configure ]; then ./configure; else sh ./configure; fi
+make -j"$BUILD_JOBS" "$@"
+END
+        else
+            found "an Autotools project (configure.ac)" <<'END'
+autoreconf --force --install
+./configure
+make -j"$BUILD_JOBS" "$@"
+END
+        fi
+    elif has GNUmakefile || has makefile || has Makefile; then
+        found "a Makefile" <<'END'
+make -j"$BUILD_JOBS" "$@"
+END
+    elif has Cargo.toml Cargo.lock; then
+        found "a Cargo package (Cargo.toml and Cargo.lock)" <<'END'
+cargo build --release --locked --jobs "$BUILD_JOBS"
+END
+    elif has Cargo.toml; then
+        found "a Cargo package (Cargo.toml)" <<'END'
+cargo build --release --jobs "$BUILD_JOBS"
+END
+    elif has go.mod; then
+        found "a Go module (go.mod)" <<'END'
+go build -p "$BUILD_JOBS" ./...
+if go list -f '{{.Name}}' ./... | grep -qx main; then mkdir -p bin && go build -o bin/ ./...; fi
+END
+    elif has package.json package-lock.json || has package.json npm-shrinkwrap.json; then
+        found "an npm package (package.json and its lock file)" <<'END'
+npm ci --no-audit --no-fund
+npm run build --if-present
+END
+    elif has package.json; then
+        found "an npm package (package.json)" <<'END'
+npm install --no-audit --no-fund
+npm run build --if-present
+END
+    elif has pyproject.toml || has setup.py; then
+        found "a Python project (pyproject.toml or setup.py)" <<'END'
+python3 -m pip wheel --no-deps --wheel-dir dist .
+END
+    else
+        return 1
+    fi
+}
+
+# find_kernel: kernel_config is a file of the tree or a target of make, such as defconfig. What is built for
+# another architecture than the server's gets ARCH, and CROSS_COMPILE where its compiler is another one.
+find_kernel() {
+    bb_target=$BB_KERNEL_CONFIG
+    case $bb_target in
+    *[!A-Za-z0-9_./+-]* | -* | /* | ../* | */../* | */..)
+        fail 66 "kernel_config $bb_target is neither a file of the tree nor a target of make."
+        ;;
+    esac
+    if [ -z "$bb_target" ] && has .config; then bb_target=.config; fi
+    KERNEL_CONFIG=${bb_target:-defconfig}
+    export KERNEL_CONFIG
+    bb_machine=$(uname -m)
+    case " $BB_NATIVE_MACHINES " in
+    *" $bb_machine "*) ;;
+    *)
+        export ARCH="$BB_KERNEL_ARCH"
+        case " $BB_RELATED_MACHINES " in
+        *" $bb_machine "*) ;;
+        *) export CROSS_COMPILE="$BB_CROSS_COMPILE" ;;
+        esac
+        note "cross build on $bb_machine: ARCH=$ARCH CROSS_COMPILE=${CROSS_COMPILE-}"
+        ;;
+    esac
+    # shellcheck disable=SC2016 # the build's shell expands them
+    {
+        if [ "$KERNEL_CONFIG" = .config ]; then
+            echo 'make "$@" olddefconfig'
+        elif has "$KERNEL_CONFIG"; then
+            echo 'cp -- "$KERNEL_CONFIG" .config'
+            echo 'make "$@" olddefconfig'
+        else
+            echo 'make "$@" "$KERNEL_CONFIG"'
+        fi
+        case $BB_ENABLE_MODULES in
+        1) printf '%s\n' './scripts/config --enable MODULES' 'make "$@" olddefconfig' ;;
+        0) printf '%s\n' './scripts/config --disable MODULES' 'make "$@" olddefconfig' ;;
+        esac
+        echo 'make -j"$BUILD_JOBS" "$@"'
+        if [ -n "$BB_BUILD_DTBS" ]; then echo 'make -j"$BUILD_JOBS" "$@" dtbs'; fi
+    } >run/command || fail 69 "The command could not be written on this server."
+    bb_found="a Linux kernel tree (Kbuild, Kconfig, Makefile), configuration $KERNEL_CONFIG"
+}

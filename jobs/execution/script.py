@@ -1,0 +1,187 @@
+"""Owns the build script of an attempt: the fixed program, and the environment that carries a job's values.
+
+Values travel as environment variables only, so none ever becomes shell text; what `build.sh`, `checkout.sh`
+and `kinds.sh` do with them is theirs. Not in charge of starting it (start), of what its end means for the job
+(outcome), or of the checks that the API makes: those here are the second lock on the same door.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from servers.architectures import canonical_architecture
+
+# How the script ends while the phase is `checkout`; a line `--- failed: SENTENCE` says why.
+CHECKOUT_STATUS = 66  # it cannot be built as it was submitted: error category `checkout`
+SYSTEM_STATUS = 69  # the server or the network failed: error category `system`
+
+MAX_COMMAND_BYTES = 64 * 1024
+MAX_VALUE_BYTES = 64 * 1024
+
+# Variables that would change the script itself or git, rather than the build.
+_FORBIDDEN_NAME = re.compile(r"PATH|LD_.*|BASH_ENV|ENV|IFS|GIT_.*")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_COMMIT = re.compile(r"HEAD|[0-9a-f]{7,64}")
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f]")
+_HOST = r"(?:[A-Za-z0-9_][^@/\s]*@)?(?:[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])"
+_REMOTE = re.compile(rf"(?:https?|ssh|git)://{_HOST}(?::\d+)?/.+|{_HOST}:(?![:-]|//).+")
+_LOCAL = re.compile(r"(?:file://)?/.*")
+_FAILED = re.compile(r"^--- failed: (.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the Linux kernel calls an architecture, and which servers build it without a cross compiler."""
+
+    kernel: str
+    prefix: str
+    native: str
+    related: str = ""  # servers whose own compiler makes it when asked by ARCH
+
+
+_MACHINES = {
+    "x86_64": Machine("x86_64", "x86_64-linux-gnu-", "x86_64 amd64"),
+    "i686": Machine("i386", "i686-linux-gnu-", "i386 i486 i586 i686", related="x86_64 amd64"),
+    "aarch64": Machine("arm64", "aarch64-linux-gnu-", "aarch64 arm64"),
+    "armv7": Machine("arm", "arm-linux-gnueabihf-", "armv7 armv7l armv8l"),
+    "riscv64": Machine("riscv", "riscv64-linux-gnu-", "riscv64"),
+    "ppc64": Machine("powerpc", "powerpc64-linux-gnu-", "ppc64"),
+    "ppc64le": Machine("powerpc", "powerpc64le-linux-gnu-", "ppc64le"),
+    "s390x": Machine("s390", "s390x-linux-gnu-", "s390x"),
+    "loongarch64": Machine("loongarch", "loongarch64-linux-gnu-", "loongarch64"),
+    "mips64el": Machine("mips", "mips64el-linux-gnuabi64-", "mips64el mips64"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildSpec:
+    """What a job asks for, as plain values."""
+
+    job_id: str
+    repository: str
+    architecture: str
+    branch: str = "main"
+    commit: str = "HEAD"
+    build_command: str = ""
+    recipe_command: str = ""
+    kernel_config: str = ""
+    extra_make_args: tuple[str, ...] = ()
+    enable_modules: bool | None = None  # None: as the kernel's configuration says
+    build_dtbs: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+    custom_env: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of build_config; stronger than `environment`
+    secrets: Mapping[str, str] = field(default_factory=dict)  # name to value; strongest
+    local_repositories: bool = False  # whether a path or file:// on the server may be named
+    cross_compile: str = ""  # prefix of the server's cross tools; empty: the usual GNU one
+    parallel: int | None = None  # $BUILD_JOBS; None: the server's cores
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What the helper is given: the program, and the variables to set before it runs."""
+
+    script: bytes
+    environment: dict[str, str]
+
+
+def render(spec: BuildSpec) -> Script:
+    """The build script of `spec`. Raise ValueError, with a sentence, for a value that no job may have."""
+    _check(spec)
+    user = {**spec.environment, **spec.custom_env, **spec.secrets}
+    for name, value in user.items():
+        check_variable(name, value)
+    machine = _machine(spec.architecture)
+    environment = {
+        "BB_JOB_ID": spec.job_id,
+        "BB_REPOSITORY": spec.repository,
+        "BB_MIRROR_KEY": mirror_key(spec.repository),
+        "BB_BRANCH": spec.branch,
+        "BB_BRANCH_KEY": mirror_key(spec.branch),
+        "BB_COMMIT": _commit(spec.commit),
+        "BB_PROTOCOLS": "https:http:ssh:git" + (":file" if spec.local_repositories else ""),
+        "BB_SUBMODULES": "1" if user.get("BUILDBOARD_SUBMODULES") == "1" else "",
+        "BB_COMMAND": spec.build_command,
+        "BB_RECIPE_COMMAND": spec.recipe_command,
+        "BB_KERNEL_CONFIG": spec.kernel_config,
+        "BB_ENABLE_MODULES": "" if spec.enable_modules is None else str(int(spec.enable_modules)),
+        "BB_BUILD_DTBS": "1" if spec.build_dtbs else "",
+        "BB_ARCHITECTURE": spec.architecture,
+        "BB_KERNEL_ARCH": machine.kernel,
+        "BB_NATIVE_MACHINES": machine.native,
+        "BB_RELATED_MACHINES": machine.related,
+        "BB_CROSS_COMPILE": spec.cross_compile or machine.prefix,
+        "BB_JOBS": "" if spec.parallel is None else str(spec.parallel),
+        **_numbered("BB_MAKE_ARGS", spec.extra_make_args),
+        **_numbered("BB_ENV", tuple(f"{name}={value}" for name, value in user.items())),
+    }
+    return Script(_program(), environment)
+
+
+def read_failure(tail: str) -> str:
+    """The script's own sentence on why the checkout failed, from the end of its log; or nothing.
+
+    Only for an attempt that ended in phase `checkout`: later the build may print such a line itself.
+    """
+    found = _FAILED.findall(tail)
+    return str(found[-1]).strip() if found else ""
+
+
+def mirror_key(text: str) -> str:
+    """The name under which a server keeps what belongs to a repository URL, or to a branch."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def check_variable(name: str, value: str) -> None:
+    """Raise ValueError unless a job may set this variable for its build."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} cannot be the name of an environment variable.")
+    if _FORBIDDEN_NAME.fullmatch(name):
+        raise ValueError(f"The environment variable {name} cannot be set for a build.")
+    if "\0" in value:
+        raise ValueError(f"The environment variable {name} cannot hold a NUL character.")
+    if len(value.encode()) > MAX_VALUE_BYTES:
+        raise ValueError(f"The environment variable {name} can be {MAX_VALUE_BYTES // 1024} KiB at most.")
+
+
+def _check(spec: BuildSpec) -> None:
+    local = spec.local_repositories and _LOCAL.fullmatch(spec.repository)
+    if _UNSAFE.search(spec.repository) or not (local or _REMOTE.fullmatch(spec.repository)):
+        raise ValueError(f"{spec.repository!r} is not a repository that can be built.")
+    if not spec.branch or spec.branch.startswith("-") or _UNSAFE.search(spec.branch):
+        raise ValueError(f"{spec.branch!r} cannot be the name of a branch or tag.")
+    if not _COMMIT.fullmatch(_commit(spec.commit)):
+        raise ValueError(f"{spec.commit!r} is neither HEAD nor the id of a commit (7 to 64 hex digits).")
+    for name in ("build_command", "recipe_command", "kernel_config", "architecture", "cross_compile"):
+        value: str = getattr(spec, name)
+        if "\0" in value or len(value.encode()) > MAX_COMMAND_BYTES:
+            raise ValueError(f"{name} can be {MAX_COMMAND_BYTES // 1024} KiB of text without NUL at most.")
+    if any("\0" in word or len(word.encode()) > MAX_VALUE_BYTES for word in spec.extra_make_args):
+        raise ValueError(f"Each of extra_make_args can be {MAX_VALUE_BYTES // 1024} KiB without NUL at most.")
+
+
+def _commit(commit: str) -> str:
+    return commit if commit == "HEAD" else commit.lower()
+
+
+def _machine(architecture: str) -> Machine:
+    name = canonical_architecture(architecture)
+    return _MACHINES.get(name) or Machine(name, f"{name}-linux-gnu-", name)
+
+
+def _numbered(name: str, values: tuple[str, ...]) -> dict[str, str]:
+    """`values` as NAME_1, NAME_2, ... and NAME_COUNT."""
+    numbered = {f"{name}_{number}": value for number, value in enumerate(values, start=1)}
+    return {f"{name}_COUNT": str(len(values)), **numbered}
+
+
+@cache
+def _program() -> bytes:
+    here = Path(__file__).parent
+    parts = ((here / name).read_bytes() for name in ("checkout.sh", "kinds.sh", "build.sh"))
+    # Without `#!`, so that the helper gives it to the shell that it runs under itself.
+    return b"".join(part.removeprefix(b"#!/bin/sh\n") for part in parts)

@@ -1,0 +1,273 @@
+"""Each kind of tree that the build script knows, built for real where its tools are installed."""
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs.execution.script import CHECKOUT_STATUS
+from tests.jobs.script_runs import Server, Upstream, build, how, printed
+from tests.requirements import require
+
+MAIN_C = "int main(void) { return 0; }\n"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Server:
+    require("git")
+    return Server(tmp_path / "a server")
+
+
+@pytest.fixture
+def upstream(tmp_path: Path) -> Upstream:
+    require("git")
+    return Upstream(tmp_path / "up stream")
+
+
+def run(path: Path) -> int:
+    return subprocess.run([path], check=False).returncode
+
+
+def test_make(server: Server, upstream: Upstream) -> None:
+    require("make")
+    files = {"GNUmakefile": "all:\n\t@echo $(MAKEFLAGS) V=$(V)\n", "Cargo.toml": ""}
+
+    ended = build(server, upstream, files, parallel=3, extra_make_args=("V=a b",))
+
+    assert (ended.code, how(ended)) == (0, "a Makefile")
+    assert printed(ended)[0].split()[0:1] == ["-j3"]
+    assert printed(ended)[0].endswith("V=a b")
+
+
+def test_cmake(server: Server, upstream: Upstream) -> None:
+    require("cmake")
+    lists = "cmake_minimum_required(VERSION 3.10)\nproject(x C)\nadd_executable(x main.c)\n"
+
+    ended = build(
+        server, upstream, {"CMakeLists.txt": lists, "main.c": MAIN_C, "Makefile": "all:\n\tfalse\n"}
+    )
+
+    assert (ended.code, how(ended)) == (0, "a CMake project (CMakeLists.txt)"), ended.log
+    assert run(ended.tree / "build/x") == 0
+
+
+def test_meson(server: Server, upstream: Upstream) -> None:
+    require("meson")
+
+    ended = build(
+        server, upstream, {"meson.build": "project('x', 'c')\nexecutable('x', 'main.c')\n", "main.c": MAIN_C}
+    )
+
+    assert (ended.code, how(ended)) == (0, "a Meson project (meson.build)"), ended.log
+    assert run(ended.tree / "build/x") == 0
+
+
+@pytest.mark.parametrize("script", ["#!/bin/sh\n", ": not executable\n"])
+def test_configure(server: Server, upstream: Upstream, script: str) -> None:
+    require("make")
+    configure = script + "printf 'all:\\n\\t@echo made V=$(V)\\n' >Makefile\n"
+
+    ended = build(server, upstream, {"configure": configure}, extra_make_args=("V=1",))
+
+    assert (ended.code, how(ended)) == (0, "an Autotools project (configure)"), ended.log
+    assert printed(ended) == ["made V=1"]
+
+
+def test_autoreconf(server: Server, upstream: Upstream) -> None:
+    require("autoreconf")
+    require("make")
+    files = {
+        "configure.ac": "AC_INIT([x], [1])\nAC_CONFIG_FILES([Makefile])\nAC_OUTPUT\n",
+        "Makefile.in": "all:\n\t@echo made @PACKAGE_NAME@\n",
+    }
+
+    ended = build(server, upstream, files)
+
+    assert (ended.code, how(ended)) == (0, "an Autotools project (configure.ac)"), ended.log
+    assert printed(ended)[-1] == "made x"
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_cargo(server: Server, upstream: Upstream, locked: bool) -> None:
+    require("cargo")
+    files = {
+        "Cargo.toml": '[package]\nname = "x"\nversion = "1.0.0"\nedition = "2021"\n',
+        "src/main.rs": "fn main() {}\n",
+    }
+    if locked:
+        files["Cargo.lock"] = 'version = 3\n\n[[package]]\nname = "x"\nversion = "1.0.0"\n'
+    _keep_home(server, "CARGO_HOME", "RUSTUP_HOME")
+
+    ended = build(server, upstream, files)
+
+    found = "a Cargo package (Cargo.toml and Cargo.lock)" if locked else "a Cargo package (Cargo.toml)"
+    assert (ended.code, how(ended)) == (0, found), ended.log
+    assert run(ended.tree / "target/release/x") == 0
+
+
+def test_go(server: Server, upstream: Upstream) -> None:
+    require("go")
+    files = {
+        "go.mod": "module example.com/x\n\ngo 1.18\n",
+        "main.go": "package main\n\nfunc main() {}\n",
+        "lib/lib.go": "package lib\n",
+    }
+
+    ended = build(server, upstream, files)
+
+    assert (ended.code, how(ended)) == (0, "a Go module (go.mod)"), ended.log
+    assert run(ended.tree / "bin/x") == 0
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_npm(server: Server, upstream: Upstream, locked: bool) -> None:
+    require("npm")
+    files = {
+        "package.json": '{"name": "x", "version": "1.0.0", "scripts": {"build": "node -p 6*7 >made"}}',
+        ".npmrc": "offline=true\nupdate-notifier=false\n",
+    }
+    if locked:
+        packages = '{"": {"name": "x", "version": "1.0.0"}}'
+        lock = '{"name": "x", "version": "1.0.0", "lockfileVersion": 3, "packages": %s}'
+        files["package-lock.json"] = lock % packages
+
+    ended = build(server, upstream, files)
+
+    found = "an npm package (package.json and its lock file)" if locked else "an npm package (package.json)"
+    assert (ended.code, how(ended)) == (0, found), ended.log
+    assert (ended.tree / "made").read_text() == "42\n"
+
+
+def test_npm_package_without_a_build_script_is_installed(server: Server, upstream: Upstream) -> None:
+    require("npm")
+
+    ended = build(
+        server, upstream, {"package.json": '{"name": "x", "version": "1.0.0"}', ".npmrc": "offline=true\n"}
+    )
+
+    assert ended.code == 0, ended.log
+
+
+def test_python(server: Server, upstream: Upstream) -> None:
+    backend = (
+        "import zipfile\n\n"
+        "def build_wheel(folder, config_settings=None, metadata_directory=None):\n"
+        "    name = 'x-1.0-py3-none-any.whl'\n"
+        "    with zipfile.ZipFile(f'{folder}/{name}', 'w') as wheel:\n"
+        "        wheel.writestr('x.py', 'answer = 42')\n"
+        "        about = 'Metadata-Version: 2.1\\nName: x\\nVersion: 1.0\\n'\n"
+        "        wheel.writestr('x-1.0.dist-info/METADATA', about)\n"
+        "        wheel.writestr('x-1.0.dist-info/WHEEL', 'Wheel-Version: 1.0\\nTag: py3-none-any\\n')\n"
+        "        wheel.writestr('x-1.0.dist-info/RECORD', '')\n"
+        "    return name\n"
+    )
+    table = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    # The interpreter of this test, which surely has pip.
+    server.environment["PATH"] = f"{Path(sys.executable).parent}:{server.environment['PATH']}"
+
+    ended = build(server, upstream, {"pyproject.toml": table, "backend.py": backend})
+
+    assert (ended.code, how(ended)) == (0, "a Python project (pyproject.toml or setup.py)"), ended.log
+    assert [path.name for path in (ended.tree / "dist").iterdir()] == ["x-1.0-py3-none-any.whl"]
+
+
+KERNEL = {
+    "Kbuild": "",
+    "Kconfig": "",
+    "scripts/config": '#!/bin/sh\necho "config $*"\n',
+    "configs/board.config": "CONFIG_X=y\n",
+    "Makefile": "all dtbs defconfig olddefconfig tiny_defconfig:\n"
+    '\t@echo "$@: ARCH=$(ARCH) CROSS_COMPILE=$(CROSS_COMPILE) W=$(W)"\n',
+}
+FOREIGN = "riscv64" if platform.machine() != "riscv64" else "aarch64"
+CROSS = {
+    "riscv64": "ARCH=riscv CROSS_COMPILE=riscv64-linux-gnu-",
+    "aarch64": "ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu-",
+}[FOREIGN]
+
+
+def test_kernel_of_the_servers_own_architecture(server: Server, upstream: Upstream) -> None:
+    require("make")
+
+    ended = build(server, upstream, KERNEL)
+
+    assert how(ended) == "a Linux kernel tree (Kbuild, Kconfig, Makefile), configuration defconfig"
+    assert printed(ended) == ["defconfig: ARCH= CROSS_COMPILE= W=", "all: ARCH= CROSS_COMPILE= W="]
+
+
+def test_kernel_with_everything_that_build_config_can_say(server: Server, upstream: Upstream) -> None:
+    require("make")
+
+    ended = build(
+        server,
+        upstream,
+        KERNEL,
+        architecture=FOREIGN,
+        kernel_config="tiny_defconfig",
+        extra_make_args=("W=1 2",),
+        enable_modules=True,
+        build_dtbs=True,
+    )
+
+    assert printed(ended) == [
+        f"tiny_defconfig: {CROSS} W=1 2",
+        "config --enable MODULES",
+        f"olddefconfig: {CROSS} W=1 2",
+        f"all: {CROSS} W=1 2",
+        f"dtbs: {CROSS} W=1 2",
+    ]
+
+
+def test_kernel_configured_by_a_file_of_the_tree(server: Server, upstream: Upstream) -> None:
+    require("make")
+
+    ended = build(
+        server,
+        upstream,
+        KERNEL,
+        kernel_config="configs/board.config",
+        enable_modules=False,
+        cross_compile="my-",
+    )
+
+    assert printed(ended) == [
+        "olddefconfig: ARCH= CROSS_COMPILE= W=",
+        "config --disable MODULES",
+        "olddefconfig: ARCH= CROSS_COMPILE= W=",
+        "all: ARCH= CROSS_COMPILE= W=",
+    ]
+    assert (ended.tree / ".config").read_text() == "CONFIG_X=y\n"
+
+
+def test_kernel_for_another_architecture_with_the_servers_own_tools(
+    server: Server, upstream: Upstream
+) -> None:
+    require("make")
+
+    ended = build(server, upstream, KERNEL, architecture=FOREIGN, cross_compile="/opt/gcc/bin/x-")
+
+    assert printed(ended)[-1] == f"all: {CROSS.split()[0]} CROSS_COMPILE=/opt/gcc/bin/x- W="
+
+
+@pytest.mark.parametrize(
+    "config", ["-f/etc/passwd", "../outside", "/etc/passwd", "a b", "$(id)", "a/../../b", "x/.."]
+)
+def test_kernel_config_that_is_no_target_and_no_file_is_refused(
+    server: Server, upstream: Upstream, config: str
+) -> None:
+    ended = build(server, upstream, KERNEL, kernel_config=config)
+
+    assert (ended.code, ended.phases) == (CHECKOUT_STATUS, ["checkout"])
+    assert ended.last_line == (
+        f"--- failed: kernel_config {config} is neither a file of the tree nor a target of make."
+    )
+
+
+def _keep_home(server: Server, *names: str) -> None:
+    """Let tools that live in the account's home be found, though the server has a home of its own."""
+    for name in names:
+        folder = Path.home() / f".{name.split('_')[0].lower()}"
+        if folder.is_dir():
+            server.environment[name] = str(folder)
