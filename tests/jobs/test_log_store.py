@@ -4,13 +4,13 @@ import os
 import random
 import threading
 import uuid
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection, connections
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pytest_django import DjangoAssertNumQueries
 
 from jobs.logs import store
 from jobs.logs.store import CHUNK_BYTES, Appended, LineWindow, LogGap
@@ -156,12 +156,12 @@ def test_read_bytes_gives_any_range() -> None:
 
 @pytest.mark.django_db
 def test_read_bytes_takes_many_small_chunks_in_a_few_queries_of_bounded_size(
-    django_assert_num_queries: Callable[[int], object],
+    django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     attempt = make_attempt()
     write(attempt, *(b"%02d\n" % number for number in range(40)))
 
-    with django_assert_num_queries(5):  # type: ignore[attr-defined]  # a context manager
+    with django_assert_num_queries(5):
         data = read(attempt)
 
     assert data == b"".join(b"%02d\n" % number for number in range(40))

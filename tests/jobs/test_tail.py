@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.db.models import F
@@ -162,7 +163,7 @@ def test_the_thread_ends_with_the_last_watcher_and_begins_with_the_next(tails: T
 
     for _ in range(2):
         with tails.watch(attempt.pk, notify=nothing) as live:
-            wait_for(lambda tail=live: tail.standing, "a first look")
+            wait_for(partial(getattr, live, "standing"), "a first look")
             assert len(feeding_threads()) == 1
         wait_for(lambda: not feeding_threads(), "no thread")
 
