@@ -104,6 +104,7 @@ class ToolchainInline(ToolchainTable):
 class BuildServerAdmin(Audited):
     """Servers: add, change, take out. A new one is reached over SSH; `up` adds this machine by itself."""
 
+    subject_type = "server"
     form = ServerForm
     inlines = (ToolchainInline,)
     actions = ("start_maintenance", "end_maintenance")

@@ -42,6 +42,8 @@ for _model in _UNUSED:
 class Audited(BaseAdmin):
     """Writes an event beside each of the admin site's own log entries."""
 
+    subject_type = ""
+
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
         """Called by the admin site after it added a row."""
         self._record(request, obj, "added", message)
@@ -54,9 +56,9 @@ class Audited(BaseAdmin):
 
     def _record(self, request: HttpRequest, obj: Model, verb: str, message: Any) -> None:
         record_event(
-            obj._meta.model_name or "",
+            self.subject_type,
             subject_id=obj.pk,
-            kind=f"{obj._meta.model_name}_{verb}",
+            kind=f"{self.subject_type}_{verb}",
             actor=principal_of(request).actor,
             data={"name": str(obj), "what": message},
         )
@@ -112,6 +114,7 @@ class NewUserForm(BaseNewUserForm):
 class UserAdmin(Audited, BaseUserAdmin):
     """People: add, rename, change the role, disable, set a new password."""
 
+    subject_type = "user"
     form = UserForm
     add_form = NewUserForm
     list_display = ("username", "role", "is_active", "created_at")
@@ -186,4 +189,4 @@ class EventAdmin(LookOnly):
 class HeartbeatAdmin(LookOnly):
     """The last signs of life of the board's processes."""
 
-    list_display = ("name", "machine", "pid", "beat_at")
+    list_display = fields = ("name", "machine", "pid", "beat_at")
