@@ -5,16 +5,12 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from channels.routing import URLRouter
-from channels.testing.websocket import WebsocketCommunicator
-from django.db import connections
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -29,68 +25,10 @@ from jobs.models import Attempt, BuildJob, LogChunk
 from jobs.routing import websocket_urlpatterns
 from jobs.states import AttemptStatus, JobStatus
 from tests.factories import make_attempt, make_job, make_user
+from tests.jobs.log_sockets import WAIT_SECONDS, Open, run
 
 pytestmark = pytest.mark.django_db(transaction=True)
-WAIT_SECONDS = 20.0
 AT = datetime(2026, 1, 2, tzinfo=UTC)
-application = URLRouter(websocket_urlpatterns)
-
-
-@dataclass
-class Reader:
-    """A client and what it was sent."""
-
-    communicator: WebsocketCommunicator
-    frames: list[dict[str, Any]] = field(default_factory=list)
-    close_code: int = 0
-
-    async def next(self) -> dict[str, Any]:
-        """The next frame; fails when the socket is closed instead."""
-        message = await self.communicator.receive_output(WAIT_SECONDS)
-        assert message["type"] == "websocket.send", message
-        self.frames.append(json.loads(message["text"]))
-        return self.frames[-1]
-
-    async def rest(self) -> list[dict[str, Any]]:
-        """Everything up to the close."""
-        while True:
-            message = await self.communicator.receive_output(WAIT_SECONDS)
-            if message["type"] == "websocket.close":
-                self.close_code = message.get("code", 1000)
-                return self.frames
-            self.frames.append(json.loads(message["text"]))
-
-    @property
-    def text(self) -> str:
-        return "".join(frame["text"] for frame in self.frames if frame["type"] == "log")
-
-
-Open = Callable[..., Awaitable[Reader]]
-
-
-def run(scenario: Callable[[Open], Awaitable[None]]) -> None:
-    """Run a scenario in a loop of its own; every socket it opened is closed at the end."""
-    opened: list[Reader] = []
-
-    async def open_socket(path: str, token: str = "", **scope: Any) -> Reader:
-        headers = [(b"authorization", f"Bearer {token}".encode())] if token else []
-        communicator = WebsocketCommunicator(application, path, headers=headers)
-        communicator.scope.update(scope)
-        reader = Reader(communicator)
-        opened.append(reader)
-        connected, _ = await communicator.connect(WAIT_SECONDS)
-        assert connected
-        return reader
-
-    async def main() -> None:
-        try:
-            await scenario(open_socket)
-        finally:
-            for reader in opened:
-                await reader.communicator.disconnect(timeout=WAIT_SECONDS)
-            await sync_to_async(connections.close_all)()
-
-    asyncio.run(main())
 
 
 @pytest.fixture(autouse=True)
