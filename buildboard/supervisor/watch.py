@@ -115,6 +115,7 @@ class RunnerWatch:
         if found is not None and found.has_process:
             old_seconds = min(found.age_seconds, seen_for_seconds)
             if old_seconds <= RUNNER_DEAD_SECONDS:
+                self._asked_at = -RUNNER_START_SECONDS
                 return
         if time.monotonic() - self._asked_at < RUNNER_START_SECONDS:
             return

@@ -19,6 +19,7 @@ BODY_SECONDS = 60.0
 IDLE_SECONDS = 60.0
 LINGER_SECONDS = 5.0
 _TOO_LARGE = (413, "Content Too Large", "too_large", "A request may have at most 4 MiB.")
+_LONG_HEADERS = (431, "Request Header Fields Too Large", "too_large", "Headers may have at most 16 KiB.")
 _TOO_SLOW = (408, "Request Timeout", "too_slow", "The request did not arrive in time.")
 
 
@@ -64,6 +65,10 @@ class LimitedChannel(HTTPChannel):  # type: ignore[misc]  # the library's types 
             self._has_begun = True
             self.setTimeout(HEADER_SECONDS)
         super().dataReceived(data)
+
+    def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802  # Twisted's name
+        """Say why, instead of closing without a word."""
+        self.refuse(*_LONG_HEADERS)
 
     def allHeadersReceived(self) -> None:  # noqa: N802  # Twisted's name
         """Refuse a body that says it is too large before any of it is taken."""

@@ -77,6 +77,7 @@ class BoardServer(Server):  # type: ignore[misc]  # the library has no types
             openHandshakeTimeout=self.websocket_handshake_timeout,
             maxMessagePayloadSize=self.websocket_max_message_size,
             maxFramePayloadSize=self.websocket_max_frame_size,
+            failByDrop=False,  # a close with its code, not an end without a word
         )
 
     # ---- backpressure -----------------------------------------------------------------------------------
