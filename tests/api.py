@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import jsonschema_rs
+from django.conf import settings
 from django.test import Client
 
 from buildboard.core.auth import create_token
@@ -89,6 +90,12 @@ class ApiClient:
     def delete(self, path: str, **options: Any) -> Any:
         """DELETE."""
         return self.call("DELETE", path, **options)
+
+
+def sign_in(client: Client, user: User) -> Client:
+    """The client with a session of the user, as the sign-in page makes it."""
+    client.force_login(user, backend=settings.AUTHENTICATION_BACKENDS[-1])
+    return client
 
 
 def submission(**fields: Any) -> dict[str, Any]:

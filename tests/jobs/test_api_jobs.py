@@ -1,0 +1,278 @@
+"""One job over the API: look, cancel, retry; who may do what; and what is unknown or illegal."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from buildboard.core.auth import create_token
+from buildboard.core.models import Event
+from buildboard.core.permissions import Role
+from jobs.models import BuildJob
+from jobs.states import JOB_TERMINAL, JobStatus
+from tests.api import BUILD_JOBS, INFRASTRUCTURE, ApiClient, assert_error, openapi, sign_in, submission
+from tests.factories import make_attempt, make_job, make_server, make_user
+
+pytestmark = pytest.mark.django_db
+ROLES = (None, Role.VIEWER, Role.SUBMITTER, Role.OPERATOR, Role.ADMIN)
+
+
+# ---- looking --------------------------------------------------------------------------------------------
+def test_job_and_its_outcome(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    api = ApiClient(Role.VIEWER)
+    server = make_server("alpha")
+    result = {"exitCode": 2, "output": "bad", "error": "It failed.", "metrics": {}}
+    job = make_job(
+        "failed",
+        server=server,
+        server_name="alpha",
+        exit_code=2,
+        error_category="exit_code",
+        error_message="It failed.",
+        result=result,
+        attempts=1,
+        created_by=api.user,
+    )
+    api.get(f"{BUILD_JOBS}/{job.pk}")
+
+    with django_assert_num_queries(2):  # the token with its user, the job with who made it
+        answer = api.get(f"{BUILD_JOBS}/{job.pk}").json()
+
+    expected = {
+        "server_id": str(server.pk),
+        "server_name": "alpha",
+        "exit_code": 2,
+        "result": result,
+        "attempts": 1,
+    }
+    assert {key: answer[key] for key in expected} == expected
+    assert (answer["error_category"], answer["error_message"]) == ("exit_code", "It failed.")
+
+
+def test_status_of_a_queued_job_says_why_it_waits() -> None:
+    api = ApiClient(Role.VIEWER)
+    make_job(priority=20)
+    job = make_job()
+
+    info = api.get(f"{BUILD_JOBS}/{job.pk}/status").json()["queue_info"]
+
+    assert (info["total_queued"], info["position"], info["estimated_wait_seconds"]) == (2, 2, 600)
+    assert info["reasons"]
+
+
+@pytest.mark.parametrize("status", [status for status in JobStatus if status != JobStatus.QUEUED])
+def test_status_of_other_jobs_has_no_queue_info(status: JobStatus) -> None:
+    job = make_job(status)
+
+    answer = ApiClient(Role.VIEWER).get(f"{BUILD_JOBS}/{job.pk}/status").json()
+
+    assert (answer["status"], answer["queue_info"]) == (status.value, None)
+
+
+@pytest.mark.parametrize("part", ["", "/status", "/logs", "/logs/raw", "/attempts", "/events"])
+def test_unknown_job_is_not_found(part: str) -> None:
+    assert_error(ApiClient(Role.VIEWER).get(f"{BUILD_JOBS}/{uuid4()}{part}"), 404, code="not_found")
+
+
+@pytest.mark.parametrize("word", ["x", "1", "..", "%00", "' OR 1=1 --", "0" * 5000, str(uuid4()) + "\n", "é"])
+def test_what_is_no_id_is_not_found(word: str) -> None:
+    assert_error(ApiClient(Role.VIEWER).get(f"{BUILD_JOBS}/{word}"), 404)
+
+
+def test_events_are_the_timeline() -> None:
+    api = ApiClient(Role.SUBMITTER)
+    job = api.post(BUILD_JOBS, submission()).json()
+    api.put(f"{BUILD_JOBS}/{job['id']}/cancel")
+
+    events = api.get(f"{BUILD_JOBS}/{job['id']}/events").json()
+
+    name = api.user.username if api.user else ""
+    assert [(event["kind"], event["from_status"], event["to_status"]) for event in events] == [
+        ("submitted", None, "queued"),
+        ("cancelled", "queued", "cancelled"),
+    ]
+    assert [(event["actor"], event["door"]) for event in events] == [(name, "api")] * 2
+
+
+# ---- cancelling -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("status", [JobStatus.CLAIMED, JobStatus.RUNNING])
+def test_cancel_of_an_active_job_is_a_wish(status: JobStatus) -> None:
+    api = ApiClient(Role.OPERATOR)
+    job = make_attempt(status=status.value).job
+
+    answers = [api.put(f"{BUILD_JOBS}/{job.pk}/cancel") for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    shown = api.get(f"{BUILD_JOBS}/{job.pk}").json()
+    assert (shown["status"], shown["completed_at"]) == (status.value, None)
+    assert shown["cancel_requested_at"] is not None
+    assert Event.objects.filter(subject_id=str(job.pk), kind="cancel_requested").count() == 1
+
+
+@pytest.mark.parametrize("status", sorted(JOB_TERMINAL))
+def test_cancel_of_a_finished_job_conflicts(status: JobStatus) -> None:
+    job = make_job(status)
+
+    assert_error(ApiClient(Role.OPERATOR).put(f"{BUILD_JOBS}/{job.pk}/cancel"), 409, code="conflict")
+    assert not Event.objects.filter(subject_type="job").exists()
+
+
+def test_cancel_takes_no_fields() -> None:
+    job = make_job()
+    api = ApiClient(Role.OPERATOR)
+
+    assert_error(api.put(f"{BUILD_JOBS}/{job.pk}/cancel", {"force": True}), 422, fields=["force"])
+    assert_error(api.put(f"{BUILD_JOBS}/{job.pk}/cancel", b"force"), 400)
+    assert api.put(f"{BUILD_JOBS}/{job.pk}/cancel", {}).status_code == 200
+
+
+def test_cancel_by_get_or_post_is_refused() -> None:
+    job = make_job()
+    api = ApiClient(Role.OPERATOR)
+
+    for method in ("GET", "POST", "PATCH"):
+        response = api.call(method, f"{BUILD_JOBS}/{job.pk}/cancel")
+        assert_error(response, 405, code="method_not_allowed")
+        assert response["Allow"] == "PUT"
+    job.refresh_from_db()
+    assert job.status == JobStatus.QUEUED
+
+
+# ---- retrying -------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("status", sorted(JOB_TERMINAL))
+def test_retry_makes_a_new_job(status: JobStatus) -> None:
+    api = ApiClient(Role.SUBMITTER)
+    job = make_job(
+        status, created_by=api.user, branch="dev", spec={"build_command": "make"}, labels={"a": "b"}
+    )
+
+    response = api.post(f"{BUILD_JOBS}/{job.pk}/retry")
+
+    assert response.status_code == 201
+    answer = response.json()
+    retry = BuildJob.objects.get(pk=answer["id"])
+    assert (answer["retry_of"], answer["status"], answer["branch"]) == (str(job.pk), "queued", "dev")
+    assert (retry.spec, retry.labels, retry.created_by) == (job.spec, job.labels, api.user)
+
+
+@pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.CLAIMED, JobStatus.RUNNING])
+def test_retry_of_an_active_job_conflicts(status: JobStatus) -> None:
+    job = make_job(status)
+
+    assert_error(ApiClient(Role.OPERATOR).post(f"{BUILD_JOBS}/{job.pk}/retry"), 409, code="conflict")
+    assert BuildJob.objects.count() == 1
+
+
+def test_retry_into_a_full_queue(settings: Settings) -> None:
+    settings.MAX_QUEUE_SIZE = 1
+    make_job()
+    job = make_job("failed")
+
+    response = ApiClient(Role.OPERATOR).post(f"{BUILD_JOBS}/{job.pk}/retry")
+
+    assert_error(response, 429, code="queue_full")
+    assert int(response["Retry-After"]) > 0
+
+
+# ---- who may --------------------------------------------------------------------------------------------
+READ = {None: 401, Role.VIEWER: 200, Role.SUBMITTER: 200, Role.OPERATOR: 200, Role.ADMIN: 200}
+CHANGE_OTHERS = {None: 401, Role.VIEWER: 403, Role.SUBMITTER: 403, Role.OPERATOR: 200, Role.ADMIN: 200}
+OPERATE = {None: 401, Role.VIEWER: 403, Role.SUBMITTER: 403, Role.OPERATOR: 200, Role.ADMIN: 200}
+SUBMIT = {None: 401, Role.VIEWER: 403, Role.SUBMITTER: 201, Role.OPERATOR: 201, Role.ADMIN: 201}
+RIGHTS: dict[tuple[str, str], dict[Any, int]] = {
+    ("POST", BUILD_JOBS): SUBMIT,
+    ("GET", BUILD_JOBS): READ,
+    ("GET", f"{BUILD_JOBS}/queue/status"): READ,
+    ("GET", f"{BUILD_JOBS}/{{job_id}}"): READ,
+    ("GET", f"{BUILD_JOBS}/{{job_id}}/status"): READ,
+    ("GET", f"{BUILD_JOBS}/{{job_id}}/logs"): READ,
+    ("GET", f"{BUILD_JOBS}/{{job_id}}/logs/raw"): READ,
+    ("GET", f"{BUILD_JOBS}/{{job_id}}/attempts"): READ,
+    ("GET", f"{BUILD_JOBS}/{{job_id}}/events"): READ,
+    ("PUT", f"{BUILD_JOBS}/{{job_id}}/cancel"): CHANGE_OTHERS,
+    ("POST", f"{BUILD_JOBS}/{{job_id}}/retry"): CHANGE_OTHERS | {Role.OPERATOR: 409, Role.ADMIN: 409},
+    ("GET", f"{INFRASTRUCTURE}/build-servers"): READ,
+    ("GET", f"{INFRASTRUCTURE}/build-servers/{{server_id}}"): READ,
+    ("GET", "/api/v1/tokens"): READ,
+    ("POST", "/api/v1/tokens"): {None: 401, **dict.fromkeys(ROLES[1:], 201)},
+    ("DELETE", "/api/v1/tokens/{token_id}"): {None: 401, **dict.fromkeys(ROLES[1:], 404)},
+    ("GET", "/api/v1/secrets"): OPERATE,
+    ("POST", "/api/v1/secrets"): OPERATE | {Role.OPERATOR: 201, Role.ADMIN: 201},
+    ("DELETE", "/api/v1/secrets/{name}"): OPERATE | {Role.OPERATOR: 404, Role.ADMIN: 404},
+}
+BODIES: dict[str, Any] = {
+    BUILD_JOBS: submission(),
+    "/api/v1/tokens": {"name": "ci"},
+    "/api/v1/secrets": {"name": "TOKEN", "value": "hunter2hunter2"},
+}
+LATER_TABLES = {
+    "/api/v1/infrastructure/build-jobs/{job_id}/artifacts",
+    "/api/v1/infrastructure/artifacts/{artifact_id}/download",
+}
+
+
+def test_every_operation_is_in_the_table_of_rights() -> None:
+    declared = {(verb.upper(), path) for path, methods in openapi()["paths"].items() for verb in methods}
+
+    assert declared == set(RIGHTS)
+
+
+@pytest.mark.parametrize(("method", "path"), RIGHTS)
+@pytest.mark.parametrize("role", ROLES)
+def test_rights_of_each_role(role: str | None, method: str, path: str) -> None:
+    job, server = make_job(created_by=make_user(Role.SUBMITTER)), make_server()
+    concrete = path.format(job_id=job.pk, server_id=server.pk, token_id=uuid4(), name="NONE")
+
+    response = ApiClient(role).call(method, concrete, BODIES.get(path) if method == "POST" else None)
+
+    assert response.status_code == RIGHTS[method, path][role]
+    if response.status_code in (401, 403):
+        assert_error(response, response.status_code)
+
+
+def test_submitter_cancels_and_retries_their_own() -> None:
+    api = ApiClient(Role.SUBMITTER)
+    job = make_job(created_by=api.user)
+
+    assert api.put(f"{BUILD_JOBS}/{job.pk}/cancel").status_code == 200
+    assert api.post(f"{BUILD_JOBS}/{job.pk}/retry").status_code == 201
+
+
+def test_role_taken_away_counts_for_ones_own_jobs() -> None:
+    api = ApiClient(Role.SUBMITTER)
+    job = make_job(created_by=api.user)
+    assert api.user is not None
+    api.user.role = Role.VIEWER
+    api.user.save(update_fields=["role"])
+
+    assert_error(api.put(f"{BUILD_JOBS}/{job.pk}/cancel"), 403)
+
+
+def test_token_is_limited_to_its_scope() -> None:
+    user = make_user(Role.ADMIN)
+    _, token = create_token(user, name="reader", scopes=["read"])
+    client = Client(headers={"Authorization": f"Bearer {token}"})
+
+    assert client.get(BUILD_JOBS).status_code == 200
+    assert_error(client.post(BUILD_JOBS, submission(), content_type="application/json"), 403)
+    assert_error(client.put(f"{BUILD_JOBS}/{make_job(created_by=user).pk}/cancel"), 403)
+
+
+@pytest.mark.parametrize("credential", ["", "x", "bb_x_y", "bb_" + "0" * 32 + "_" + "A" * 43, "é"])
+def test_bad_token_is_refused_even_where_a_session_would_do(credential: str) -> None:
+    client = sign_in(Client(headers={"Authorization": f"Bearer {credential}"}), make_user(Role.ADMIN))
+
+    response = client.get(BUILD_JOBS)
+
+    assert_error(response, 401)
+    assert response["WWW-Authenticate"] == "Bearer"
+
+
+def test_session_needs_the_csrf_token_to_change_things() -> None:
+    client = sign_in(Client(enforce_csrf_checks=True), make_user(Role.SUBMITTER))
+
+    assert client.get(BUILD_JOBS).status_code == 200
+    assert_error(client.post(BUILD_JOBS, submission(), content_type="application/json"), 403, code="csrf")
+    assert not BuildJob.objects.exists()
