@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from buildboard.core.models import Event
 from jobs.models import Attempt
@@ -39,7 +40,7 @@ class Happening:
     text: str
     reason: str
     actor: str
-    retry_id: str
+    retry_id: UUID | None
 
 
 def happenings(events: Iterable[Event]) -> list[Happening]:
@@ -59,8 +60,15 @@ def _happening(event: Event) -> Happening:
         text=words.format_map({**known, **told}),
         reason=event.reason[:_MOST_WORDS],
         actor=event.actor,
-        retry_id=str(event.data.get("retry", "")),
+        retry_id=_uuid(event.data.get("retry")),
     )
+
+
+def _uuid(value: object) -> UUID | None:
+    try:
+        return UUID(str(value))
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,323 @@
+"""One job's page: what it shows in each state, how it polls, cancelling and retrying."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from pytest_django.fixtures import DjangoAssertNumQueries
+
+from buildboard.core.audit import Actor
+from buildboard.core.models import Event
+from buildboard.core.permissions import Role
+from jobs.lifecycle import submit_job
+from jobs.models import Attempt, BuildJob, Refusal
+from jobs.states import JOB_TERMINAL, AttemptStatus, ErrorCategory, JobStatus
+from jobs.views.job import ADVICE
+from tests.factories import make_attempt, make_job, make_server, make_user
+from tests.jobs.pages import FRAGMENT, Page, client_of, write_log
+
+pytestmark = pytest.mark.django_db
+
+
+def page_of(job: BuildJob, query: str = "", *, client: Client | None = None) -> Page:
+    answer = (client or client_of()).get(f"/jobs/{job.pk}/{query}")
+    assert answer.status_code == 200
+    return Page(answer.content.decode())
+
+
+@pytest.mark.parametrize("status", JobStatus.values)
+def test_every_state_has_its_page_and_its_pace(status: str) -> None:
+    job = make_job(status)
+
+    page = page_of(job)
+
+    (region,) = page.find("div", id="job")
+    assert region["data-poll"] == ("10000" if status in JOB_TERMINAL else "2000")
+    assert page.broken == []
+    assert ("Why is it waiting?" in page.text) is (status == "queued")
+
+
+def test_a_waiting_job_says_its_place_and_its_reasons() -> None:
+    make_job(created_at=timezone.now() - timedelta(hours=1))
+    job = make_job(target_architecture="aarch64")
+    server = make_server("north")
+    Refusal.objects.create(
+        job=job, server=server, condition="architecture", detail="builds x86_64, not aarch64"
+    )
+
+    page = page_of(job)
+
+    assert "It is number 2 in the queue." in page.text
+    assert "north: builds x86_64, not aarch64." in page.text
+
+
+@pytest.mark.parametrize("category", [one for one in ErrorCategory if one != ErrorCategory.CANCELLED])
+def test_a_failure_says_what_it_means(category: ErrorCategory) -> None:
+    job = make_job("failed", error_category=category, error_message="boom <b>", exit_code=2)
+    make_attempt(job, AttemptStatus.FAILED)
+
+    page = page_of(job)
+
+    assert "boom <b>" in page.text
+    assert " ".join(ADVICE[category].split()) in page.text
+
+
+def test_a_running_job_shows_steps_and_a_log_that_goes_on_by_itself() -> None:
+    attempt = write_log(make_attempt(), b"one\ntwo")
+    Event.objects.create(
+        subject_type="job",
+        subject_id=str(attempt.job_id),
+        kind="phase",
+        data={"attempt": 1, "phase": "building"},
+    )
+
+    page = page_of(attempt.job)
+
+    (log,) = page.find("bb-live-log")
+    assert {name: log[name] for name in log if name.startswith("data-")} == {
+        "data-keep": "",
+        "data-live-log": "",
+        "data-socket": f"/ws/jobs/{attempt.job_id}/log?attempt=1",
+        "data-offset": "4",
+        "data-line": "2",
+        "data-paged": f"/jobs/{attempt.job_id}/log/?attempt=1",
+    }
+    assert [row["id"] for row in page.find("div", **{"class": "ll"})] == ["L1", "L2"]
+    assert [one.get("aria-current", "") for one in page.find("div", **{"class": "stepi"})] == [
+        "",
+        "",
+        "step",
+        "",
+    ]
+
+
+def test_a_finished_log_is_not_streamed() -> None:
+    attempt = write_log(make_attempt(status=AttemptStatus.COMPLETED), b"done\n")
+
+    assert "data-complete" in page_of(attempt.job).find("bb-live-log")[0]
+
+
+def test_a_poll_answers_nothing_until_something_changed_and_then_never_the_log() -> None:
+    attempt = write_log(make_attempt(), b"one\n")
+    client = client_of()
+    (region,) = page_of(attempt.job, client=client).find("div", id="job")
+
+    write_log(attempt, b"two\n")
+    unchanged = client.get(region["hx-get"], headers=FRAGMENT)
+    Attempt.objects.filter(pk=attempt.pk).update(unreachable_since=timezone.now())
+    changed = client.get(region["hx-get"], headers=FRAGMENT).content.decode()
+
+    page = Page(changed)
+    assert unchanged.status_code == 204
+    assert "cannot be reached since" in page.text
+    assert page.find("div", **{"class": "ll"}) == []
+    assert page.find("bb-live-log")[0]["id"] == f"log-{attempt.pk}"
+    assert "<!doctype" not in changed
+
+
+@pytest.mark.parametrize("change", ["event", "reason", "status"])
+def test_each_change_that_shows_makes_a_new_version(change: str) -> None:
+    job = make_job()
+    client = client_of()
+    (region,) = page_of(job, client=client).find("div", id="job")
+
+    if change == "event":
+        Event.objects.create(subject_type="job", subject_id=str(job.pk), kind="priority_changed")
+    elif change == "reason":
+        Refusal.objects.create(job=job, condition="no_servers")
+    else:
+        client.post(f"/jobs/{job.pk}/cancel/")
+        BuildJob.objects.filter(pk=job.pk).update(status="claimed", updated_at=timezone.now())
+
+    assert client.get(region["hx-get"], headers=FRAGMENT).status_code == 200
+
+
+def test_an_earlier_attempt_is_shown_by_its_number() -> None:
+    job = make_job("running")
+    write_log(make_attempt(job, AttemptStatus.LOST, error_message="gone"), b"first\n")
+    write_log(make_attempt(job), b"second\n")
+
+    page = page_of(job, "?attempt=1")
+
+    assert ("first" in page.text, "second" in page.text) == (True, False)
+    assert "Attempt 1: Lost gone" in page.text
+    assert client_of().get(f"/jobs/{job.pk}/?attempt=9").status_code == 404
+
+
+def test_hostile_text_stays_text() -> None:
+    evil = '"><script>alert(1)</script>'
+    job = make_job(
+        "failed",
+        source_repository=f"javascript:alert(1)//{evil}",
+        branch=evil,
+        commit_hash=evil,
+        target_architecture=evil[:32],
+        server_name=evil,
+        error_message=evil,
+        labels={evil: evil},
+        spec={"build_command": evil},
+    )
+    write_log(make_attempt(job, AttemptStatus.FAILED, error_message=evil), evil.encode())
+    Event.objects.create(
+        subject_type="job",
+        subject_id=str(job.pk),
+        kind=evil,
+        actor=evil,
+        reason=evil,
+        data={"retry": "x", "server": evil},
+    )
+    client = client_of(Role.OPERATOR)
+
+    for address in (f"/jobs/{job.pk}/", f"/jobs/{job.pk}/log/", "/jobs/", f"/jobs/{job.pk}/retry/"):
+        answer = client.get(address)
+        assert (answer.status_code, Page(answer.content.decode()).broken) == (200, [])
+        assert evil not in answer.content.decode()
+
+
+def test_the_number_of_queries_does_not_grow_with_attempts_and_events(
+    django_assert_max_num_queries: DjangoAssertNumQueries, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    job = make_job("running")
+    client = client_of()
+    write_log(make_attempt(job), b"x\n")
+    address = f"/jobs/{job.pk}/"
+    with django_assert_max_num_queries(12) as first:
+        client.get(address)
+    Attempt.objects.filter(job=job).update(status="lost", completed_at=timezone.now())
+    for _ in range(8):
+        make_attempt(job, AttemptStatus.LOST)
+        Event.objects.create(subject_type="job", subject_id=str(job.pk), kind="claimed", data={"attempt": 1})
+    write_log(make_attempt(job), b"x\n")
+
+    with django_assert_num_queries(len(first.captured_queries)):
+        client.get(address)
+
+
+def test_an_unknown_job_is_not_found() -> None:
+    client = client_of(Role.OPERATOR)
+
+    for path in ("", "log/", "cancel/", "retry/"):
+        assert client.get(f"/jobs/{uuid.uuid4()}/{path}").status_code == 404
+
+
+# ---- cancel and retry -----------------------------------------------------------------------------------
+
+
+def own_job(**fields: Any) -> tuple[BuildJob, Client]:
+    person = make_user(Role.SUBMITTER)
+    return make_job(created_by=person, **fields), client_of(user=person)
+
+
+def test_cancel_asks_first_and_then_cancels_a_queued_job() -> None:
+    job, client = own_job()
+
+    asked = Page(client.get(f"/jobs/{job.pk}/cancel/").content.decode())
+    job.refresh_from_db()
+    before = job.status
+    answer = client.post(f"/jobs/{job.pk}/cancel/", follow=True)
+    job.refresh_from_db()
+
+    assert asked.find("form", action=f"/jobs/{job.pk}/cancel/")[0]["method"] == "post"
+    assert (before, job.status) == ("queued", "cancelled")
+    assert answer.redirect_chain == [(f"/jobs/{job.pk}/", 302)]
+    assert "Cancelled." in Page(answer.content.decode()).text
+    assert Event.objects.get(subject_id=str(job.pk)).door == "page"
+
+
+def test_cancelling_a_running_job_is_a_wish_that_the_page_shows() -> None:
+    job, client = own_job(status="running")
+    make_attempt(job)
+
+    page = Page(client.post(f"/jobs/{job.pk}/cancel/", follow=True).content.decode())
+
+    job.refresh_from_db()
+    assert (job.status, job.cancel_requested_at is not None) == ("running", True)
+    assert "Cancelling: it ends when its server confirms" in page.text
+    assert "cancelling, asked" in page.text
+    assert page.find("dialog", id="cancel-dialog") != []
+    assert page.find("a", href=f"/jobs/{job.pk}/cancel/") == []
+
+
+def test_a_finished_job_is_not_cancelled() -> None:
+    job, client = own_job(status="completed")
+
+    page = Page(client.post(f"/jobs/{job.pk}/cancel/", follow=True).content.decode())
+
+    job.refresh_from_db()
+    assert job.status == "completed"
+    assert "Nothing to cancel: the job is completed." in page.text
+
+
+def test_retry_asks_first_and_then_makes_a_new_job() -> None:
+    person = make_user(Role.SUBMITTER)
+    client = client_of(user=person)
+    job = make_job("failed", created_by=person, branch="topic", spec={"branch": "topic"})
+
+    assert client.get(f"/jobs/{job.pk}/retry/").status_code == 200
+    assert BuildJob.objects.count() == 1
+    answer = client.post(f"/jobs/{job.pk}/retry/")
+
+    again = BuildJob.objects.get(retry_of=job)
+    assert (answer.status_code, answer["Location"]) == (302, f"/jobs/{again.pk}/")
+    assert (again.branch, again.status, again.created_by) == ("topic", "queued", person)
+
+
+def test_an_unfinished_job_is_not_retried() -> None:
+    job, client = own_job(status="running")
+
+    page = Page(client.post(f"/jobs/{job.pk}/retry/", follow=True).content.decode())
+
+    assert BuildJob.objects.count() == 1
+    assert "The job is running: it can be retried when it has ended." in page.text
+
+
+def test_a_full_queue_refuses_a_retry(settings: Any) -> None:
+    job, client = own_job(status="failed")
+    make_job()
+    settings.MAX_QUEUE_SIZE = 1
+
+    page = Page(client.post(f"/jobs/{job.pk}/retry/", follow=True).content.decode())
+
+    assert "The queue is full (1 jobs are waiting)." in page.text
+
+
+@pytest.mark.parametrize("verb", ["cancel", "retry"])
+@pytest.mark.parametrize(
+    ("role", "status"), [(Role.VIEWER, 403), (Role.SUBMITTER, 403), (Role.OPERATOR, 302), (Role.ADMIN, 302)]
+)
+def test_another_ones_job_is_for_operators(verb: str, role: str, status: int) -> None:
+    job = make_job("queued" if verb == "cancel" else "failed", created_by=make_user(Role.SUBMITTER))
+    client = client_of(role)
+
+    answer = client.post(f"/jobs/{job.pk}/{verb}/")
+    offered = page_of(job, client=client_of(role)).find("dialog")
+
+    assert answer.status_code == status
+    assert bool(offered) is (status == 302)
+
+
+def test_a_visitor_cannot_cancel_even_under_public_read(settings: Any) -> None:
+    settings.PUBLIC_READ = True
+    job = make_job()
+
+    answer = Client().post(f"/jobs/{job.pk}/cancel/")
+
+    assert (answer.status_code, answer["Location"]) == (302, "/login/?next=/")
+    assert BuildJob.objects.get().status == "queued"
+
+
+def test_a_form_without_its_token_is_refused() -> None:
+    person = make_user(Role.SUBMITTER)
+    job = submit_job(
+        {"source_repository": "https://git.example/x", "target_architecture": "x86_64"},
+        actor=Actor(name=person.username, door="page"),
+        user=person,
+    )
+    client = Client(enforce_csrf_checks=True)
+    client.cookies = client_of(user=person).cookies
+
+    assert client.post(f"/jobs/{job.pk}/cancel/").status_code == 403
+    assert BuildJob.objects.get().status == "queued"
