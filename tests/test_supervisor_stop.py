@@ -1,0 +1,212 @@
+"""How a board ends, and how it lives through an outage of its database."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+from psycopg import sql
+
+from buildboard.supervisor import busy, tie
+from buildboard.supervisor.board import Board
+from buildboard.supervisor.group import LONGEST_DELAY_SECONDS, Group, Spec
+from tests.boards import RECOVER_SECONDS, ROOT, RunningBoard, running_board, wait_until
+from tests.requirements import require
+from tests.services import postgres_url
+
+pytestmark = pytest.mark.slow
+
+WAIT_SECONDS = 20.0
+
+
+def start_detached(board: RunningBoard, pid_file: Path) -> psutil.Process:
+    """Have a worker start a process in a session of its own, as a build on this machine is."""
+    board.enqueue("os.system", f"setsid sh -c 'echo $$ > {pid_file}; exec sleep 300' &")
+    wait_until(
+        lambda: pid_file.exists() and pid_file.read_text(), within_seconds=WAIT_SECONDS, what="a build"
+    )
+    return psutil.Process(int(pid_file.read_text()))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_one_signal_ends_all_but_builds(tmp_path: Path, number: signal.Signals) -> None:
+    with running_board("--no-local-server", "--web", "2") as board:
+        build = start_detached(board, tmp_path / "pid")
+        board.enqueue("time.sleep", 100)
+        folder = board.data_dir / "busy" / "buildboard"
+        wait_until(lambda: busy.busy_workers(folder), within_seconds=WAIT_SECONDS, what="a busy worker")
+
+        status = board.stop(number)
+
+        try:
+            assert status == 0
+            assert [process for process in board.processes() if process != build] == []
+            assert build.status() == psutil.STATUS_SLEEPING
+            assert (
+                board.lines[-1] == "Stopped. Running builds go on and are followed again at the next start."
+            )
+            assert board.query("SELECT COUNT(*) FROM core_heartbeat WHERE name = 'runner'") == [(0,)]
+        finally:
+            build.kill()
+
+
+@pytest.mark.postgres
+def test_board_lives_through_an_outage_of_its_database() -> None:
+    require("postgres")
+    server = postgres_url()
+    name = f"outage_{os.getpid()}"
+    with psycopg.connect(server, autocommit=True) as postgres:
+        postgres.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            url = server.rpartition("/")[0] + f"/{name}"
+            with running_board("--no-local-server", extra={"DATABASE_URL": url}) as board:
+                leaders = [board.leader(word).pid for word in ("web", "buildboard", "runner")]
+
+                cut_off(postgres, name)
+                wait_until(
+                    lambda: board.status("/readyz") == 503, within_seconds=WAIT_SECONDS, what="not ready"
+                )
+                assert board.status("/healthz") == 200
+                wait_until(
+                    lambda: "The database is away" in board.output, within_seconds=WAIT_SECONDS, what="a word"
+                )
+                postgres.execute(
+                    sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(sql.Identifier(name))
+                )
+
+                wait_until(
+                    lambda: board.status("/readyz") == 200,
+                    within_seconds=RECOVER_SECONDS,
+                    what=f"ready again\n{board.output}",
+                )
+                row = board.enqueue("time.sleep", 0)
+                query = sql.SQL("from buildboard.core.enqueue import is_queued; print(is_queued({}))")
+                wait_until(
+                    lambda: board.run(query.format(row).as_string(None)).strip() == "False",
+                    within_seconds=RECOVER_SECONDS,
+                    what=f"a task\n{board.output}",
+                )
+                assert [board.leader(word).pid for word in ("web", "buildboard", "runner")] == leaders
+                assert board.output.count("The database is away") == 1
+                assert board.stop() == 0
+                board.assert_nothing_left()
+        finally:
+            cut_off(postgres, name)
+            postgres.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+
+
+def cut_off(postgres: "psycopg.Connection[tuple[object, ...]]", name: str) -> None:
+    postgres.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+    postgres.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+
+
+# ---- groups ---------------------------------------------------------------------------------------------
+
+
+def shell_group(script: str) -> Group:
+    return Group(Spec(name="test", command=["sh", "-c", script]))
+
+
+@pytest.fixture
+def groups() -> Iterator[list[Group]]:
+    made: list[Group] = []
+    yield made
+    for group in made:
+        group.kill()
+
+
+def wait_ended(group: Group) -> None:
+    wait_until(group.has_ended, within_seconds=WAIT_SECONDS, what="the first process ends")
+
+
+def test_rest_of_a_group_is_killed_when_its_first_process_ends_well(
+    groups: list[Group], tmp_path: Path
+) -> None:
+    group = shell_group(f"sleep 300 & echo $! > {tmp_path / 'pid'}")
+    groups.append(group)
+    group.start_when_due()
+    wait_ended(group)
+    orphan = psutil.Process(int((tmp_path / "pid").read_text()))
+
+    status = group.clean_up()
+
+    assert status == 0
+    assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
+
+
+def test_restart_waits_longer_each_time_up_to_a_bound(groups: list[Group]) -> None:
+    group = shell_group("exit 3")
+    groups.append(group)
+    delays: Sequence[float] = []
+    for _ in range(6):
+        group._due_at = 0.0
+        assert group.start_when_due()
+        wait_ended(group)
+        before = time.monotonic()
+        assert group.clean_up() == 3
+        delays = [*delays, round(group._due_at - before)]
+        assert not group.start_when_due()
+
+    assert delays == [1, 2, 4, 8, 10, 10]
+    assert delays[-1] == LONGEST_DELAY_SECONDS
+
+
+def test_replaced_group_is_due_at_once(groups: list[Group]) -> None:
+    group = shell_group("exec sleep 300")
+    groups.append(group)
+    group.start_when_due()
+    first = group.pid
+
+    group.replace()
+
+    assert group.start_when_due()
+    assert group.pid not in (0, first)
+
+
+def test_second_signal_skips_the_graces(groups: list[Group], monkeypatch: pytest.MonkeyPatch) -> None:
+    stubborn = shell_group("trap '' TERM; sleep 300 & wait; wait")
+    groups.append(stubborn)
+    stubborn.start_when_due()
+    board = Board(web=[stubborn], clusters=[])
+    monkeypatch.setattr("buildboard.supervisor.board.WEB_SECONDS", 300.0)
+    board._signals = 2
+
+    board.stop()
+
+    assert stubborn.pid == 0
+
+
+# ---- the tie --------------------------------------------------------------------------------------------
+
+
+def test_child_whose_supervisor_is_gone_before_it_starts_ends_at_once() -> None:
+    gone = subprocess.Popen(["true"])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), tie.SUPERVISOR_VARIABLE: f"{gone.pid}:never"}
+    gone.wait()
+    program = "from buildboard.supervisor import tie; tie.tie_leader(); print('started')"
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "buildboard: the supervisor is gone\n"
+
+
+def test_note_of_a_task_names_the_worker_until_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(busy.FOLDER_VARIABLE, str(tmp_path))
+
+    busy.note_task(row=7, path="a.b")
+
+    (worker,) = busy.busy_workers(tmp_path)
+    assert (worker.pid, worker.row, worker.path, worker.is_alive) == (os.getpid(), 7, "a.b", True)
+    busy.note_end()
+    assert busy.busy_workers(tmp_path) == []
