@@ -10,7 +10,7 @@ RANKS: list[set[str]] = [
     {"states", "errors"},
     {"models"},
     {"schemas", "validation"},
-    {"logs", "artifacts"},
+    {"logs", "artifacts", "orchestrators", "repositories", "secrets"},
     {"lifecycle"},
     {"queue", "diagnosis"},
     {"retry"},

@@ -110,8 +110,6 @@ def test_a_form_that_is_too_large_is_413() -> None:
 @pytest.fixture
 def locked_database(transactional_db: None) -> Iterator[None]:
     """Another process holds the write lock; SQLite waits 50 ms for it instead of seconds."""
-    if connection.vendor != "sqlite":
-        pytest.skip("PostgreSQL has no lock on the whole database")
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA busy_timeout=50")
     with closing(sqlite3.connect(str(connection.settings_dict["NAME"]), isolation_level=None)) as other:
@@ -121,6 +119,7 @@ def locked_database(transactional_db: None) -> Iterator[None]:
     connection.close()
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize("path", ["/test/write", "/api/test/write", "/test/session"])
 def test_a_locked_database_is_503_from_view_and_session_alike(locked_database: None, path: str) -> None:
     answered = Client(raise_request_exception=False).get(path)
@@ -129,6 +128,7 @@ def test_a_locked_database_is_503_from_view_and_session_alike(locked_database: N
     assert Event.objects.count() == 0
 
 
+@pytest.mark.sqlite_only
 def test_signing_in_while_the_database_is_locked_is_503(
     transactional_db: None, locked_database: None
 ) -> None:
