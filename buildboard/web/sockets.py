@@ -14,6 +14,8 @@ KERNEL_BUFFER_BYTES = 256 << 10
 PING_SECONDS = 20
 # Long: a pong comes only after all before the ping was read. A reader that stops is noticed by its flow.
 PONG_SECONDS = 300
+# How long a client may take to read what was sent before a close: then the connection is reset.
+CLOSE_SECONDS = 30
 SERVICE_RESTART = 1012
 POLICY_VIOLATION = 1008
 
@@ -41,6 +43,11 @@ class FlowingProtocol(WebSocketProtocol):  # type: ignore[misc]  # the library h
         """Ping, but not into a full buffer: that would only grow it."""
         if self.flow.paused_since is None:
             super().check_timeouts()
+
+    def serverClose(self, code: int | None = None) -> None:  # noqa: N802  # daphne's name
+        """Close as the consumer asks. A slow client gets the time to take the rest, and with it the code."""
+        self.closeHandshakeTimeout = CLOSE_SECONDS
+        super().serverClose(code)
 
     def end(self, code: int) -> None:
         """Close with one of the protocol's codes; abort when the client does not answer within a second."""
