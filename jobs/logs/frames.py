@@ -13,6 +13,8 @@ from jobs.logs.store import Piece
 FRAME_BYTES = 64 * 1024
 # Room for the other keys of a frame.
 _TEXT_BYTES = FRAME_BYTES - 512
+# What is tried first: ordinary text with its line ends escaped is under the limit then.
+_TRIED_BYTES = 60 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Framer:
 
         `final`: nothing will follow, so the beginning of a character is shown as a replacement.
         """
-        data = bytes(self._data[:_TEXT_BYTES])
+        data = bytes(self._data[:_TRIED_BYTES])
         count = len(data) if final and len(data) == len(self._data) else whole_characters(data)
         if not count:
             return None
