@@ -104,7 +104,8 @@ def build_submission(
         f"WALL={limits.wall_seconds:d}\nIDLE={limits.idle_seconds:d}\n"
         f"GRACE={limits.grace_seconds:d}\nDISKMIN={limits.disk_floor_kib:d}\n"
     ).encode()
-    variables = b"".join(_export(name, value=value) for name, value in environment.items())
+    # The last line: read to its end, whatever became of single names.
+    variables = b"".join(_export(name, value=value) for name, value in environment.items()) + b":\n"
     return [str(len(part)) for part in (spec, variables, script)], spec + variables + script
 
 

@@ -103,8 +103,8 @@ read_stat() {
 }
 # alive RECORD: whether the process it names, PID, lives. A pid alone is no identity.
 alive() {
-    [ -e "$1" ] && { read -r PID started boot <"$1"; } 2>/dev/null &&
-        [ "$boot" = "$BOOT" ] && read_stat "$PID" && [ "$START" = "$started" ]
+    [ -e "$1" ] && { read -r PID born boot <"$1"; } 2>/dev/null &&
+        [ "$boot" = "$BOOT" ] && read_stat "$PID" && [ "$START" = "$born" ]
 }
 # enroll NAME: this process takes over a replaceable record.
 enroll() {
@@ -153,12 +153,16 @@ below_floor() {
 
 # ---- the tree of a build
 
-# find_members: MEMBERS, every living process of this attempt but the helper's own. Of the build's session
-# while that is surely ours, marked in its environment, or working in the work tree or writing to the output.
+# find_members: MEMBERS, every living process of this attempt but the helper's own: in the build's session while
+# that is surely ours, marked in its environment, working in the work tree or writing to the output. And
+# MEMBER_GROUPS, their process groups, but those that the helper is in itself.
 find_members() {
-    spared=" $$ " leader='' found='' output=$JOB/log
+    read_stat $$
+    spared=" $$ " kept=" -$GROUP -0 -1 " leader='' found='' output=$JOB/log
     [ -p out ] && output=$JOB/out # then the one that writes the log is the logger's
-    for record in runner watch logger; do alive $record && spared="$spared$PID "; done
+    for record in runner watch logger; do
+        if alive $record; then spared="$spared$PID " kept="$kept-$GROUP "; fi
+    done
     alive build && leader=$PID
     set +f
     # shellcheck disable=SC2010 # the links' targets are what is looked at, not names of files
@@ -175,34 +179,39 @@ find_members() {
         done
     fi
     set -f
-    MEMBERS=
+    MEMBERS='' MEMBER_GROUPS=''
     for process in $found; do
         case "$spared$MEMBERS " in *" $process "*) continue ;; esac
-        read_stat "$process" && MEMBERS="$MEMBERS $process"
+        read_stat "$process" || continue
+        MEMBERS="$MEMBERS $process"
+        case "$kept$MEMBER_GROUPS " in *" -$GROUP "*) ;; *) MEMBER_GROUPS="$MEMBER_GROUPS -$GROUP" ;; esac
     done
 }
-# shellcheck disable=SC2086 # a list of pids
-signal_members() { { [ -n "$MEMBERS" ] && kill -s "$1" $MEMBERS; } 2>/dev/null; }
-# ask_to_end: TERM, and CONT since a stopped process would not see it.
+# ask_to_end: TERM, once for each; and CONT, since a stopped process would not see it.
+# shellcheck disable=SC2086 # lists of pids
 ask_to_end() {
     find_members
-    signal_members TERM
-    signal_members CONT
+    [ -z "$MEMBERS" ] || { kill -s TERM $MEMBERS; kill -s CONT $MEMBERS; } 2>/dev/null
 }
-# stop_tree: ends all of it; false when something is left. What forks faster than it is killed is stopped first.
+# stop_tree: ends all of it; false when something is left. What forks faster than a scan takes is stopped first,
+# and by whole groups, which the kernel does at once.
+# shellcheck disable=SC2086 # lists of pids
 stop_tree() {
     ask_to_end
-    WAITED=0
-    while [ -n "$MEMBERS" ] && [ "$WAITED" -lt $((GRACE * 100)) ]; do nap 10 && find_members; done
+    now
+    deadline=$((NOW + GRACE))
+    while [ -n "$MEMBERS" ] && [ "$NOW" -le "$deadline" ]; do nap 10 && find_members && now; done
+    # The wrapper cannot catch up with what forks in its own group; its code is safe, so it goes with them.
+    if [ -n "$MEMBERS" ] && read_stat $$ && [ "$GROUP" = "$leader" ]; then kill -s KILL 0; fi
     round=0
     while [ -n "$MEMBERS" ] && [ "$round" -lt 20 ]; do
         round=$((round + 1)) scans=0 before=
-        while [ "$before" != "$MEMBERS" ] && [ "$scans" -lt 50 ]; do
+        while [ "$before" != "$MEMBERS" ] && [ "$scans" -lt 10 ]; do
             scans=$((scans + 1)) before=$MEMBERS
-            signal_members STOP
+            kill -s STOP -- $MEMBER_GROUPS $MEMBERS 2>/dev/null
             find_members
         done
-        signal_members KILL
+        [ -z "$MEMBERS" ] || kill -s KILL -- $MEMBER_GROUPS $MEMBERS 2>/dev/null
         nap 05
         find_members
     done
@@ -210,9 +219,10 @@ stop_tree() {
 }
 # save_code CODE: how the script ended. A cancel that is not there yet came too late to be the reason.
 save_code() {
-    reason=exited
+    reason=exited ended=$1
+    [ "$ended" -le 255 ] || ended=$((128 + ended % 128)) # some shells tell signals apart from codes
     if [ -e cancel ]; then read -r reason _ <cancel; fi
-    KNOWN_END="$1 $reason"
+    KNOWN_END="$ended $reason"
     keep rc "$KNOWN_END"
 }
 # finalize: writes the exit record when nothing runs any more. Runner, watchdog and cancel may all call it.
@@ -285,7 +295,7 @@ mode_inner() {
     { echo 300 >/proc/self/oom_score_adj; } 2>/dev/null # the build dies before sshd does
     code=143
     if [ ! -e cancel ]; then
-        run_script >>$output 2>&1 # and nothing of what the shell here has to say
+        run_script
         code=$?
     fi
     save_code "$code" # here, so that a dead runner loses nothing
@@ -294,7 +304,7 @@ mode_inner() {
 }
 # A subshell, and after the environment is read only positional parameters: a build may name its variables as it likes.
 run_script() (
-    exec 3>&-
+    exec >>"$output" 2>&1 3>&- # only here: what the shell outside says of a killed child is no output of the build
     umask 022
     set -- "$ID" "$SELF" "$ROOT" "$JOB" "$(command -v rm)"
     # A background job of a shell ignores these two for ever, and a build's own tests may not like that.
@@ -306,7 +316,7 @@ run_script() (
     unset BUILDBOARD_LOCALE OLDPWD
     # shellcheck disable=SC1091 # written by the controller: quoted strings only
     if [ -e env.run ]; then
-        . ./env.run
+        . ./env.run 2>>err || { echo 'This shell cannot read the environment of the build.' && exit 78; }
         "$5" -f env.run
     fi
     export BUILDBOARD_ATTEMPT="$1" BUILDBOARD_HELPER="$2" BUILDBOARD_HOME="$3" BUILDBOARD_JOB_DIR="$4"

@@ -75,7 +75,7 @@ op_launch() {
         WAITED=0
         until [ -e runner ]; do
             if [ "$WAITED" -ge 500 ] || ! read_stat "$child"; then
-                [ -e runner ] || refuse "notstarted $(tail -n 1 err 2>/dev/null | tr -c '[:print:]' ' ' | cut -c 1-200)" 75 || return
+                [ -e runner ] || refuse "notstarted $(tail -n 1 err 2>/dev/null | tr -c ' -~' ' ' | cut -c 1-200)" 75 || return
             fi
             nap 01
         done
@@ -235,7 +235,8 @@ op_files() {
     if find . -prune -printf '' 2>/dev/null; then
         find . -type f \( -path '*[[:cntrl:]]*' -printf '!\n' -o -printf '%s %P\n' \) 2>/dev/null
     else # busybox
-        find . -type f \( -path '*[[:cntrl:]]*' -exec echo ! \; -o -exec stat -c '%s %n' {} + \) 2>/dev/null
+        find . -type f ! -path '*[[:cntrl:]]*' -exec stat -c '%s %n' {} + 2>/dev/null
+        find . -type f -path '*[[:cntrl:]]*' -exec echo ! \; 2>/dev/null
     fi | head -n $(($2 + 1))
 }
 # file ID OFFSET <path -> `file OFFSET COUNT SIZE` and the bytes. No symbolic link is followed.

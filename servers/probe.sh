@@ -4,7 +4,7 @@
 # Not JSON: escaping in sh is where the bugs live. A value is printable and short, whatever a tool says.
 
 root=$1
-tell() { printf '%s\t%s\n' "$1" "$(printf '%s' "$2" | tr -c '[:print:]' ' ' | cut -c 1-160)"; }
+tell() { printf '%s\t%s\n' "$1" "$(printf '%s' "$2" | tr -c ' -~' ' ' | cut -c 1-160)"; }
 first_line() {
     value=
     { read -r value <"$1"; } 2>/dev/null

@@ -1,0 +1,27 @@
+"""A server of this machine for the tests of the durable run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.requirements import require
+from tests.servers.durable import SHELLS, Durable
+
+
+@pytest.fixture
+def durable(tmp_path: Path) -> Iterator[Durable]:
+    """A work dir whose helper runs under the machine's own sh."""
+    server = Durable(tmp_path / "work dir")
+    yield server
+    server.clear()
+
+
+@pytest.fixture(params=SHELLS)
+def durable_any_shell(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Durable]:
+    """The same under every shell that the helper promises to run under."""
+    shell = SHELLS[request.param]
+    require(shell[0])
+    server = Durable(tmp_path / "work dir", shell=shell)
+    yield server
+    server.clear()
