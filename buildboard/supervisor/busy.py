@@ -75,7 +75,8 @@ def forget_worker(folder: Path, worker: BusyWorker) -> None:
 
 
 def forget_all(folder: Path) -> None:
-    """Make the folder (0700) if need be, and empty it: its cluster is dead."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make the folder (0700, its parent too) if need be, and empty it: its cluster is dead."""
+    folder.parent.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     for path in folder.iterdir():
         path.unlink(missing_ok=True)
