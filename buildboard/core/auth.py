@@ -6,6 +6,7 @@ matter, what a role may is permissions.py's, passwords are people.py's.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http.cookies import CookieError
@@ -15,7 +16,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.contrib.auth import get_user
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import Q
 from django.http import HttpRequest, parse_cookie
 from django.utils import timezone
@@ -249,4 +250,5 @@ def _note_use(token: ApiToken) -> None:
     now = timezone.now()
     if token.last_used_at is None or token.last_used_at <= now - _USED_EVERY:
         old = Q(last_used_at__isnull=True) | Q(last_used_at__lte=now - _USED_EVERY)
-        ApiToken.objects.filter(old, pk=token.pk).update(last_used_at=now)
+        with suppress(OperationalError), transaction.atomic():  # reading goes on while nothing can be written
+            ApiToken.objects.filter(old, pk=token.pk).update(last_used_at=now)

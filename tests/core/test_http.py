@@ -11,8 +11,10 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 
+from buildboard.core.auth import create_token
 from buildboard.core.http import ForwardedHeadersMiddleware, client_address
 from buildboard.core.models import Event
+from tests.factories import make_user
 
 factory = RequestFactory()
 pytestmark = pytest.mark.urls("tests.core.urls")
@@ -135,6 +137,18 @@ def test_signing_in_while_the_database_is_locked_is_503(
     answered = Client(raise_request_exception=False).post("/login/", {"username": "a", "password": "b"})
 
     assert (answered.status_code, answered.headers["Retry-After"]) == (503, "5")
+
+
+@pytest.fixture
+def token_of_ann(transactional_db: None) -> str:
+    return create_token(make_user(username="ann"), name="x", scopes=["read"])[1]
+
+
+@pytest.mark.sqlite_only
+def test_a_token_reads_on_while_nothing_can_be_written(token_of_ann: str, locked_database: None) -> None:
+    answered = Client().get("/api/test/read", headers={"Authorization": f"Bearer {token_of_ann}"})
+
+    assert (answered.status_code, answered.content) == (200, b"ann")
 
 
 # ---- who is at the other end ----------------------------------------------------------------------------
