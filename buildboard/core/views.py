@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.views import LoginView, LogoutView
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import DisallowedHost, RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -85,9 +85,12 @@ def revoke(request: HttpRequest, token_id: UUID) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """400, or 413 for a form that is too large."""
+    """400, saying why where that helps; 413 for a form that is too large."""
     if isinstance(exception, RequestDataTooBig):
         return error_answer(request, 413, "This is too large. Send less at once.")
+    if isinstance(exception, DisallowedHost):
+        detail = "The board does not answer to this name. An admin can add it to BUILDBOARD_ALLOWED_HOSTS."
+        return error_answer(request, 400, detail)
     return error_answer(request, 400, "This request could not be understood.")
 
 

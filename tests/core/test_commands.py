@@ -188,3 +188,28 @@ def test_webhook_secret_is_the_same_every_time_and_in_the_standard_form() -> Non
     assert first == second
     assert first[0].startswith("whsec_")
     assert (len(first[0]), first[1]) == (len("whsec_") + 44 + 1, "")
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [([PASSWORD, PASSWORD], "Added ann as viewer.\n"), ([""], "Added ann as viewer, without a password.\n")],
+)
+def test_create_user_asks_at_a_terminal(
+    typed: list[str], expected: str, stdin: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stdin, "isatty", lambda: True)
+    answers = iter(typed)
+    monkeypatch.setattr("getpass.getpass", lambda prompt: next(answers))
+
+    assert run("create_user", "ann", "--role", "viewer") == ("", expected)
+    assert User.objects.get().check_password(PASSWORD) is bool(typed[0])
+
+
+def test_create_user_refuses_two_passwords_that_differ(
+    stdin: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stdin, "isatty", lambda: True)
+    answers = iter([PASSWORD, PASSWORD + "x"])
+    monkeypatch.setattr("getpass.getpass", lambda prompt: next(answers))
+
+    assert refused("create_user", "ann", "--role", "viewer") == "The two passwords differ."

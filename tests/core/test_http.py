@@ -106,6 +106,17 @@ def test_a_form_that_is_too_large_is_413() -> None:
     assert answered.status_code == 413
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "a\tb"])
+def test_an_address_that_is_not_ours_is_400_and_says_where_to_add_it(host: str) -> None:
+    answered = Client().get("/api/v1/tokens", headers={"Host": host})
+
+    assert (answered.status_code, answered.json()["detail"]) == (
+        400,
+        "The board does not answer to this name. An admin can add it to BUILDBOARD_ALLOWED_HOSTS.",
+    )
+
+
 # ---- a database that is really locked -------------------------------------------------------------------
 
 
