@@ -86,7 +86,7 @@ def launch(wanted: Wanted, *, out: OutputWrapper) -> None:
         if wanted.is_whole:
             _set_local_server(wanted.local_server)
         connections.close_all()
-        _announce_start(out, wanted, first)
+        _announce_start(out, first)
         board = Board(
             web=[web_group(listening.fileno(), number=n + 1) for n in range(wanted.web)] if listening else [],
             clusters=[cluster_group(name, workers=wanted.workers) for name in CLUSTERS]
@@ -109,9 +109,8 @@ def _set_local_server(is_wanted: bool) -> None:
         disable_local_server(machine=machine_id())
 
 
-def _announce_start(out: OutputWrapper, wanted: Wanted, first: FirstAccount | None) -> None:
-    kind = "first start" if first else "start"
-    out.write(f"Buildboard: {kind}, data in {settings.DATA_DIR}")
+def _announce_start(out: OutputWrapper, first: FirstAccount | None) -> None:
+    out.write(f"Buildboard: {'first start' if first else 'start'}, data in {settings.DATA_DIR}")
     out.flush()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.management import call_command
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, connection, transaction
 from django.db.migrations.exceptions import MigrationSchemaMissing
 
 from buildboard.core.audit import Actor, record_event
@@ -85,9 +85,18 @@ def create_first_account() -> FirstAccount | None:
     """Make the user `admin` with an API token when there is no user at all; None when there is one."""
     given = str(settings.ADMIN_PASSWORD)
     password = given or secrets.token_urlsafe(15)
+    try:
+        token = _make_admin(password)
+    except IntegrityError:  # another machine that starts now was faster
+        return None
+    return FirstAccount(password="" if given else password, token=token) if token else None
+
+
+def _make_admin(password: str) -> str:
+    """The token of the new user; empty when there are users already."""
     with transaction.atomic():
         if User.objects.exists():
-            return None
+            return ""
         admin = User.objects.create_user(ADMIN, password=password, role=Role.ADMIN)
         actor = Actor(door="command")
         record_event(
@@ -98,4 +107,4 @@ def create_first_account() -> FirstAccount | None:
             data={"username": ADMIN, "role": Role.ADMIN},
         )
         _, token = create_token(admin, name="first start", scopes=[Scope.OPERATE], actor=actor)
-    return FirstAccount(password="" if given else password, token=token)
+    return token

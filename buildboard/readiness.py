@@ -7,6 +7,8 @@ from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
 
+from django.conf import settings
+
 POLL_SECONDS = 0.2
 SLOW_SECONDS = 60.0
 
@@ -47,12 +49,17 @@ def _missing(url: str) -> str:
     return "; ".join(f"{check['name']}: {check['detail']}" for check in checks if not check["ok"])
 
 
+def _allowed_host() -> str:
+    """A name that the board answers to: it may have been told to know its public one only."""
+    names = [str(name).lstrip(".") for name in settings.ALLOWED_HOSTS]
+    return next((name for name in names if name != "*"), "localhost")
+
+
 def _get(url: str, path: str) -> tuple[int, bytes]:
     parts = urlsplit(url)
     client = HTTPConnection(parts.hostname or "", parts.port, timeout=5)
     try:
-        # The name that is always allowed: the board may be told to answer to its public name only.
-        client.request("GET", path, headers={"Host": "localhost"})
+        client.request("GET", path, headers={"Host": _allowed_host()})
         answer = client.getresponse()
         return answer.status, answer.read()
     finally:

@@ -72,6 +72,21 @@ def test_runner_that_was_killed_is_followed_by_another(board: RunningBoard) -> N
     assert runner.pid not in [worker.pid for worker in busy_workers(board.data_dir / "busy" / "runner")]
 
 
+def test_runner_that_hangs_is_replaced(board: RunningBoard) -> None:
+    before = board.now()
+    (runner,) = busy_workers(board.data_dir / "busy" / "runner")
+    os.kill(runner.pid, signal.SIGSTOP)
+    # Signs of life that were on their way are not those of the next one.
+    wait_until(
+        lambda: not psutil.pid_exists(runner.pid),
+        within_seconds=RECOVER_SECONDS,
+        what=f"it ends\n{board.output}",
+    )
+
+    assert_work_goes_on(board, after=before)
+    assert f"The runner (process {runner.pid}) hangs and is killed" in board.output
+
+
 def test_task_of_a_killed_worker_is_run_again(board: RunningBoard) -> None:
     row = board.enqueue("time.sleep", 2)
     folder = board.data_dir / "busy" / "buildboard"

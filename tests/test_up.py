@@ -125,7 +125,8 @@ def test_second_up_on_the_same_data_dir_is_refused(board: RunningBoard) -> None:
 
 
 def test_later_start_prints_no_secrets_and_leaves_the_local_server_out_when_told() -> None:
-    with running_board(extra={"BUILDBOARD_ADMIN_PASSWORD": "given by hand"}) as first:
+    named = {"BUILDBOARD_ADMIN_PASSWORD": "given by hand", "BUILDBOARD_ALLOWED_HOSTS": ".board.example"}
+    with running_board(extra=named) as first:
         assert "given by hand" not in first.output
         assert "  Password     (BUILDBOARD_ADMIN_PASSWORD)" in first.lines
         first.stop()

@@ -37,6 +37,7 @@ def _common_environment() -> dict[str, str]:
     paths = [str(settings.BASE_DIR), os.environ.get("PYTHONPATH", "")]
     return {
         "BUILDBOARD_DATA_DIR": str(settings.DATA_DIR),
+        "BUILDBOARD_ADMIN_PASSWORD": "",  # only the first start needs it
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         MACHINE_VARIABLE: machine_id(),
         tie.SUPERVISOR_VARIABLE: tie.describe_supervisor(),
