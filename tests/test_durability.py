@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.jobs.board import make_repository
+from tests.repositories import make_repository
 from tests.whole_board import WholeBoard, processes_of_builds
 
 pytestmark = pytest.mark.slow

@@ -101,6 +101,14 @@ class WholeBoard:
         self._up.send_signal(number)
         return self._up.wait(seconds)
 
+    def manage(self, *words: str) -> str:
+        """Run one management command of this board; what it printed."""
+        command = [sys.executable, str(ROOT / "manage.py"), *words]
+        done = subprocess.run(
+            command, env=self._environment, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+        )
+        return done.stdout
+
     def call(self, method: str, path: str, body: object = None) -> Any:
         """One call of the JSON API with the first token. Raises HTTPError."""
         request = urllib.request.Request(  # noqa: S310  # loopback

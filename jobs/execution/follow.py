@@ -38,7 +38,9 @@ FAST_SECONDS = 0.1
 SLOW_SECONDS = 2.0
 IDLE_SECONDS = 1.0
 EAGER_SECONDS = 3.0
-POLL_BYTES = 1 << 20
+# Of all builds of a server in one reply, which is held in memory; and of one, however many there are.
+REPLY_BYTES = 16 << 20
+MOST_BYTES = 8 << 20
 MOST_CRASHES = 3
 LOST_MARGIN_SECONDS = 600
 RELEASE_DELAY_SECONDS = 10
@@ -64,6 +66,7 @@ class ServerFollower(threading.Thread):
         self._probe_after = 0.0
         self._probing: Future[dict[str, str] | None] | None = None
         self._reached = False
+        self._behind = False
         self._starts = ThreadPoolExecutor(PARALLEL_STARTS + 1, thread_name_prefix=f"start-{name}")
 
     def wake(self) -> None:
@@ -96,6 +99,7 @@ class ServerFollower(threading.Thread):
 
     def round(self) -> None:
         """Look at the attempts of this server once, and do what each needs next."""
+        self._behind = False
         self._probe()
         self._refresh()
         self._start()
@@ -185,7 +189,8 @@ class ServerFollower(threading.Thread):
             if one.cancel_due:
                 self._guarded(one, Followed.send_cancel)
         try:
-            reports = provider.poll([(one.build_id, one.offset) for one in group], max_bytes=POLL_BYTES)
+            asked = [(one.build_id, one.offset) for one in group]
+            reports = provider.poll(asked, max_bytes=min(MOST_BYTES, REPLY_BYTES // len(asked)))
         except ProviderUnreachable as error:
             self._note_unreachable(error)
             for one in group:
@@ -203,6 +208,7 @@ class ServerFollower(threading.Thread):
             return
         if one.keep(report):
             self._eager_until = time.monotonic() + EAGER_SECONDS
+            self._behind = self._behind or not one.has_all(report)
         if one.watched:
             self._eager_until = max(self._eager_until, time.monotonic() + 1)
         if report.status.is_final and one.has_all(report):
@@ -288,9 +294,14 @@ class ServerFollower(threading.Thread):
         self._pace = SLOW_SECONDS
 
     def _wait_seconds(self) -> float:
-        """0.1 s while bytes flow or somebody watches, backing off to 2 s; a second when there is nothing."""
+        """0.1 s while bytes flow or somebody watches, backing off to 2 s; a second when there is nothing.
+
+        None at all while a log is longer than what one reply brought.
+        """
         if not self._followed:
             return IDLE_SECONDS
+        if self._behind:
+            return 0.0
         eager = time.monotonic() < self._eager_until and self._reached
         self._pace = FAST_SECONDS if eager else min(SLOW_SECONDS, self._pace * 1.5)
         return self._pace

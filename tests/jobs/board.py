@@ -1,6 +1,5 @@
 """A board in the test's own process: a local server, a git repository, a runner in a thread."""
 
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,21 +26,6 @@ WAIT_SECONDS = 60.0
 def make_local_server(work_dir: Path, **fields: Any) -> BuildServer:
     """This machine as a build server with a work dir of its own."""
     return make_server(machine_id=machine_id(), work_dir=str(work_dir), **{"name": "local", **fields})
-
-
-def make_repository(folder: Path, files: dict[str, str]) -> Path:
-    """A git repository with one commit on `main`; files whose text begins with `#!` are executable."""
-    folder.mkdir(parents=True)
-    git = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@example.org"]
-    subprocess.run([*git, "init", "-q", "-b", "main"], check=True)
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        path.chmod(0o755 if text.startswith("#!") else 0o644)
-    subprocess.run([*git, "add", "-A"], check=True)
-    subprocess.run([*git, "commit", "-q", "-m", "first"], check=True)
-    return folder
 
 
 def submit(repository: Path, **fields: Any) -> BuildJob:

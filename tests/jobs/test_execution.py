@@ -15,12 +15,12 @@ from servers.models import Slot
 from tests.jobs.board import (
     log_of,
     make_local_server,
-    make_repository,
     running_runner,
     submit,
     wait_for,
     wait_until_finished,
 )
+from tests.repositories import make_repository
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 

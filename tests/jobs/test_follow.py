@@ -17,12 +17,12 @@ from tests.factories import make_job, make_server
 from tests.jobs.board import (
     log_of,
     make_local_server,
-    make_repository,
     running_runner,
     submit,
     wait_for,
     wait_until_finished,
 )
+from tests.repositories import make_repository
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 SECONDS = 60

@@ -1,0 +1,52 @@
+"""Small tools of the benchmarks: percentiles, ratios and how they are printed."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass
+class Figure:
+    """Repeated timings of one thing, in seconds."""
+
+    name: str
+    seconds: list[float]
+
+    @property
+    def p50(self) -> float:
+        """The median."""
+        return statistics.median(self.seconds)
+
+    @property
+    def p95(self) -> float:
+        """The 95th percentile (nearest rank)."""
+        ordered = sorted(self.seconds)
+        return ordered[min(len(ordered) - 1, round(0.95 * len(ordered)))]
+
+
+def repeat(name: str, act: Callable[[], object], *, times: int) -> Figure:
+    """Time `act` so many times."""
+    seconds = []
+    for _ in range(times):
+        begin = time.perf_counter()
+        act()
+        seconds.append(time.perf_counter() - begin)
+    return Figure(name, seconds)
+
+
+@contextmanager
+def timed(seconds: list[float]) -> Iterator[None]:
+    """Append how long the block took."""
+    begin = time.perf_counter()
+    yield
+    seconds.append(time.perf_counter() - begin)
+
+
+def show(figure: Figure, *, beside: list[Figure]) -> None:
+    """One line a figure, and the ratio of the first to each that it was measured beside."""
+    for one in [figure, *beside]:
+        print(f"  {one.name:<52} p50 {one.p50 * 1000:9.1f} ms   p95 {one.p95 * 1000:9.1f} ms   n={len(one.seconds)}")
+    for other in beside:
+        print(f"  ratio to {other.name:<43} {figure.p50 / other.p50:9.1f}       {figure.p95 / other.p95:9.1f}")

@@ -1,0 +1,47 @@
+"""How many trivial jobs a minute go through four slots of one server."""
+
+import subprocess
+import time
+from pathlib import Path
+
+from bench.measure import repeat
+from tests.repositories import make_repository
+from tests.whole_board import WholeBoard
+
+JOBS = 200
+SLOTS = 4
+
+
+def run(folder: Path) -> None:
+    """Print jobs a minute, beside the same checkouts and commands run one after the other without a board."""
+    board = WholeBoard(folder)
+    board.start()
+    try:
+        board.manage(
+            "shell",
+            "-c",
+            "from servers.models import BuildServer; from servers.slots import fit_slots\n"
+            f"for server in BuildServer.objects.all():\n    server.max_concurrent_builds = {SLOTS}\n"
+            "    server.save(update_fields=['max_concurrent_builds'])\n    fit_slots(server)\n",
+        )
+        repository = make_repository(folder / "demo", {"README": "x\n"})
+        board.wait_until_finished(board.submit(repository, build_command="true"))
+        begin = time.perf_counter()
+        jobs = [board.submit(repository, build_command="true") for _ in range(JOBS)]
+        for job_id in jobs:
+            board.wait_until_finished(job_id, seconds=600)
+        seconds = time.perf_counter() - begin
+    finally:
+        board.kill()
+    bare = repeat("bare", lambda: _bare(repository, folder), times=20)
+    print(f"{JOBS} trivial jobs with {SLOTS} slots, submitted one by one over HTTP")
+    print(f"  through the board      {60 * JOBS / seconds:8.0f} jobs a minute")
+    print(f"  bare clone and sh -c   {60 / bare.p50:8.0f} a minute, one after the other")
+    print(f"  ratio                  {JOBS / seconds * bare.p50:8.2f}")
+
+
+def _bare(repository: Path, folder: Path) -> None:
+    place = folder / "clone"
+    subprocess.run(["git", "clone", "-q", "--shared", str(repository), str(place)], check=True)
+    subprocess.run(["sh", "-c", "true"], cwd=place, check=True)
+    subprocess.run(["rm", "-rf", str(place)], check=True)
