@@ -91,7 +91,8 @@ class LocalTransport:
                 os.fsync(target.fileno())
             part.replace(self._helper)
         except OSError as error:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink()
             raise TransportError(f"cannot install the helper: {error}", nothing_sent=True) from error
 
     def close(self) -> None:

@@ -195,20 +195,19 @@ op_list() {
 op_gc() {
     case $1 in '' | *[!0-9]*) return 64 ;; esac
     jobs=0 helpers=0
-    cd "$ROOT" || return
-    set +f
+    cd "$ROOT" && set +f || return
     # shellcheck disable=SC2044 # names without blanks, or no job and no helper
     for directory in $(find jobs/* -prune -type d -mtime "+$1" 2>/dev/null); do
         enter_job "${directory##*/}" || continue
         [ -e runner ] || op_cancel "$ID" expired >/dev/null
     done
-    cd "$ROOT" || return
+    cd "$ROOT" && set +f || return # a look for processes switched it off
     # shellcheck disable=SC2044
     for record in $(find jobs/*/exit -prune -mtime "+$1" 2>/dev/null); do
         directory=${record%/*}
         op_rm "${directory##*/}" >/dev/null && jobs=$((jobs + 1))
     done
-    cd "$ROOT" || return
+    cd "$ROOT" && set +f || return
     # shellcheck disable=SC2044
     for file in $(find lib/bb-*.sh -prune -mtime +0 2>/dev/null); do
         case $SELF in */"$file") continue ;; esac

@@ -6,6 +6,8 @@ from servers.frames import RunLimits, RunState
 from servers.runs import CancelOutcome
 from tests.servers.durable import Durable, is_alive, kill, wait_for
 
+pytestmark = pytest.mark.slow
+
 # Each tells a process in `pid` of its work tree, and is set up once `ready` is there. TELL does both.
 TELL = "echo $$ >pid; touch ready;"
 TREES = {

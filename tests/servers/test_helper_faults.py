@@ -17,6 +17,8 @@ from servers.transport import HELPER_NAME, HelperRefused
 from tests.requirements import require
 from tests.servers.durable import Durable, is_alive, kill, wait_for
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parents[2] / "servers"
 COUNTING = "for i in 1 2 3 4 5 6 7 8 9 10; do echo line $i; sleep 0.1; done; exit 6"
 COUNTED = b"".join(b"line %d\n" % number for number in range(1, 11))

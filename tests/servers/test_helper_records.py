@@ -12,6 +12,8 @@ from servers.runs import CancelOutcome
 from servers.transport import HelperRefused
 from tests.servers.durable import Durable, kill, wait_for
 
+pytestmark = pytest.mark.slow
+
 NO_LIMITS = RunLimits(grace_seconds=1)
 
 

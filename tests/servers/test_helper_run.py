@@ -12,6 +12,8 @@ from servers.frames import ExitRecord, RunLimits, RunState
 from tests.requirements import require
 from tests.servers.durable import Durable, wait_for
 
+pytestmark = pytest.mark.slow
+
 NASTY = "quote ' double \" dollar $HOME `id` $(id) back\\slash \\n\nsecond line\n\ttab  \u00e9\u20ac *"
 TOOLS = [
     "sh", "awk", "cat", "chmod", "cut", "date", "dd", "df", "env", "find", "grep", "head", "ln", "ls",
