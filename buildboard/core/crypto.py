@@ -5,7 +5,7 @@ It owns the library `cryptography`; nobody else imports it.
 
 import base64
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet  # noqa: TID251  # the owner
 from django.conf import settings
 from django.utils.crypto import salted_hmac
 

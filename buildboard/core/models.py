@@ -37,7 +37,9 @@ class User(AbstractBaseUser):
     )
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.VIEWER)
     is_active = models.BooleanField(
-        "active", default=True, help_text="Untick instead of deleting: sessions and tokens end within 5 seconds."
+        "active",
+        default=True,
+        help_text="Untick instead of deleting: sessions and tokens end within 5 seconds.",
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -163,7 +165,9 @@ class Heartbeat(models.Model):
     name = models.CharField(max_length=64)
     machine = models.CharField(max_length=64)
     pid = models.IntegerField(default=0)
-    process_started = models.CharField(max_length=32, blank=True, help_text="Start time in clock ticks: with the pid, identity.")
+    process_started = models.CharField(
+        max_length=32, blank=True, help_text="Start time in clock ticks: with the pid, identity."
+    )
     data = models.JSONField(default=dict)
     beat_at = models.DateTimeField(default=timezone.now)
 

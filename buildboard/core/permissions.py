@@ -18,7 +18,7 @@ class Role(TextChoices):
 
 
 class Right(StrEnum):
-    """What a route or a socket asks for. PUBLIC needs nobody; READ is open to all under BUILDBOARD_PUBLIC_READ."""
+    """What a route or a socket asks for. PUBLIC needs nobody; BUILDBOARD_PUBLIC_READ opens READ to all."""
 
     PUBLIC = "public"
     READ = "read"
