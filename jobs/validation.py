@@ -27,6 +27,7 @@ _SHELL_NAMES = frozenset(
 )
 # BUILDBOARD_: the board finds a build's processes by such a variable.
 _REFUSED_PREFIXES = ("LD_", "GIT_", "BUILDBOARD_")
+SUBMODULES_NAME = "BUILDBOARD_SUBMODULES"  # set to 1 it asks the checkout for them
 _SECRET_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _LABEL_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]{0,62}")
@@ -93,7 +94,7 @@ def check_environment_name(name: str) -> str:
     """A variable's name that a build may set."""
     if not _ENVIRONMENT_NAME.fullmatch(name):
         raise Invalid("A variable's name has letters, digits and _ and does not begin with a digit.")
-    if name in _REFUSED_NAMES or name.startswith(_REFUSED_PREFIXES):
+    if name in _REFUSED_NAMES or (name.startswith(_REFUSED_PREFIXES) and name != SUBMODULES_NAME):
         raise Invalid(
             "PATH, ENV, BASH_ENV, IFS and names that begin with LD_, GIT_ or BUILDBOARD_ cannot be set here; "
             "set them inside the build command if the build needs them."

@@ -67,6 +67,9 @@ run_build() (
 )
 
 record_phase checkout
+if ! mkdir -p run || ! unpack BB_COMMAND || ! unpack BB_RECIPE_COMMAND; then
+    fail 69 "The folder of this attempt cannot be written to on this server."
+fi
 checkout
 count_jobs
 find_build

@@ -205,7 +205,9 @@ keep_refs() {
 
 # make_tree: ws/src, which borrows the objects of the mirror.
 make_tree() {
-    if ! board_git clone --quiet --shared --no-checkout --template= -- "$bb_mirror" src 2>run/clone ||
+    # The mirror is a file, whatever the repository may be.
+    if ! (BB_PROTOCOLS="file" && board_git clone --quiet --shared --no-checkout --template= -- "$bb_mirror" src) \
+        2>run/clone ||
         ! board_git -C src config remote.origin.url "$BB_REPOSITORY" ||
         ! board_git -C src checkout --quiet --force --detach "$bb_sha" --; then
         cat run/clone
@@ -225,7 +227,7 @@ checkout() {
     git check-ref-format "refs/heads/$BB_BRANCH" || fail 66 "$BB_BRANCH cannot be the name of a branch or tag."
     bb_cache=${BUILDBOARD_HOME:-$HOME/.buildboard}/cache/git
     bb_mirror=$bb_cache/$BB_MIRROR_KEY.git bb_ref=refs/buildboard/$BUILDBOARD_ATTEMPT bb_lock=
-    (umask 077 && mkdir -p "$bb_cache" run) || fail 69 "The folder $bb_cache cannot be made on this server."
+    (umask 077 && mkdir -p "$bb_cache") || fail 69 "The folder $bb_cache cannot be made on this server."
     trap release_lock EXIT
     take_lock "$bb_mirror"
     make_mirror || fail 69 "The folder $bb_mirror cannot be made on this server."

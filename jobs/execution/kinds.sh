@@ -9,10 +9,16 @@ found() {
     bb_found=$1
     cat >run/command || fail 69 "The command could not be written on this server."
 }
-# found_text WORDS COMMAND
-found_text() {
-    bb_found=$1
-    printf '%s\n' "$2" >run/command || fail 69 "The command could not be written on this server."
+# unpack NAME: the text that comes as NAME_1, NAME_2, ... goes to run/NAME, and out of the environment.
+unpack() {
+    eval "bb_count=\$$1_COUNT"
+    bb_number=0
+    while [ "$bb_number" -lt "$bb_count" ]; do
+        bb_number=$((bb_number + 1))
+        eval "printf '%s' \"\$$1_$bb_number\"" || return
+        unset -v "$1_$bb_number"
+    done >"run/$1" || return
+    if [ "$bb_count" != 0 ]; then echo >>"run/$1"; fi
 }
 # has NAME...: whether all of these are files of the tree's top folder.
 has() {
@@ -21,12 +27,12 @@ has() {
 
 find_build() {
     bb_found=
-    if [ -n "$BB_COMMAND" ]; then
-        found_text "the job's build_command" "$BB_COMMAND"
+    if [ -s run/BB_COMMAND ]; then
+        found "the job's build_command" <run/BB_COMMAND
     elif has .buildboard.toml && read_toml; then
         :
-    elif [ -n "$BB_RECIPE_COMMAND" ]; then
-        found_text "the recipe's command" "$BB_RECIPE_COMMAND"
+    elif [ -s run/BB_RECIPE_COMMAND ]; then
+        found "the recipe's command" <run/BB_RECIPE_COMMAND
     elif has .buildboard/build && [ -x src/.buildboard/build ]; then
         found "the executable .buildboard/build" <<'END'
 exec ./.buildboard/build "$@"

@@ -2,33 +2,35 @@
 
 Values travel as environment variables only, so none ever becomes shell text; what `build.sh`, `checkout.sh`
 and `kinds.sh` do with them is theirs. Not in charge of starting it (start), of what its end means for the job
-(outcome), or of the checks that the API makes: those here are the second lock on the same door.
+(outcome), or of the rules: it asks validation.py's once more, since a stored job may be older than they are.
 """
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from jobs.repositories import check_repository
+from jobs.validation import (
+    SUBMODULES_NAME,
+    check_branch,
+    check_command,
+    check_commit,
+    check_environment,
+    check_kernel_config,
+    check_make_arguments,
+)
 from servers.architectures import canonical_architecture
 
 # How the script ends while the phase is `checkout`; a line `--- failed: SENTENCE` says why.
 CHECKOUT_STATUS = 66  # it cannot be built as it was submitted: error category `checkout`
 SYSTEM_STATUS = 69  # the server or the network failed: error category `system`
 
-MAX_COMMAND_BYTES = 64 * 1024
-MAX_VALUE_BYTES = 64 * 1024
-
-# Variables that would change the script itself or git, rather than the build.
-_FORBIDDEN_NAME = re.compile(r"PATH|LD_.*|BASH_ENV|ENV|IFS|GIT_.*")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_COMMIT = re.compile(r"HEAD|[0-9a-f]{7,64}")
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f]")
-_HOST = r"(?:[A-Za-z0-9_][^@/\s]*@)?(?:[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])"
-_REMOTE = re.compile(rf"(?:https?|ssh|git)://{_HOST}(?::\d+)?/.+|{_HOST}:(?![:-]|//).+")
-_LOCAL = re.compile(r"(?:file://)?/.*")
+# One variable holds 128 KiB at most; a character has four bytes at most.
+_PIECE_CHARACTERS = 16_000
+_ANYWHERE = (Path("/"),)
 _FAILED = re.compile(r"^--- failed: (.*)$", re.MULTILINE)
 
 
@@ -90,24 +92,25 @@ class Script:
 
 
 def render(spec: BuildSpec) -> Script:
-    """The build script of `spec`. Raise ValueError, with a sentence, for a value that no job may have."""
-    _check(spec)
+    """The build script of `spec`. Raise Invalid, a ValueError, for a value that no job may have."""
     user = {**spec.environment, **spec.custom_env, **spec.secrets}
     for name, value in user.items():
-        check_variable(name, value)
+        check_environment({name: value})
+    repository = check_repository(spec.repository, local_roots=_ANYWHERE if spec.local_repositories else ())
+    local = repository.startswith(("/", "file:"))
+    branch = check_branch(spec.branch)
     machine = _machine(spec.architecture)
     environment = {
         "BB_JOB_ID": spec.job_id,
-        "BB_REPOSITORY": spec.repository,
-        "BB_MIRROR_KEY": mirror_key(spec.repository),
-        "BB_BRANCH": spec.branch,
-        "BB_BRANCH_KEY": mirror_key(spec.branch),
-        "BB_COMMIT": _commit(spec.commit),
-        "BB_PROTOCOLS": "https:http:ssh:git" + (":file" if spec.local_repositories else ""),
-        "BB_SUBMODULES": "1" if user.get("BUILDBOARD_SUBMODULES") == "1" else "",
-        "BB_COMMAND": spec.build_command,
-        "BB_RECIPE_COMMAND": spec.recipe_command,
-        "BB_KERNEL_CONFIG": spec.kernel_config,
+        "BB_REPOSITORY": repository,
+        "BB_MIRROR_KEY": mirror_key(repository),
+        "BB_BRANCH": branch,
+        "BB_BRANCH_KEY": mirror_key(branch),
+        "BB_COMMIT": check_commit(spec.commit),
+        # A submodule of a remote repository must not name a path of the server.
+        "BB_PROTOCOLS": "https:http:ssh:git" + (":file" if local else ""),
+        "BB_SUBMODULES": "1" if user.get(SUBMODULES_NAME) == "1" else "",
+        "BB_KERNEL_CONFIG": check_kernel_config(spec.kernel_config),
         "BB_ENABLE_MODULES": "" if spec.enable_modules is None else str(int(spec.enable_modules)),
         "BB_BUILD_DTBS": "1" if spec.build_dtbs else "",
         "BB_ARCHITECTURE": spec.architecture,
@@ -116,8 +119,10 @@ def render(spec: BuildSpec) -> Script:
         "BB_RELATED_MACHINES": machine.related,
         "BB_CROSS_COMPILE": spec.cross_compile or machine.prefix,
         "BB_JOBS": "" if spec.parallel is None else str(spec.parallel),
-        **_numbered("BB_MAKE_ARGS", spec.extra_make_args),
-        **_numbered("BB_ENV", tuple(f"{name}={value}" for name, value in user.items())),
+        **_numbered("BB_COMMAND", _pieces(check_command(spec.build_command))),
+        **_numbered("BB_RECIPE_COMMAND", _pieces(check_command(spec.recipe_command))),
+        **_numbered("BB_MAKE_ARGS", check_make_arguments(spec.extra_make_args)),
+        **_numbered("BB_ENV", [f"{name}={value}" for name, value in user.items()]),
     }
     return Script(_program(), environment)
 
@@ -136,44 +141,17 @@ def mirror_key(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def check_variable(name: str, value: str) -> None:
-    """Raise ValueError unless a job may set this variable for its build."""
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} cannot be the name of an environment variable.")
-    if _FORBIDDEN_NAME.fullmatch(name):
-        raise ValueError(f"The environment variable {name} cannot be set for a build.")
-    if "\0" in value:
-        raise ValueError(f"The environment variable {name} cannot hold a NUL character.")
-    if len(value.encode()) > MAX_VALUE_BYTES:
-        raise ValueError(f"The environment variable {name} can be {MAX_VALUE_BYTES // 1024} KiB at most.")
-
-
-def _check(spec: BuildSpec) -> None:
-    local = spec.local_repositories and _LOCAL.fullmatch(spec.repository)
-    if _UNSAFE.search(spec.repository) or not (local or _REMOTE.fullmatch(spec.repository)):
-        raise ValueError(f"{spec.repository!r} is not a repository that can be built.")
-    if not spec.branch or spec.branch.startswith("-") or _UNSAFE.search(spec.branch):
-        raise ValueError(f"{spec.branch!r} cannot be the name of a branch or tag.")
-    if not _COMMIT.fullmatch(_commit(spec.commit)):
-        raise ValueError(f"{spec.commit!r} is neither HEAD nor the id of a commit (7 to 64 hex digits).")
-    for name in ("build_command", "recipe_command", "kernel_config", "architecture", "cross_compile"):
-        value: str = getattr(spec, name)
-        if "\0" in value or len(value.encode()) > MAX_COMMAND_BYTES:
-            raise ValueError(f"{name} can be {MAX_COMMAND_BYTES // 1024} KiB of text without NUL at most.")
-    if any("\0" in word or len(word.encode()) > MAX_VALUE_BYTES for word in spec.extra_make_args):
-        raise ValueError(f"Each of extra_make_args can be {MAX_VALUE_BYTES // 1024} KiB without NUL at most.")
-
-
-def _commit(commit: str) -> str:
-    return commit if commit == "HEAD" else commit.lower()
-
-
 def _machine(architecture: str) -> Machine:
     name = canonical_architecture(architecture)
     return _MACHINES.get(name) or Machine(name, f"{name}-linux-gnu-", name)
 
 
-def _numbered(name: str, values: tuple[str, ...]) -> dict[str, str]:
+def _pieces(text: str | None) -> list[str]:
+    text = text or ""
+    return [text[at : at + _PIECE_CHARACTERS] for at in range(0, len(text), _PIECE_CHARACTERS)]
+
+
+def _numbered(name: str, values: Sequence[str]) -> dict[str, str]:
     """`values` as NAME_1, NAME_2, ... and NAME_COUNT."""
     numbered = {f"{name}_{number}": value for number, value in enumerate(values, start=1)}
     return {f"{name}_COUNT": str(len(values)), **numbered}

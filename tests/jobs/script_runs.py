@@ -17,6 +17,18 @@ SHELLS: dict[str, tuple[str, ...]] = {
     "busybox": ("busybox", "ash"),
     "bash": ("bash", "--posix"),
 }
+HOSTILE_URLS = [
+    "--upload-pack=touch PWN;git-upload-pack",
+    "-utouch PWN",
+    "ext::sh -c touch% PWN",
+    "ssh://-oProxyCommand=touch PWN/x",
+    "-oProxyCommand=touch:x",
+    "fd::17/x",
+    "https://user\n@host/x",
+    "file:///etc/../x\n",
+    "relative/path",
+    "ftp://host/x",
+]
 _IDENTITY = {"GIT_AUTHOR_NAME": "A U Thor", "GIT_AUTHOR_EMAIL": "author@example.com"}
 _COMMITTER = {"GIT_COMMITTER_NAME": "A U Thor", "GIT_COMMITTER_EMAIL": "author@example.com"}
 
@@ -134,9 +146,9 @@ class Server:
             tree=folder / "ws" / "src",
         )
 
-    def run(self, spec: BuildSpec) -> Ended:
+    def run(self, spec: BuildSpec, *, override: Mapping[str, str] | None = None) -> Ended:
         """One run from start to end."""
-        return self.finish(self.start(spec))
+        return self.finish(self.start(spec, override=override))
 
     def remove(self, ended: Ended) -> None:
         """Remove an attempt's folder, as the helper does."""
@@ -154,10 +166,24 @@ def make_spec(upstream: Upstream, **values: object) -> BuildSpec:
     return BuildSpec(**{**given, **values})  # type: ignore[arg-type]  # plain values by name
 
 
-def build(server: Server, upstream: Upstream, files: Mapping[str, str], **values: object) -> Ended:
+def build(
+    server: Server,
+    upstream: Upstream,
+    files: Mapping[str, str],
+    *,
+    override: Mapping[str, str] | None = None,
+    **values: object,
+) -> Ended:
     """Commit these files and build them."""
     upstream.commit({"README": "words\n", **files})
-    return server.run(make_spec(upstream, **values))
+    return server.run(make_spec(upstream, **values), override=override)
+
+
+def carried(variables: Mapping[str, str]) -> dict[str, str]:
+    """What brings these variables to a build past all checks."""
+    numbered = enumerate(variables.items(), start=1)
+    pairs = {f"BB_ENV_{number}": f"{name}={value}" for number, (name, value) in numbered}
+    return {"BB_ENV_COUNT": str(len(variables)), **pairs}
 
 
 def how(ended: Ended) -> str:

@@ -3,18 +3,17 @@
 import os
 import re
 import shutil
-import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from jobs.execution.script import CHECKOUT_STATUS, SYSTEM_STATUS, BuildSpec, mirror_key, read_failure, render
-from tests.jobs.script_runs import SHELLS, Ended, Server, Upstream, make_spec
+from jobs.execution.script import CHECKOUT_STATUS, SYSTEM_STATUS, BuildSpec, mirror_key, read_failure
+from tests.jobs.script_runs import HOSTILE_URLS, SHELLS, Ended, Server, Upstream, make_spec
 from tests.requirements import require
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(params=SHELLS)
@@ -309,132 +308,6 @@ def test_refs_of_attempts_that_have_gone_are_dropped_and_the_history_stays(
     assert sorted(filter(None, refs)) == sorted([*attempts, f"refs/kept/{mirror_key('main')} {commit}"])
 
 
-def test_parallel_checkouts_of_one_repository_all_succeed(server: Server, upstream: Upstream) -> None:
-    commits = [upstream.commit() for _ in range(4)]
-
-    started = [server.start(spec(upstream, commit=commit)) for commit in commits * 2]
-    ended = [server.finish(one) for one in started]
-
-    assert [one.commit for one in ended] == commits * 2, [one.log for one in ended]
-    assert [one.code for one in ended] == [0] * 8
-    assert [path.read_text() for path in server.cache.glob("*.lock.*")] == ["free\n"]
-    assert not list(server.cache.glob("*.new.*"))
-
-
-@pytest.fixture
-def stalled(server: Server, upstream: Upstream) -> Iterator[tuple[str, Path]]:
-    """A URL over a stand-in for ssh, and a file: while it exists the other side never answers."""
-    flag, ssh = server.home / "silent", server.home / "ssh"
-    ssh.write_text(f"#!/bin/sh\n[ ! -e '{flag}' ] || sleep 60\nfor last; do :; done\nexec sh -c \"$last\"\n")
-    ssh.chmod(0o755)
-    (server.home / ".gitconfig").write_text(f"[core]\n\tsshCommand = '{ssh}'\n[ssh]\n\tvariant = simple\n")
-    yield f"ssh://git@localhost{upstream.path}", flag
-    flag.unlink(missing_ok=True)
-
-
-def wait_for(look: Callable[[], bool], *, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not look():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def held_locks(server: Server) -> list[Path]:
-    return [path for path in server.cache.glob("*.lock.*") if path.read_text() != "free\n"]
-
-
-def test_lock_and_leftovers_of_a_killed_fetch_are_healed(
-    server: Server, upstream: Upstream, stalled: tuple[str, Path]
-) -> None:
-    url, silent = stalled
-    upstream.commit()
-    assert server.run(spec(upstream, repository=url)).code == 0
-    commit = upstream.commit()
-    (mirror,) = server.mirrors()
-    silent.touch()
-    _, killed = server.start(spec(upstream, repository=url))
-    wait_for(lambda: bool(held_locks(server)))
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.communicate(timeout=30)
-    silent.unlink()
-    leftovers = [mirror / name for name in ("packed-refs.lock", "shallow.lock", "objects/pack/tmp_pack_abc")]
-    for path in leftovers:
-        path.touch()
-    assert len(held_locks(server)) == 1
-
-    started = [server.start(spec(upstream, repository=url)) for _ in range(4)]
-    ended = [server.finish(one) for one in started]
-
-    assert [(one.code, one.commit) for one in ended] == [(0, commit)] * 4, ended[0].log
-    assert [path for path in leftovers if path.exists()] == []
-    assert held_locks(server) == []
-
-
-def test_checkout_waits_for_the_one_that_holds_the_lock(
-    server: Server, upstream: Upstream, stalled: tuple[str, Path]
-) -> None:
-    url, silent = stalled
-    commit = upstream.commit()
-    silent.touch()
-    first = server.start(spec(upstream, repository=url))
-    wait_for(lambda: bool(held_locks(server)))
-    second = server.start(spec(upstream, repository=url))
-    assert first[1].poll() is None
-
-    line = ""
-    assert second[1].stdout is not None
-    while not line.startswith("--- waiting"):
-        line = second[1].stdout.readline()
-    os.killpg(first[1].pid, signal.SIGKILL)
-    silent.unlink()
-    server.finish(first)
-    ended = server.finish(second)
-
-    assert line == f"--- waiting: process {first[1].pid} fetches the same repository\n"
-    assert (ended.code, ended.commit) == (0, commit)
-
-
-def test_lock_of_a_reused_pid_or_of_another_boot_holds_nobody(server: Server, upstream: Upstream) -> None:
-    upstream.commit()
-    server.run(spec(upstream))
-    (lock,) = server.cache.glob("*.lock.*")
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    start = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
-
-    for record in (f"{os.getpid()} 1 {boot}", f"{os.getpid()} {start} other-boot", f"999999999 1 {boot}", ""):
-        lock.write_text(f"{record}\n")
-        ended = server.run(spec(upstream))
-        assert (ended.code, "waiting" in ended.log) == (0, False), record
-        (lock,) = server.cache.glob("*.lock.*")
-
-
-HOSTILE_URLS = [
-    "--upload-pack=touch PWN;git-upload-pack",
-    "-utouch PWN",
-    "ext::sh -c touch% PWN",
-    "ssh://-oProxyCommand=touch PWN/x",
-    "-oProxyCommand=touch:x",
-    "fd::17/x",
-    "https://user\n@host/x",
-    "file:///etc/../x\n",
-    "relative/path",
-    "ftp://host/x",
-]
-
-
-@pytest.mark.parametrize("url", HOSTILE_URLS)
-def test_hostile_url_is_refused_before_anything_is_sent(upstream: Upstream, url: str) -> None:
-    with pytest.raises(ValueError, match="is not a repository that can be built"):
-        render(spec(upstream, repository=url))
-
-
-@pytest.mark.parametrize("url", ["/srv/x", "file:///srv/x"])
-def test_path_of_the_server_needs_leave(upstream: Upstream, url: str) -> None:
-    assert render(spec(upstream, repository=url)).environment["BB_PROTOCOLS"] == "https:http:ssh:git:file"
-    with pytest.raises(ValueError, match="is not a repository that can be built"):
-        render(spec(upstream, repository=url, local_repositories=False))
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -453,16 +326,16 @@ def test_path_of_the_server_needs_leave(upstream: Upstream, url: str) -> None:
     ],
 )
 def test_hostile_value_executes_nothing_even_when_every_check_before_was_passed(
-    server: Server, upstream: Upstream, name: str, value: str
+    one_server: Server, upstream: Upstream, name: str, value: str
 ) -> None:
     upstream.commit({"Kbuild": "", "Kconfig": "", "Makefile": "all defconfig:\n\ttrue\n"})
-    folder, process = server.start(spec(upstream, build_command=""), override={name: value})
+    folder, process = one_server.start(spec(upstream, build_command=""), override={name: value})
 
-    ended = server.finish((folder, process))
+    ended = one_server.finish((folder, process))
 
     assert (ended.code, ended.phases) in [(CHECKOUT_STATUS, ["checkout"]), (SYSTEM_STATUS, ["checkout"])]
     assert ended.last_line.startswith("--- failed: ")
-    assert [*server.root.rglob("*PWN*"), *Path(os.curdir).glob("*PWN*")] == []
+    assert [*one_server.root.rglob("*PWN*"), *Path(os.curdir).glob("*PWN*")] == []
 
 
 def test_file_protocol_is_closed_to_a_job_without_leave(one_server: Server, upstream: Upstream) -> None:

@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 
 import jobs.execution.script
 from jobs.execution.script import CHECKOUT_STATUS
-from tests.jobs.script_runs import SHELLS, Server, Upstream, build, how, printed
+from jobs.validation import MAX_COMMAND_BYTES
+from tests.jobs.script_runs import SHELLS, Server, Upstream, build, carried, how, printed
 from tests.requirements import require
 
 KINDS = Path(jobs.execution.script.__file__).with_name("kinds.sh")
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(params=SHELLS)
@@ -107,42 +110,35 @@ def test_command_is_not_read_by_any_shell_but_the_one_that_runs_it(
 ) -> None:
     command = "cat <<'END'\n$HOME `id` \"$(id)\" 'x' \\n %s é\nEND\nprintf '%s\\n' \"$@\""
 
-    ended = build(
-        server, upstream, {}, build_command=command, extra_make_args=("a b", "$(id)", "", "*", "-n")
-    )
+    ended = build(server, upstream, {}, build_command=command, extra_make_args=("a b", "$(id)", "*", "-n"))
 
-    assert printed(ended) == ["$HOME `id` \"$(id)\" 'x' \\n %s é", "a b", "$(id)", "", "*", "-n"]
+    assert printed(ended) == ["$HOME `id` \"$(id)\" 'x' \\n %s é", "a b", "$(id)", "*", "-n"]
 
 
-def test_long_command_is_run_whole_and_shown_in_part(one_server: Server, upstream: Upstream) -> None:
-    command = "\n".join(f"echo {number}" for number in range(4000))
+def test_long_command_is_run_whole_and_shown_in_part(server: Server, upstream: Upstream) -> None:
+    comment = f"# {'é' * 100}\n"
+    command = "".join(f"echo {number}\n{comment}" for number in range(MAX_COMMAND_BYTES // 220))
+    assert MAX_COMMAND_BYTES - 20_000 < len(command.encode()) <= MAX_COMMAND_BYTES
 
-    ended = build(one_server, upstream, {}, build_command=command)
+    ended = build(server, upstream, {}, build_command=command)
 
-    assert printed(ended) == [str(number) for number in range(4000)]
-    assert [line for line in ended.log.splitlines() if line.startswith("    ")][49:] == [
-        "    echo 49",
+    assert (ended.code, printed(ended)) == (0, [str(number) for number in range(MAX_COMMAND_BYTES // 220)])
+    assert [line for line in ended.log.splitlines() if line.startswith("    ")][48:] == [
+        "    echo 24",
+        f"    {comment[:-1]}",
         "    ...",
     ]
 
 
-def test_build_sees_the_boards_variables_and_the_users_by_strength(
-    server: Server, upstream: Upstream
-) -> None:
+def test_build_sees_the_users_variables_by_strength(server: Server, upstream: Upstream) -> None:
     ended = build(
         server,
         upstream,
         {},
-        branch="main",
         parallel=3,
         build_command="env",
-        environment={
-            "A": "environment",
-            "B": "environment",
-            "C": "environment",
-            "BUILDBOARD_JOB_ID": "forged",
-        },
-        custom_env={"B": "custom", "C": "custom", "BUILDBOARD_ATTEMPT": "forged", "BUILDBOARD": "no"},
+        environment={"A": "environment", "B": "environment", "C": "environment"},
+        custom_env={"B": "custom", "C": "custom"},
         secrets={"C": "secret"},
     )
 
@@ -155,6 +151,15 @@ def test_build_sees_the_boards_variables_and_the_users_by_strength(
         "BUILD_JOBS": "3",
         "HOME": str(server.home),
     }
+
+
+def test_boards_own_variables_cannot_be_forged(server: Server, upstream: Upstream) -> None:
+    names = ("ATTEMPT", "COMMIT", "BRANCH", "ARCHITECTURE", "JOB_ID")
+    forged = {"BUILDBOARD": "no", **{f"BUILDBOARD_{name}": "forged" for name in names}}
+
+    ended = build(server, upstream, {}, build_command="env", override=carried(forged))
+
+    seen = dict(line.partition("=")[::2] for line in printed(ended))
     assert {name: value for name, value in seen.items() if name.startswith("BUILDBOARD")} == {
         "BUILDBOARD": "true",
         "BUILDBOARD_ARCHITECTURE": platform.machine(),
@@ -213,7 +218,7 @@ def test_variable_that_a_shell_keeps_for_itself_does_not_stop_the_build(
         "LAST": "there",
     }
 
-    ended = build(server, upstream, {}, build_command='echo "$LAST"', environment=names)
+    ended = build(server, upstream, {}, build_command='echo "$LAST"', override=carried(names))
 
     assert (ended.code, printed(ended)[-1]) == (0, "there")
 

@@ -13,6 +13,8 @@ from tests.requirements import require
 
 MAIN_C = "int main(void) { return 0; }\n"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Server:
@@ -257,7 +259,7 @@ def test_kernel_for_another_architecture_with_the_servers_own_tools(
 def test_kernel_config_that_is_no_target_and_no_file_is_refused(
     server: Server, upstream: Upstream, config: str
 ) -> None:
-    ended = build(server, upstream, KERNEL, kernel_config=config)
+    ended = build(server, upstream, KERNEL, override={"BB_KERNEL_CONFIG": config})
 
     assert (ended.code, ended.phases) == (CHECKOUT_STATUS, ["checkout"])
     assert ended.last_line == (
