@@ -33,9 +33,11 @@ def wait_until(is_so: Callable[[], object], *, within_seconds: float, what: str)
 
 
 class RunningBoard:
-    """One `manage.py up`, and everything that it started."""
+    """One `manage.py up` (or `web`, `worker`), and everything that it started."""
 
-    def __init__(self, data_dir: Path, *arguments: str, extra: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, data_dir: Path, *arguments: str, verb: str = "up", extra: dict[str, str] | None = None
+    ) -> None:
         self.data_dir = data_dir
         self.environment = {
             **os.environ,
@@ -44,7 +46,8 @@ class RunningBoard:
             "PYTHONPATH": str(ROOT),
             **(extra or {}),
         }
-        command = [sys.executable, "manage.py", "up", "--port", "0", *arguments]
+        port = [] if verb == "worker" else ["--port", "0"]
+        command = [sys.executable, "manage.py", verb, *port, *arguments]
         self.process = subprocess.Popen(
             command,
             env=self.environment,

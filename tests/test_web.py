@@ -228,6 +228,24 @@ def test_client_that_never_reads_makes_the_application_wait(request_bytes: bytes
         client.close()
 
 
+def test_client_that_never_reads_is_told_from_a_slow_one() -> None:
+    with serving() as web:
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        client.connect(("127.0.0.1", web.port))
+        client.sendall(handshake("/flood"))
+        until = time.monotonic() + 6
+        while time.monotonic() < until:
+            client.recv(8192)
+            time.sleep(0.1)
+        assert web.state()["stalled"] == 0
+
+        while not web.state()["stalled"]:
+            assert time.monotonic() < until + WAIT_SECONDS
+            time.sleep(0.1)
+        client.close()
+
+
 def test_slow_reader_gets_everything_in_the_end(web: Web) -> None:
     with connect(f"ws://127.0.0.1:{web.port}/flood", max_queue=2) as client:
         received = sum(len(message) for message in client)

@@ -14,7 +14,8 @@ from typing import Any
 from buildboard.web import requests
 
 FRAME = b"x" * 60_000
-state = {"requests": 0, "sent": 0}
+STALLED_SECONDS = 2.0
+state = {"requests": 0, "sent": 0, "stalled": 0}
 
 
 def _status() -> bytes:
@@ -56,7 +57,12 @@ async def _answer_socket(scope: dict[str, Any], receive: Any, send: Any) -> None
     if scope["path"] == "/flood":
         flow = scope["buildboard.flow"]
         for _ in range(2000):
-            await flow.ready()
+            try:
+                await flow.ready(stalled_seconds=STALLED_SECONDS)
+            except TimeoutError:
+                state["stalled"] += 1
+                await send({"type": "websocket.close", "code": 4408})
+                return
             await send({"type": "websocket.send", "bytes": FRAME})
             state["sent"] += len(FRAME)
         await send({"type": "websocket.close"})

@@ -25,7 +25,7 @@ class FlowingProtocol(WebSocketProtocol):  # type: ignore[misc]  # the library h
 
     def onConnect(self, request: Any) -> Any:  # noqa: N802  # autobahn's name
         """Take over the transport's pauses from the HTTP connection that this one was."""
-        self.flow = Flow()
+        self.flow = Flow(self.transport)
         self.transport.unregisterProducer()
         self.transport.registerProducer(self.flow, True)
         handle = self.transport.getHandle()
