@@ -139,6 +139,7 @@ class SubmitForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Run the API's rules; the job's fields are then in `job_fields`."""
         cleaned = super().clean() or {}
+        self.given = dict(cleaned)
         if self.errors:
             return cleaned
         try:
@@ -151,9 +152,9 @@ class SubmitForm(forms.Form):
     def api_body(self) -> dict[str, Any]:
         """What a POST of the same job says: the required fields and each value that is not the default.
 
-        Of an invalid form it has the fields that could be read.
+        Of an invalid form it has what could be read, also where a rule refuses it.
         """
-        values = self.cleaned_data if self.is_bound else self._initial_values()
+        values = self.given if self.is_bound else self._initial_values()
         config = _changed(
             BuildConfig, {key.removeprefix(_CONFIG): values[key] for key in values if _is_config(key)}
         )

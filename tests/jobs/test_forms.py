@@ -225,6 +225,12 @@ def test_the_preview_submits_nothing_and_quotes_for_the_shell() -> None:
     assert Page(answer.content.decode()).broken == []
 
 
+def test_the_preview_shows_what_a_rule_refuses_too() -> None:
+    answer = client_of().post("/jobs/new/preview/", {**UNTOUCHED, "branch": "-x"})
+
+    assert '"branch": "-x"' in answer.context["api_call"]
+
+
 def test_the_public_address_is_in_the_call(settings: LazySettings) -> None:
     settings.PUBLIC_URL = "https://builds.example"
 

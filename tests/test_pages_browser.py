@@ -1,0 +1,244 @@
+"""The pages in a real browser, on a real board: submit, watch, look back, lose the connection, cancel.
+
+The browser enforces the Content-Security-Policy, so a console without errors is a part of every test.
+"""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect, sync_playwright
+
+from tests.boards import RunningBoard, running_board
+from tests.requirements import require
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+PASSWORD = "correct-horse-44"
+WAIT_MS = 30_000
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# What a browser says of its own accord while the board is away on purpose.
+AWAY = ("WebSocket connection to", "Failed to load resource", "net::ERR")
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("repositories") / "demo"
+    folder.mkdir()
+    git = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    (folder / "README").write_text("demo\n")
+    for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "first"]):
+        subprocess.run([*git, *command], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def board(repository: Path) -> Iterator[RunningBoard]:
+    require("git")
+    extra = {
+        "BUILDBOARD_LOCAL_REPOSITORIES": str(repository.parent),
+        "BUILDBOARD_ADMIN_PASSWORD": PASSWORD,
+    }
+    with running_board(extra=extra) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    require("chromium")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+class Reader:
+    """Somebody at a browser: a signed-in page, and what its console complained of."""
+
+    def __init__(self, browser: Browser, board: RunningBoard, *, width: int = 1280) -> None:
+        self.address = f"http://127.0.0.1:{board.port}"
+        self.complaints: list[str] = []
+        self.polls: list[int] = []
+        self.context = browser.new_context(viewport={"width": width, "height": 800})
+        self.context.set_default_timeout(WAIT_MS)
+        self.page: Page = self.context.new_page()
+        self.page.on("console", self._note)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("response", self._note_poll)
+        self.page.goto(f"{self.address}/login/")
+        self.page.get_by_label("Name").fill("admin")
+        self.page.get_by_label("Password").fill(PASSWORD)
+        self.page.get_by_role("main").get_by_role("button", name="Sign in").click()
+        self.page.wait_for_url("**/jobs/")
+
+    def _note(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def _note_poll(self, response: Response) -> None:
+        if "v=" in response.url and "/jobs/" in response.url:
+            self.polls.append(response.status)
+
+    def submit(self, repository: Path, command: str) -> str:
+        """Submit by form; the job's path."""
+        self.page.goto(f"{self.address}/jobs/new/")
+        self.page.get_by_label("Repository").fill(str(repository))
+        box = self.page.get_by_role("textbox", name="Command")
+        box.fill(command)
+        box.press("Control+Enter")
+        self.page.wait_for_url("**/jobs/*-*/")
+        return self.page.url.removeprefix(self.address)
+
+    def numbers(self) -> list[str]:
+        """The lines of the log that are nothing but a number."""
+        return [text for text in self.page.locator(".log-lines .lx").all_text_contents() if text.isdigit()]
+
+    def wait_for_badge(self, word: str) -> None:
+        """Until the job's badge says this, without a reload."""
+        expect(self.page.locator("h1 .badge")).to_have_text(word, timeout=WAIT_MS)
+
+    @property
+    def scroll_top(self) -> float:
+        return float(self.page.locator("[data-scroll]").evaluate("element => element.scrollTop"))
+
+
+@pytest.fixture
+def reader(browser: Browser, board: RunningBoard) -> Iterator[Reader]:
+    person = Reader(browser, board)
+    yield person
+    person.context.close()
+
+
+def test_a_build_is_submitted_and_watched_to_its_end(reader: Reader, repository: Path) -> None:
+    reader.submit(
+        repository,
+        "printf '\\033[31mred\\033[0m <b>bold</b>\\n 10%%\\r100%%\\n'; sleep 3; seq 1 20000; exit 3",
+    )
+
+    reader.page.locator(".lx", has_text="red <b>bold</b>").last.wait_for()
+    assert reader.page.locator(".lx .f1", has_text="red").count() == 1
+    reader.wait_for_badge("Failed")
+    expect(reader.page.locator("[data-stream]")).to_have_text("complete", timeout=WAIT_MS)
+    assert reader.numbers()[-1] == "20000"
+    assert reader.page.locator(".ll").count() == 5000
+    assert reader.page.locator("#job").get_attribute("data-poll") == "10000"
+    assert set(reader.polls) <= {200, 204}
+    assert reader.complaints == []
+
+
+def test_a_reader_who_looks_back_is_left_where_they_are(
+    reader: Reader, repository: Path, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    reader.submit(repository, f"seq 1 500; while [ ! -e {go} ]; do sleep 0.1; done; seq 501 700")
+    reader.page.locator(".lx", has_text=re.compile("^500$")).wait_for()
+    scroller = reader.page.locator("[data-scroll]")
+    scroller.evaluate("element => { element.scrollTop = 200; }")
+    expect(reader.page.locator("[data-act=follow]")).to_have_attribute("aria-pressed", "false")
+
+    go.touch()
+    expect(reader.page.locator("[data-pill]")).to_be_visible(timeout=WAIT_MS)
+    reader.wait_for_badge("Completed")
+    expect(reader.page.locator("[data-stream]")).to_have_text("complete", timeout=WAIT_MS)
+
+    assert reader.numbers() == [str(number) for number in range(1, 701)]
+    assert reader.scroll_top == 200
+    reader.page.locator("[data-pill]").click()
+    expect(reader.page.locator("[data-pill]")).to_be_hidden()
+    assert reader.scroll_top > 5000
+    assert reader.complaints == []
+
+
+def test_the_log_goes_on_where_it_was_when_the_web_process_was_killed(
+    reader: Reader, board: RunningBoard, repository: Path, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    reader.submit(repository, f"seq 1 300; while [ ! -e {go} ]; do sleep 0.1; done; seq 301 600")
+    reader.page.locator(".lx", has_text=re.compile("^300$")).wait_for()
+
+    board.leader("web").kill()
+    expect(reader.page.locator("[data-stream]")).to_have_text("reconnecting", timeout=WAIT_MS)
+    go.touch()
+    reader.wait_for_badge("Completed")
+    expect(reader.page.locator("[data-stream]")).to_have_text("complete", timeout=2 * WAIT_MS)
+
+    assert reader.numbers() == [str(number) for number in range(1, 601)]
+    assert [text for text in reader.complaints if not text.startswith(AWAY)] == []
+
+
+def test_cancelling_asks_first_and_the_question_outlives_a_poll(reader: Reader, repository: Path) -> None:
+    reader.submit(repository, "sleep 600")
+    reader.wait_for_badge("Running")
+    reader.page.get_by_role("link", name="Cancel").click()
+    dialog = reader.page.locator("#cancel-dialog")
+    expect(dialog).to_be_visible()
+    polled = len(reader.polls)
+    reader.page.wait_for_event("response", lambda response: "v=" in response.url)
+
+    expect(dialog).to_be_visible()
+    assert len(reader.polls) > polled
+    dialog.get_by_role("button", name="Cancel job").click()
+    reader.wait_for_badge("Cancelled")
+    assert reader.complaints == []
+
+
+def test_the_call_to_the_api_follows_what_is_typed(reader: Reader) -> None:
+    reader.page.goto(f"{reader.address}/jobs/new/")
+    reader.page.get_by_label("Repository").fill("https://git.example/it's")
+
+    expect(reader.page.locator("#api-call")).to_contain_text("https://git.example/it", timeout=WAIT_MS)
+
+    assert reader.page.get_by_label("Repository").input_value() == "https://git.example/it's"
+    assert reader.complaints == []
+
+
+def test_what_is_typed_into_the_search_survives_a_poll(reader: Reader, repository: Path) -> None:
+    job_id = reader.submit(repository, "sleep 5").split("/")[2]
+    reader.page.goto(f"{reader.address}/jobs/")
+    search = reader.page.get_by_role("searchbox")
+    search.fill("half a wo")
+
+    expect(reader.page.locator(f"#job-{job_id} .badge")).to_have_text("Completed", timeout=WAIT_MS)
+
+    assert search.input_value() == "half a wo"
+    assert search.evaluate("element => element === document.activeElement") is True
+    assert reader.complaints == []
+
+
+def test_the_theme_is_kept_by_the_server(reader: Reader) -> None:
+    root = reader.page.locator("html")
+    before = root.get_attribute("data-theme") or "bb-light"
+
+    reader.page.get_by_role("button", name="Switch between light and dark theme").click()
+    reader.page.reload()
+
+    assert root.get_attribute("data-theme") == {"bb-light": "bb-dark", "bb-dark": "bb-light"}[before]
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_page_scrolls_sideways(
+    browser: Browser, board: RunningBoard, repository: Path, width: int
+) -> None:
+    person = Reader(browser, board, width=width)
+    path = person.submit(repository, f"echo {'long' * 200}")
+    person.wait_for_badge("Completed")
+
+    for address in (path, f"{path}log/", f"{path}retry/", "/jobs/", "/jobs/new/", "/tokens/", "/nowhere/"):
+        person.page.goto(person.address + address)
+        room = person.page.evaluate(
+            "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        assert (address, max(0, room)) == (address, 0)
+    person.context.close()
