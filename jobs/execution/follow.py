@@ -38,9 +38,11 @@ FAST_SECONDS = 0.1
 SLOW_SECONDS = 2.0
 IDLE_SECONDS = 1.0
 EAGER_SECONDS = 3.0
-# Of all builds of a server in one reply, which is held in memory; and of one, however many there are.
+# Of all builds of a server in one reply, which is held in memory; and of one build: at most, so that commits stay
+# short, and at least, so that the end of a log over its limit fits, whatever its secrets are.
 REPLY_BYTES = 16 << 20
 MOST_BYTES = 8 << 20
+LEAST_BYTES = 1 << 20
 MOST_CRASHES = 3
 LOST_MARGIN_SECONDS = 600
 RELEASE_DELAY_SECONDS = 10
@@ -190,7 +192,7 @@ class ServerFollower(threading.Thread):
                 self._guarded(one, Followed.send_cancel)
         try:
             asked = [(one.build_id, one.offset) for one in group]
-            reports = provider.poll(asked, max_bytes=min(MOST_BYTES, REPLY_BYTES // len(asked)))
+            reports = provider.poll(asked, max_bytes=max(LEAST_BYTES, min(MOST_BYTES, REPLY_BYTES // len(asked))))
         except ProviderUnreachable as error:
             self._note_unreachable(error)
             for one in group:
