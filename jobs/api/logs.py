@@ -1,20 +1,17 @@
 """Logs over HTTP: windows of lines as JSON, and the exact bytes with ranges. Live logs are the socket's."""
 
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC
 from typing import Annotated
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
-from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from ninja import Query, Router, Schema
 from pydantic import Field
 
 from buildboard.core.models import Event
 from buildboard.core.permissions import Right
-from buildboard.core.ranges import parse_range
+from jobs.api.byte_answers import answer_bytes, bytes_openapi
 from jobs.api.found import find_attempt, find_job
 from jobs.api.operations import operation
 from jobs.logs import store
@@ -25,7 +22,6 @@ from jobs.states import ATTEMPT_ACTIVE, AttemptStatus
 MAX_WINDOW_BYTES = 1 << 20
 _MOST = 2_000_000_000
 _MOST_EVENTS = 1000
-_BYTES = {"content": {"text/plain": {"schema": {"type": "string", "format": "binary"}}}}
 
 router = Router(tags=["build jobs"])
 AttemptNumber = Annotated[int, Field(ge=1, le=_MOST, description="The latest one without it.")]
@@ -68,41 +64,17 @@ def get_build_job_logs(request: HttpRequest, job_id: UUID, filters: Query[LineWi
     name="get_build_job_raw_log",
     answers={200: None, 206: None},
     errors=(416,),
-    openapi={
-        "parameters": [{"in": "header", "name": "Range", "schema": {"type": "string"}, "required": False}],
-        "responses": {200: _BYTES, 206: _BYTES},
-    },
+    openapi=bytes_openapi("text/plain"),
 )
 def get_build_job_raw_log(request: HttpRequest, job_id: UUID, filters: Query[OfAttempt]) -> HttpResponseBase:
     """Get the kept bytes of a log, exactly, whole or a range of them."""
     attempt = find_attempt(find_job(request, job_id), filters.attempt)
-    size = store.size(attempt) if attempt else 0
-    wanted = parse_range(request.headers.get("Range"), size)
-    start, end = wanted or (0, size)
-    headers = {
-        "Content-Length": str(end - start),
-        "Accept-Ranges": "bytes",
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "sandbox; default-src 'none'",
-    }
-    if wanted:
-        headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
-    options = {
-        "status": 206 if wanted else 200,
-        "content_type": "text/plain; charset=utf-8",
-        "headers": headers,
-    }
-    if attempt is None or request.method == "HEAD" or start == end:
-        return HttpResponse(**options)
-    parts = store.read_bytes(attempt, start=start, end=end)
-    # Django reads an iterator of the other kind into memory as a whole.
-    return StreamingHttpResponse(_one_by_one(parts) if isinstance(request, ASGIRequest) else parts, **options)
-
-
-async def _one_by_one(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
-    read = sync_to_async(lambda: next(parts, b""))
-    while part := await read():
-        yield part
+    return answer_bytes(
+        request,
+        size=store.size(attempt) if attempt else 0,
+        read=lambda start, end: store.read_bytes(attempt, start=start, end=end) if attempt else iter(()),
+        content_type="text/plain; charset=utf-8",
+    )
 
 
 def _window_of_log(attempt: Attempt, wanted: LineWindow) -> LogShape:

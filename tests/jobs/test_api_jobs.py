@@ -16,7 +16,7 @@ from tests.api import BUILD_JOBS, INFRASTRUCTURE, ApiClient, assert_error, opena
 from tests.factories import make_attempt, make_job, make_server, make_user
 
 pytestmark = pytest.mark.django_db
-ROLES = (None, Role.VIEWER, Role.SUBMITTER, Role.OPERATOR, Role.ADMIN)
+ROLES: tuple[Any, ...] = (None, Role.VIEWER, Role.SUBMITTER, Role.OPERATOR, Role.ADMIN)
 
 
 # ---- looking --------------------------------------------------------------------------------------------
@@ -71,7 +71,7 @@ def test_status_of_other_jobs_has_no_queue_info(status: JobStatus) -> None:
     assert (answer["status"], answer["queue_info"]) == (status.value, None)
 
 
-@pytest.mark.parametrize("part", ["", "/status", "/logs", "/logs/raw", "/attempts", "/events"])
+@pytest.mark.parametrize("part", ["", "/status", "/logs", "/logs/raw", "/attempts", "/events", "/artifacts"])
 def test_unknown_job_is_not_found(part: str) -> None:
     assert_error(ApiClient(Role.VIEWER).get(f"{BUILD_JOBS}/{uuid4()}{part}"), 404, code="not_found")
 
@@ -178,6 +178,7 @@ def test_retry_into_a_full_queue(settings: Settings) -> None:
 
 # ---- who may --------------------------------------------------------------------------------------------
 READ = {None: 401, Role.VIEWER: 200, Role.SUBMITTER: 200, Role.OPERATOR: 200, Role.ADMIN: 200}
+FIND_NONE = {None: 401, **dict.fromkeys(ROLES[1:], 404)}
 CHANGE_OTHERS = {None: 401, Role.VIEWER: 403, Role.SUBMITTER: 403, Role.OPERATOR: 200, Role.ADMIN: 200}
 OPERATE = {None: 401, Role.VIEWER: 403, Role.SUBMITTER: 403, Role.OPERATOR: 200, Role.ADMIN: 200}
 SUBMIT = {None: 401, Role.VIEWER: 403, Role.SUBMITTER: 201, Role.OPERATOR: 201, Role.ADMIN: 201}
@@ -191,13 +192,15 @@ RIGHTS: dict[tuple[str, str], dict[Any, int]] = {
     ("GET", f"{BUILD_JOBS}/{{job_id}}/logs/raw"): READ,
     ("GET", f"{BUILD_JOBS}/{{job_id}}/attempts"): READ,
     ("GET", f"{BUILD_JOBS}/{{job_id}}/events"): READ,
+    ("GET", f"{BUILD_JOBS}/{{job_id}}/artifacts"): READ,
+    ("GET", f"{INFRASTRUCTURE}/artifacts/{{artifact_id}}/download"): FIND_NONE,
     ("PUT", f"{BUILD_JOBS}/{{job_id}}/cancel"): CHANGE_OTHERS,
     ("POST", f"{BUILD_JOBS}/{{job_id}}/retry"): CHANGE_OTHERS | {Role.OPERATOR: 409, Role.ADMIN: 409},
     ("GET", f"{INFRASTRUCTURE}/build-servers"): READ,
     ("GET", f"{INFRASTRUCTURE}/build-servers/{{server_id}}"): READ,
     ("GET", "/api/v1/tokens"): READ,
     ("POST", "/api/v1/tokens"): {None: 401, **dict.fromkeys(ROLES[1:], 201)},
-    ("DELETE", "/api/v1/tokens/{token_id}"): {None: 401, **dict.fromkeys(ROLES[1:], 404)},
+    ("DELETE", "/api/v1/tokens/{token_id}"): FIND_NONE,
     ("GET", "/api/v1/secrets"): OPERATE,
     ("POST", "/api/v1/secrets"): OPERATE | {Role.OPERATOR: 201, Role.ADMIN: 201},
     ("DELETE", "/api/v1/secrets/{name}"): OPERATE | {Role.OPERATOR: 404, Role.ADMIN: 404},
@@ -223,7 +226,8 @@ def test_every_operation_is_in_the_table_of_rights() -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_rights_of_each_role(role: str | None, method: str, path: str) -> None:
     job, server = make_job(created_by=make_user(Role.SUBMITTER)), make_server()
-    concrete = path.format(job_id=job.pk, server_id=server.pk, token_id=uuid4(), name="NONE")
+    ids = {"job_id": job.pk, "server_id": server.pk, "token_id": uuid4(), "artifact_id": uuid4()}
+    concrete = path.format(**ids, name="NONE")
 
     response = ApiClient(role).call(method, concrete, BODIES.get(path) if method == "POST" else None)
 
