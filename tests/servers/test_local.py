@@ -14,6 +14,7 @@ from servers.local import LocalTransport, clean_environment
 from servers.transport import HELPER_NAME, HELPER_TEXT, TransportError, TransportTimeout, Unreachable
 from tests.servers.durable import Durable, is_alive, wait_for
 
+pytestmark = pytest.mark.slow
 REPOSITORY = Path(__file__).parents[2]
 STARTER = """
 import os, sys
@@ -21,8 +22,6 @@ from pathlib import Path
 from servers.frames import RunLimits
 from servers.local import LocalTransport
 from servers.runs import RunClient
-
-pytestmark = pytest.mark.slow
 client = RunClient(LocalTransport(Path(sys.argv[1])))
 client.submit(sys.argv[2], script=sys.argv[3].encode(), environment={}, limits=RunLimits(grace_seconds=1))
 print("started", flush=True)
