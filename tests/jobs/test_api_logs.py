@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from asgiref.testing import ApplicationCommunicator
 from django.core.asgi import get_asgi_application
+from django.db import connections
 from pytest_django import DjangoAssertNumQueries
 
 from buildboard.core.audit import Actor
@@ -231,7 +232,9 @@ def test_window_costs_the_same_in_long_logs(
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-def test_raw_log_is_streamed_part_by_part_under_asgi() -> None:
+def test_raw_log_is_streamed_part_by_part_under_asgi(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The request has a thread of its own, which must not leave its connection open.
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
     api, attempt = ApiClient(Role.VIEWER), make_attempt()
     for _ in range(32):
         _write(attempt, b"x" * (1 << 20))
