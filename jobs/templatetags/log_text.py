@@ -26,7 +26,8 @@ def log_rows(lines: Iterable[str], first_number: int) -> SafeString:
     """Each line as a row with its number as link and anchor (`L120`)."""
     return format_html_join(
         "\n",
-        '<div class="ll" id="L{0}"><a class="ln" href="#L{0}">{0}</a><span class="lx">{1}{2}</span></div>',
+        '<div class="ll" id="L{0}"><a class="ln" tabindex="-1" href="#L{0}">{0}</a>'
+        '<span class="lx">{1}{2}</span></div>',
         (
             (first_number + index, _spans(shown.text), _CUT if shown.cut else "")
             for index, shown in enumerate(show_lines(lines))

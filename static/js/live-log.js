@@ -146,6 +146,7 @@ class LiveLog extends HTMLElement {
     row.id = `L${this.nextLine}`;
     number.className = "ln";
     number.href = `#${row.id}`;
+    number.tabIndex = -1; // thousands of stops would bury what follows the log
     number.textContent = this.nextLine;
     text.className = "lx";
     row.append(number, text);

@@ -150,7 +150,8 @@ def test_rows_are_numbered_escaped_and_cut() -> None:
 
     first, second = html.split("\n")
     assert first == (
-        '<div class="ll" id="L120"><a class="ln" href="#L120">120</a><span class="lx">a&lt;b</span></div>'
+        '<div class="ll" id="L120"><a class="ln" tabindex="-1" href="#L120">120</a>'
+        '<span class="lx">a&lt;b</span></div>'
     )
     assert second.endswith("x … (cut; the raw log has all of it)</span></div>")
     assert len(second) < 16_600
