@@ -156,6 +156,7 @@ below_floor() {
 # find_members: MEMBERS, every living process of this attempt but the helper's own: in the build's session while
 # that is surely ours, marked in its environment, working in the work tree or writing to the output. And
 # MEMBER_GROUPS, their process groups, but those that the helper is in itself.
+# A daemon that shed all of these (environment, session, work tree, output) escapes, and so does another account's.
 find_members() {
     read_stat $$
     spared=" $$ " kept=" -$GROUP -0 -1 " leader='' found='' output=$JOB/log
