@@ -47,6 +47,10 @@ def timed(seconds: list[float]) -> Iterator[None]:
 def show(figure: Figure, *, beside: list[Figure]) -> None:
     """One line a figure, and the ratio of the first to each that it was measured beside."""
     for one in [figure, *beside]:
-        print(f"  {one.name:<52} p50 {one.p50 * 1000:9.1f} ms   p95 {one.p95 * 1000:9.1f} ms   n={len(one.seconds)}")
+        print(
+            f"  {one.name:<52} p50 {one.p50 * 1000:9.1f} ms   p95 {one.p95 * 1000:9.1f} ms   n={len(one.seconds)}"
+        )
     for other in beside:
-        print(f"  ratio to {other.name:<43} {figure.p50 / other.p50:9.1f}       {figure.p95 / other.p95:9.1f}")
+        print(
+            f"  ratio to {other.name:<43} {figure.p50 / other.p50:9.1f}       {figure.p95 / other.p95:9.1f}"
+        )

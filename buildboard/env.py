@@ -61,7 +61,9 @@ def read_url(name: str, schemes: tuple[str, ...]) -> str:
         return ""
     parts = urlsplit(value)
     if parts.scheme not in schemes or (parts.scheme != "file" and not parts.hostname):
-        raise ImproperlyConfigured(f"{name}: must be a URL that begins with {' or '.join(s + '://' for s in schemes)}")
+        raise ImproperlyConfigured(
+            f"{name}: must be a URL that begins with {' or '.join(s + '://' for s in schemes)}"
+        )
     return value
 
 
@@ -117,5 +119,7 @@ def read_or_create_secret(name: str, path: Path, create: Callable[[], str]) -> s
             f"{name}: it is not set and {path} cannot be made or read ({error.strerror})"
         ) from error
     if not content:
-        raise ImproperlyConfigured(f"{name}: it is not set and {path} is empty; delete that file or set {name}")
+        raise ImproperlyConfigured(
+            f"{name}: it is not set and {path} is empty; delete that file or set {name}"
+        )
     return content

@@ -24,9 +24,11 @@ STORAGE_URL = env.read_url("BUILDBOARD_STORAGE_URL", ("file", "s3")) or (DATA_DI
 SECRET_KEY = env.read_or_create_secret(
     "BUILDBOARD_SECRET_KEY", DATA_DIR / "secret_key", lambda: secrets.token_urlsafe(64)
 )
-ENCRYPTION_KEYS = env.read_or_create_secret(
-    "BUILDBOARD_ENCRYPTION_KEYS", DATA_DIR / "encryption_keys", make_key
-).replace(",", " ").split()
+ENCRYPTION_KEYS = (
+    env.read_or_create_secret("BUILDBOARD_ENCRYPTION_KEYS", DATA_DIR / "encryption_keys", make_key)
+    .replace(",", " ")
+    .split()
+)
 ADMIN_PASSWORD = env.read("str", "BUILDBOARD_ADMIN_PASSWORD", "")
 INTERNAL_API_KEY = env.read("str", "BUILDBOARD_INTERNAL_API_KEY", "")
 MAX_QUEUE_SIZE = env.read_positive("BUILDBOARD_MAX_QUEUE_SIZE", 1000)

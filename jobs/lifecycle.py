@@ -16,22 +16,20 @@ from django.db import transaction
 from django.db.models import F, Max
 from django.utils import timezone
 
-from buildboard.core.audit import BOARD, Actor, record_event
+from buildboard.core.audit import BOARD, Actor
 from buildboard.core.doorbell import ring_on_commit
 from buildboard.core.models import User
 from jobs.errors import IllegalTransition, NoFreeSlot, QueueFull, StaleLease
 from jobs.models import Attempt, BuildJob
 from jobs.states import (
-    ATTEMPT_ACTIVE,
-    ATTEMPT_TRANSITIONS,
     JOB_TERMINAL,
-    JOB_TRANSITIONS,
     AttemptStatus,
     ErrorCategory,
     JobStatus,
     Phase,
     Priority,
 )
+from jobs.transitions import held, move_attempt, move_job, record, ring_about, status_of
 from servers.models import BuildServer
 from servers.slots import free_slot, take_slot
 
@@ -68,7 +66,7 @@ def submit_job(fields: Mapping[str, Any], *, actor: Actor, user: User | None) ->
         if BuildJob.objects.queued().count() >= settings.MAX_QUEUE_SIZE:
             raise QueueFull(settings.MAX_QUEUE_SIZE)
         job = BuildJob.objects.create(**fields, created_by=user, status=JobStatus.QUEUED)
-        _record(job.pk, "submitted", actor=actor, to=JobStatus.QUEUED)
+        record(job.pk, "submitted", actor=actor, to=JobStatus.QUEUED)
         ring_on_commit("jobs")
     return job
 
@@ -80,14 +78,27 @@ def retry_job(job: BuildJob, *, actor: Actor, user: User | None) -> BuildJob:
     copied = {name: getattr(job, name) for name in _COPIED}
     with transaction.atomic():
         retry = submit_job({**copied, "retry_of": job}, actor=actor, user=user)
-        _record(job.pk, "retried", actor=actor, data={"retry": str(retry.pk)})
+        record(job.pk, "retried", actor=actor, data={"retry": str(retry.pk)})
     return retry
 
 
 _COPIED = (
-    "source_repository branch commit_hash target_architecture required_toolchain required_labels group labels "
-    "spec secret_spec priority provider job_type requested_server max_attempts"
-).split()
+    "source_repository",
+    "branch",
+    "commit_hash",
+    "target_architecture",
+    "required_toolchain",
+    "required_labels",
+    "group",
+    "labels",
+    "spec",
+    "secret_spec",
+    "priority",
+    "provider",
+    "job_type",
+    "requested_server",
+    "max_attempts",
+)
 
 
 def request_cancel(job: BuildJob, *, actor: Actor, reason: str = "") -> BuildJob:
@@ -104,7 +115,10 @@ def request_cancel(job: BuildJob, *, actor: Actor, reason: str = "") -> BuildJob
             wish = {"cancel_requested_at": now, "cancel_requested_by": actor.name, "updated_at": now}
             if found == JobStatus.QUEUED:
                 done = BuildJob.objects.filter(pk=job.pk, status=found).update(
-                    status=JobStatus.CANCELLED, completed_at=now, error_category=ErrorCategory.CANCELLED, **wish
+                    status=JobStatus.CANCELLED,
+                    completed_at=now,
+                    error_category=ErrorCategory.CANCELLED,
+                    **wish,
                 )
                 kind, target = "cancelled", JobStatus.CANCELLED
             else:
@@ -114,8 +128,8 @@ def request_cancel(job: BuildJob, *, actor: Actor, reason: str = "") -> BuildJob
                     break  # wished already
                 kind, target = "cancel_requested", None
             if done:
-                _record(job.pk, kind, actor=actor, found=found, to=target, reason=reason)
-                _ring_about(job.pk)
+                record(job.pk, kind, actor=actor, found=found, to=target, reason=reason)
+                ring_about(job.pk)
                 break
     job.refresh_from_db()
     return job
@@ -128,9 +142,13 @@ def change_priority(job: BuildJob, *, priority: Priority, actor: Actor, reason: 
         if not BuildJob.objects.filter(pk=job.pk, status=JobStatus.QUEUED).update(
             priority=priority, updated_at=timezone.now()
         ):
-            raise IllegalTransition(f"Build job {job.pk}", found=_status(job.pk), wanted="reprioritised")
-        _record(
-            job.pk, "priority_changed", actor=actor, reason=reason, data={"from": before.label, "to": priority.label}
+            raise IllegalTransition(f"Build job {job.pk}", found=status_of(job.pk), wanted="reprioritised")
+        record(
+            job.pk,
+            "priority_changed",
+            actor=actor,
+            reason=reason,
+            data={"from": before.label, "to": priority.label},
         )
         ring_on_commit("jobs")
     job.refresh_from_db()
@@ -158,14 +176,14 @@ def claim_job(job_id: uuid.UUID, *, server: BuildServer) -> Attempt:
             not_before=None,
             updated_at=now,
         ):
-            raise IllegalTransition(f"Build job {job_id}", found=_status(job_id), wanted=JobStatus.CLAIMED)
+            raise IllegalTransition(f"Build job {job_id}", found=status_of(job_id), wanted=JobStatus.CLAIMED)
         if take_slot(server, holder=attempt_id) is None:
             raise NoFreeSlot(f"{server.name} has no free slot.")
         last = Attempt.objects.filter(job_id=job_id).aggregate(last=Max("number"))["last"] or 0
         attempt = Attempt.objects.create(
             id=attempt_id, job_id=job_id, number=last + 1, server=server, server_name=server.name
         )
-        _record(
+        record(
             job_id,
             "claimed",
             found=JobStatus.QUEUED,
@@ -183,8 +201,10 @@ def mark_submitted(attempt: Attempt, *, masked_values: str = "") -> None:
     `masked_values` are the encrypted secrets that go with it.
     """
     now = timezone.now()
-    if not _held(attempt).filter(status=AttemptStatus.CLAIMED).update(
-        submitted_at=now, masked_values=masked_values
+    if (
+        not held(attempt)
+        .filter(status=AttemptStatus.CLAIMED)
+        .update(submitted_at=now, masked_values=masked_values)
     ):
         raise StaleLease(f"Attempt {attempt.pk} is not held with this lease.")
 
@@ -193,19 +213,23 @@ def start_attempt(attempt: Attempt) -> None:
     """Claimed to running, for the attempt and its job; again by the same holder: nothing changes."""
     with transaction.atomic():
         now = timezone.now()
-        if not _move_attempt(attempt, to=AttemptStatus.RUNNING, phase=Phase.CHECKOUT, started_at=now):
+        if not move_attempt(attempt, to=AttemptStatus.RUNNING, phase=Phase.CHECKOUT, started_at=now):
             return
-        _move_job(
-            attempt.job_id, to=JobStatus.RUNNING, started_at=now, completed_at=None, progress=_PROGRESS[Phase.CHECKOUT]
+        move_job(
+            attempt.job_id,
+            to=JobStatus.RUNNING,
+            started_at=now,
+            completed_at=None,
+            progress=_PROGRESS[Phase.CHECKOUT],
         )
-        _record(
+        record(
             attempt.job_id,
             "started",
             found=JobStatus.CLAIMED,
             to=JobStatus.RUNNING,
             data={"attempt": attempt.number, "server": attempt.server_name},
         )
-        _ring_about(attempt.job_id, attempt)
+        ring_about(attempt.job_id, attempt)
 
 
 def set_phase(attempt: Attempt, *, phase: Phase, resolved_commit: str = "") -> None:
@@ -214,15 +238,15 @@ def set_phase(attempt: Attempt, *, phase: Phase, resolved_commit: str = "") -> N
     if resolved_commit:
         fields["resolved_commit"] = resolved_commit
     with transaction.atomic():
-        if not _held(attempt).filter(status=AttemptStatus.RUNNING).update(**fields):
+        if not held(attempt).filter(status=AttemptStatus.RUNNING).update(**fields):
             raise StaleLease(f"Attempt {attempt.pk} is not running with this lease.")
         BuildJob.objects.filter(pk=attempt.job_id, status=JobStatus.RUNNING).update(
             progress=_PROGRESS[phase],
             updated_at=timezone.now(),
             **({"resolved_commit": resolved_commit} if resolved_commit else {}),
         )
-        _record(attempt.job_id, "phase", data={"attempt": attempt.number, "phase": str(phase)})
-        _ring_about(attempt.job_id, attempt)
+        record(attempt.job_id, "phase", data={"attempt": attempt.number, "phase": str(phase)})
+        ring_about(attempt.job_id, attempt)
 
 
 def finish_attempt(attempt: Attempt, *, outcome: Outcome, requeue_at: datetime | None = None) -> None:
@@ -239,14 +263,14 @@ def finish_attempt(attempt: Attempt, *, outcome: Outcome, requeue_at: datetime |
             "error_category": outcome.category or "",
             "error_message": outcome.message,
         }
-        if not _move_attempt(attempt, to=outcome.status, metrics=outcome.metrics, **ended):
+        if not move_attempt(attempt, to=outcome.status, metrics=outcome.metrics, **ended):
             return
         free_slot(attempt.pk)
         wished = BuildJob.objects.filter(pk=attempt.job_id, cancel_requested_at__isnull=False).exists()
         again = requeue_at is not None and outcome.status != AttemptStatus.CANCELLED and not wished
         target = JobStatus.QUEUED if again else _JOB_AFTER[outcome.status]
         if again:
-            found = _move_job(attempt.job_id, to=target, not_before=requeue_at, progress=0, server=None)
+            found = move_job(attempt.job_id, to=target, not_before=requeue_at, progress=0, server=None)
         else:
             result = {
                 "exitCode": outcome.exit_code,
@@ -254,8 +278,8 @@ def finish_attempt(attempt: Attempt, *, outcome: Outcome, requeue_at: datetime |
                 "error": outcome.message or None,
                 "metrics": outcome.metrics,
             }
-            found = _move_job(attempt.job_id, to=target, result=result, progress=100, **ended)
-        _record(
+            found = move_job(attempt.job_id, to=target, result=result, progress=100, **ended)
+        record(
             attempt.job_id,
             "requeued" if again else str(target),
             found=found,
@@ -268,18 +292,18 @@ def finish_attempt(attempt: Attempt, *, outcome: Outcome, requeue_at: datetime |
                 "exit_code": outcome.exit_code,
             },
         )
-        _ring_about(attempt.job_id, attempt)
+        ring_about(attempt.job_id, attempt)
 
 
 def release_attempt(attempt: Attempt, *, reason: str, not_before: datetime | None = None) -> None:
     """Give a claimed job back to the queue: nothing of it was started, so the attempt does not count."""
     with transaction.atomic():
-        if not _move_attempt(
+        if not move_attempt(
             attempt, to=AttemptStatus.RELEASED, completed_at=timezone.now(), error_message=reason
         ):
             return
         free_slot(attempt.pk)
-        _move_job(
+        move_job(
             attempt.job_id,
             to=JobStatus.QUEUED,
             attempts=F("attempts") - 1,
@@ -287,7 +311,7 @@ def release_attempt(attempt: Attempt, *, reason: str, not_before: datetime | Non
             server_name="",
             not_before=not_before,
         )
-        _record(
+        record(
             attempt.job_id,
             "released",
             found=JobStatus.CLAIMED,
@@ -295,10 +319,12 @@ def release_attempt(attempt: Attempt, *, reason: str, not_before: datetime | Non
             reason=reason,
             data={"attempt": attempt.number},
         )
-        _ring_about(attempt.job_id, attempt)
+        ring_about(attempt.job_id, attempt)
 
 
-def fail_queued_job(job_id: uuid.UUID, *, category: ErrorCategory, message: str, actor: Actor = BOARD) -> None:
+def fail_queued_job(
+    job_id: uuid.UUID, *, category: ErrorCategory, message: str, actor: Actor = BOARD
+) -> None:
     """Fail a job that waits (it can never run, or its time is up). Raises IllegalTransition when it waits no more."""
     with transaction.atomic():
         now = timezone.now()
@@ -309,76 +335,6 @@ def fail_queued_job(job_id: uuid.UUID, *, category: ErrorCategory, message: str,
             error_category=category,
             error_message=message,
         ):
-            raise IllegalTransition(f"Build job {job_id}", found=_status(job_id), wanted=JobStatus.FAILED)
-        _record(job_id, "failed", actor=actor, found=JobStatus.QUEUED, to=JobStatus.FAILED, reason=message)
-        _ring_about(job_id)
-
-
-# ---- the guarded writes ---------------------------------------------------------------------------------
-
-
-def _held(attempt: Attempt) -> Any:
-    return Attempt.objects.filter(pk=attempt.pk, lease_id=attempt.lease_id)
-
-
-def _move_attempt(attempt: Attempt, *, to: AttemptStatus, **fields: Any) -> bool:
-    """Move a held attempt; False when it is there already. Raises StaleLease or IllegalTransition."""
-    row = Attempt.objects.filter(pk=attempt.pk).values_list("status", "lease_id").first()
-    if row is None or row[1] != attempt.lease_id:
-        raise StaleLease(f"Attempt {attempt.pk} is not held with this lease.")
-    found = AttemptStatus(row[0])
-    if found == to:
-        return False
-    if to not in ATTEMPT_TRANSITIONS[found]:
-        raise IllegalTransition(f"Attempt {attempt.pk}", found=found, wanted=to)
-    if not _held(attempt).filter(status=found).update(status=to, **fields):
-        raise StaleLease(f"Attempt {attempt.pk} changed while it was written.")
-    attempt.status = to
-    return True
-
-
-def _move_job(job_id: uuid.UUID, *, to: JobStatus, **fields: Any) -> JobStatus:
-    """Move a job along a legal transition and give the state it came from. Raises IllegalTransition."""
-    found = JobStatus(_status(job_id))
-    if to not in JOB_TRANSITIONS[found]:
-        raise IllegalTransition(f"Build job {job_id}", found=found, wanted=to)
-    if not BuildJob.objects.filter(pk=job_id, status=found).update(
-        status=to, updated_at=timezone.now(), **fields
-    ):
-        raise IllegalTransition(f"Build job {job_id}", found=_status(job_id), wanted=to)
-    return found
-
-
-def _status(job_id: uuid.UUID) -> str:
-    return BuildJob.objects.values_list("status", flat=True).get(pk=job_id)
-
-
-def _record(
-    job_id: uuid.UUID,
-    kind: str,
-    *,
-    actor: Actor = BOARD,
-    found: JobStatus | str = "",
-    to: JobStatus | None = None,
-    reason: str = "",
-    data: dict[str, Any] | None = None,
-) -> None:
-    record_event(
-        "job",
-        subject_id=job_id,
-        kind=kind,
-        actor=actor,
-        from_state=str(found),
-        to_state=str(to or ""),
-        reason=reason,
-        data=data,
-    )
-
-
-def _ring_about(job_id: uuid.UUID, attempt: Attempt | None = None) -> None:
-    ring_on_commit("jobs")
-    if attempt is None:
-        attempt = Attempt.objects.filter(job_id=job_id, status__in=ATTEMPT_ACTIVE).first()
-    if attempt is not None:
-        ring_on_commit(f"log:{attempt.pk}")
-        ring_on_commit(f"server:{attempt.server_id}")
+            raise IllegalTransition(f"Build job {job_id}", found=status_of(job_id), wanted=JobStatus.FAILED)
+        record(job_id, "failed", actor=actor, found=JobStatus.QUEUED, to=JobStatus.FAILED, reason=message)
+        ring_about(job_id)

@@ -19,5 +19,5 @@ def retry_delay(
     """
     if category is None or category not in retry_on or attempts >= max_attempts:
         return None
-    delay = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** max(0, attempts - 1))
+    delay = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** max(0, attempts - 1))
     return delay * random.uniform(0.5, 1.0)  # noqa: S311  # jitter, not a secret

@@ -79,7 +79,8 @@ def _facts(server: BuildServer, *, held: int, now: datetime) -> ServerFacts:
         quarantined_until=server.quarantined_until,
         architectures=frozenset(server.architectures),
         toolchains=tuple(
-            ToolchainFacts(tool.name, tool.version, tool.target_architecture) for tool in server.toolchains.all()
+            ToolchainFacts(tool.name, tool.version, tool.target_architecture)
+            for tool in server.toolchains.all()
         ),
         labels={str(key): str(value) for key, value in server.labels.items()},
         group=server.group,

@@ -1,5 +1,6 @@
 """The one writer of a server's status: what a probe saw, reached or not, maintenance. Each change is an event."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -13,8 +14,27 @@ from servers.models import BuildServer, ProbeSample, Toolchain
 from servers.states import ServerStatus
 
 _TOOLS = (
-    "gcc g++ clang cc make cmake ninja meson cargo rustc go node npm python3 java mvn gradle autoconf bazel"
-).split()
+    "gcc",
+    "g++",
+    "clang",
+    "cc",
+    "make",
+    "cmake",
+    "ninja",
+    "meson",
+    "cargo",
+    "rustc",
+    "go",
+    "node",
+    "npm",
+    "python3",
+    "java",
+    "mvn",
+    "gradle",
+    "autoconf",
+    "bazel",
+)
+_VERSION = re.compile(r"\d+(?:\.\d+)+")
 
 
 def set_status(server_id: UUID, *, status: ServerStatus, reason: str = "", actor: Actor = BOARD) -> bool:
@@ -98,7 +118,9 @@ def _store_toolchains(server_id: UUID, facts: Mapping[str, str]) -> None:
     for name in _TOOLS:
         path, _, version = facts.get(f"tool.{name}", "").partition("|")
         if path:
-            found.append(Toolchain(server_id=server_id, name=name, path=path[:255], version=_version(version)))
+            found.append(
+                Toolchain(server_id=server_id, name=name, path=path[:255], version=_version(version))
+            )
     if not found:
         return
     Toolchain.objects.bulk_create(
@@ -113,8 +135,9 @@ def _store_toolchains(server_id: UUID, facts: Mapping[str, str]) -> None:
 
 
 def _version(line: str) -> str:
-    words = [word.strip("(),v") for word in line.replace("go version go", "").split()]
-    return next((word for word in words if word[:1].isdigit() and "." in word), "")[:64]
+    """The last word that looks like a version: `gcc (Debian 12.2.0-14) 12.2.0`, `openjdk version "17.0.15"`."""
+    words = [word.strip('"(),v').removeprefix("go") for word in line.split()]
+    return next((word for word in reversed(words) if _VERSION.fullmatch(word)), "")[:64]
 
 
 def _number(text: str | None) -> float | None:

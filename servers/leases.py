@@ -35,7 +35,9 @@ def acquire_leases(runner: str, *, machine: str, limit: int = 1000) -> list[Held
         Q(transport=TransportKind.SSH) | Q(transport=TransportKind.LOCAL, machine_id=machine)
     )
     free = reachable.filter(Q(lease__isnull=True) | Q(lease__until__isnull=True) | Q(lease__until__lt=Now()))
-    taken = (acquire_lease(server_id, runner=runner) for server_id in free.values_list("pk", flat=True)[:limit])
+    taken = (
+        acquire_lease(server_id, runner=runner) for server_id in free.values_list("pk", flat=True)[:limit]
+    )
     return [lease for lease in taken if lease is not None]
 
 

@@ -24,17 +24,23 @@ class BuildServer(models.Model):
     name = models.CharField(max_length=64, unique=True)
     transport = models.CharField(max_length=8, choices=TransportKind.choices, default=TransportKind.SSH)
     hostname = models.CharField(max_length=253, blank=True)
-    ssh_port = models.PositiveIntegerField(default=22, validators=[MinValueValidator(1), MaxValueValidator(65535)])
+    ssh_port = models.PositiveIntegerField(
+        default=22, validators=[MinValueValidator(1), MaxValueValidator(65535)]
+    )
     ssh_username = models.CharField(max_length=64, blank=True)
     private_key = models.TextField(blank=True, editable=False, help_text="Encrypted at rest.")
     public_key = models.TextField(blank=True, editable=False)
     host_key = models.TextField(blank=True)
     seen_host_key = models.TextField(blank=True, editable=False)
-    jump_host = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="jumped_by")
+    jump_host = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="jumped_by"
+    )
     machine_id = models.CharField(
         max_length=64, blank=True, editable=False, help_text="With the local transport: the machine it is."
     )
-    work_dir = models.CharField(max_length=255, blank=True, help_text="Empty: .buildboard in the account's home.")
+    work_dir = models.CharField(
+        max_length=255, blank=True, help_text="Empty: .buildboard in the account's home."
+    )
     architectures = models.JSONField(default=list)
     labels = models.JSONField(default=dict, blank=True)
     group = models.CharField(max_length=64, blank=True)
@@ -62,7 +68,9 @@ class BuildServer(models.Model):
     total_memory_mb = models.PositiveIntegerField(null=True, editable=False)
     total_storage_gb = models.PositiveIntegerField(null=True, editable=False)
     boot_id = models.CharField(max_length=64, blank=True, editable=False)
-    facts = models.JSONField(default=dict, editable=False, help_text="What the last probe saw, as it said it.")
+    facts = models.JSONField(
+        default=dict, editable=False, help_text="What the last probe saw, as it said it."
+    )
     last_health_check = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
@@ -72,7 +80,9 @@ class BuildServer(models.Model):
     class Meta:
         ordering = ["name"]
         constraints = [
-            models.CheckConstraint(name="server_status_known", condition=models.Q(status__in=ServerStatus.values)),
+            models.CheckConstraint(
+                name="server_status_known", condition=models.Q(status__in=ServerStatus.values)
+            ),
             # Over SSH there must be somebody and somewhere to connect to.
             models.CheckConstraint(
                 name="server_ssh_has_address",
@@ -98,7 +108,9 @@ class Toolchain(models.Model):
     class Meta:
         ordering = ["name", "version"]
         constraints = [
-            models.UniqueConstraint(name="toolchain_once", fields=["server", "name", "target_architecture", "path"]),
+            models.UniqueConstraint(
+                name="toolchain_once", fields=["server", "name", "target_architecture", "path"]
+            ),
         ]
 
     def __str__(self) -> str:
@@ -173,7 +185,9 @@ class Slot(models.Model):
 class ServerLease(models.Model):
     """Which runner follows a server now. The fence grows with each new holder."""
 
-    server = models.OneToOneField(BuildServer, on_delete=models.CASCADE, related_name="lease", primary_key=True)
+    server = models.OneToOneField(
+        BuildServer, on_delete=models.CASCADE, related_name="lease", primary_key=True
+    )
     runner = models.CharField(max_length=64, blank=True)
     fence = models.BigIntegerField(default=0)
     until = models.DateTimeField(null=True)

@@ -40,7 +40,9 @@ def free_slot(holder: uuid.UUID) -> bool:
     """Free the slot of `holder`; False when it held none. A slot over a lowered limit goes with it."""
     with transaction.atomic():
         slot = Slot.objects.filter(holder=holder).select_related("server").first()
-        if slot is None or not Slot.objects.filter(pk=slot.pk, holder=holder).update(holder=None, taken_at=None):
+        if slot is None or not Slot.objects.filter(pk=slot.pk, holder=holder).update(
+            holder=None, taken_at=None
+        ):
             return False
         if slot.number > slot.server.max_concurrent_builds:
             Slot.objects.filter(pk=slot.pk, holder__isnull=True).delete()

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 LINES = 100_000
 KILLS = 20
-SCRIPT = f"""
+SCRIPT = """
 echo start >>"$STARTS"
 i=0
 while [ $i -lt 100 ]; do
@@ -59,7 +59,9 @@ def test_twenty_kills_lose_no_byte_and_run_nothing_twice(board: WholeBoard, tmp_
     assert body == wanted
     assert starts.read_text() == "start\n"
     assert job["attempts"] == 1
-    board.wait_for(lambda: not processes_of_builds(board.home), what="nothing of the build is left", seconds=30)
+    board.wait_for(
+        lambda: not processes_of_builds(board.home), what="nothing of the build is left", seconds=30
+    )
     server = board.call("GET", "/infrastructure/build-servers")[0]
     assert server["active_build_count"] == 0
 

@@ -14,7 +14,8 @@ from tests.boards import RECOVER_SECONDS, RunningBoard, wait_until
 from tests.requirements import require
 from tests.services import postgres_url
 
-pytestmark = [pytest.mark.slow, pytest.mark.postgres]
+# The boards here have a database of their own.
+pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.sqlite_only]
 
 
 @contextmanager

@@ -11,6 +11,7 @@ RANKS: list[set[str]] = [
     {"models"},
     {"schemas", "validation"},
     {"logs", "artifacts", "orchestrators", "repositories", "secrets"},
+    {"transitions"},
     {"lifecycle"},
     {"queue", "diagnosis"},
     {"retry"},
@@ -39,9 +40,7 @@ FORBIDDEN_OF_PROJECT = {"buildboard.settings", "buildboard.urls", "buildboard.as
 
 
 def modules(package: str) -> list[Path]:
-    return sorted(
-        path for path in (ROOT / package).rglob("*.py") if "migrations" not in path.parts
-    )
+    return sorted(path for path in (ROOT / package).rglob("*.py") if "migrations" not in path.parts)
 
 
 def imports_of(path: Path) -> set[str]:

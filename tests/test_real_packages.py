@@ -46,7 +46,9 @@ def debian_source(name: str, folder: Path) -> Path:
         if path.suffix == ".sources":
             text = path.read_text().replace("Types: deb\n", "Types: deb-src\n")
         elif path.suffix == ".list" and path.exists():
-            lines = [line.split(maxsplit=1) for line in path.read_text().splitlines() if line.startswith("deb ")]
+            lines = [
+                line.split(maxsplit=1) for line in path.read_text().splitlines() if line.startswith("deb ")
+            ]
             text = "".join(f"deb-src {rest}\n" for _, rest in lines)
         else:
             continue

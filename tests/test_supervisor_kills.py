@@ -11,7 +11,8 @@ import pytest
 from buildboard.supervisor.busy import busy_workers
 from tests.boards import RECOVER_SECONDS, RunningBoard, running_board, running_boards, wait_until
 
-pytestmark = pytest.mark.slow
+# The boards here have databases of their own.
+pytestmark = [pytest.mark.slow, pytest.mark.sqlite_only]
 
 
 @pytest.fixture(scope="module")

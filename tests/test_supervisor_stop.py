@@ -20,7 +20,8 @@ from tests.boards import RECOVER_SECONDS, ROOT, RunningBoard, running_board, wai
 from tests.requirements import require
 from tests.services import postgres_url
 
-pytestmark = pytest.mark.slow
+# The boards here have databases of their own.
+pytestmark = [pytest.mark.slow, pytest.mark.sqlite_only]
 
 WAIT_SECONDS = 20.0
 

@@ -17,7 +17,8 @@ import pytest
 
 from tests.boards import ROOT, RunningBoard, running_board
 
-pytestmark = pytest.mark.slow
+# The boards here have databases of their own.
+pytestmark = [pytest.mark.slow, pytest.mark.sqlite_only]
 
 WAIT_SECONDS = 60.0
 _PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 24, 1, 2

@@ -20,7 +20,7 @@ from websockets.sync.client import connect
 
 from buildboard.listen import ListenError, open_socket, url_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.sqlite_only]  # touches no database
 
 ROOT = Path(__file__).parent.parent
 WAIT_SECONDS = 20.0

@@ -67,7 +67,9 @@ class WholeBoard:
                 cwd=ROOT,
                 start_new_session=True,
             )
-        self.wait_for(lambda: "Ready:" in self.output[printed:], what="the board is ready", seconds=READY_SECONDS)
+        self.wait_for(
+            lambda: "Ready:" in self.output[printed:], what="the board is ready", seconds=READY_SECONDS
+        )
         found = _TOKEN.search(self.output)
         if found and not self.token:
             self.token = found.group()
@@ -161,7 +163,10 @@ def processes_of_builds(home: Path) -> list[str]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("BUILDBOARD_HOME", "").startswith(str(home)) and process.status() != "zombie":
+            if (
+                process.environ().get("BUILDBOARD_HOME", "").startswith(str(home))
+                and process.status() != "zombie"
+            ):
                 found.append(" ".join(process.cmdline()))
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue

@@ -21,7 +21,7 @@ from jobs.errors import JobError
 from jobs.execution import collect
 from jobs.execution.followed import Followed
 from jobs.execution.outcome import judge_lost
-from jobs.execution.start import MissingSecret, change_of, prepare_start
+from jobs.execution.start import CannotStart, change_of, prepare_start
 from jobs.lifecycle import Outcome
 from jobs.models import Attempt, BuildJob
 from jobs.providers.base import BuildProvider, ProviderError, ProviderRefused, ProviderUnreachable, Report
@@ -149,7 +149,9 @@ class ServerFollower(threading.Thread):
     def _prepare(self, one: Followed) -> None:
         """Gather what is to be sent; a job that nobody wants any more is not sent at all."""
         if one.cancel_wished and (not one.sent_before or one.provider.cancel(one.build_id, claim=True)):
-            outcome = Outcome(AttemptStatus.CANCELLED, None, ErrorCategory.CANCELLED, "Cancelled before it started")
+            outcome = Outcome(
+                AttemptStatus.CANCELLED, None, ErrorCategory.CANCELLED, "Cancelled before it started"
+            )
             lifecycle.finish_attempt(one.attempt, outcome=outcome)
             self._followed.pop(one.attempt.pk, None)
         elif one.metadata is None or one.sent_before:
@@ -174,8 +176,12 @@ class ServerFollower(threading.Thread):
     def _give_back_if_never_started(self, one: Followed) -> None:
         """An unanswered start is repeated; after a minute its server must say that it never began."""
         sent_at = one.attempt.submitted_at or timezone.now()
-        if timezone.now() - sent_at > timedelta(seconds=UNANSWERED_SECONDS) and one.provider.cancel(one.build_id, claim=True):
-            lifecycle.release_attempt(one.attempt, reason=f"{one.attempt.server_name} did not answer the start.")
+        if timezone.now() - sent_at > timedelta(seconds=UNANSWERED_SECONDS) and one.provider.cancel(
+            one.build_id, claim=True
+        ):
+            lifecycle.release_attempt(
+                one.attempt, reason=f"{one.attempt.server_name} did not answer the start."
+            )
             self._followed.pop(one.attempt.pk, None)
 
     def _poll(self) -> None:
@@ -192,7 +198,9 @@ class ServerFollower(threading.Thread):
                 self._guarded(one, Followed.send_cancel)
         try:
             asked = [(one.build_id, one.offset) for one in group]
-            reports = provider.poll(asked, max_bytes=max(LEAST_BYTES, min(MOST_BYTES, REPLY_BYTES // len(asked))))
+            reports = provider.poll(
+                asked, max_bytes=max(LEAST_BYTES, min(MOST_BYTES, REPLY_BYTES // len(asked)))
+            )
         except ProviderUnreachable as error:
             self._note_unreachable(error)
             for one in group:
@@ -226,15 +234,23 @@ class ServerFollower(threading.Thread):
         limit = timedelta(seconds=one.limits.timeout_seconds + LOST_MARGIN_SECONDS)
         began = one.attempt.started_at or one.attempt.created_at
         now = timezone.now()
-        if one.limits.timeout_seconds and now > began + limit and now > since + timedelta(seconds=LOST_MARGIN_SECONDS):
-            message = f"{one.attempt.server_name} was not reachable past the build's time limit; presumed lost."
+        if (
+            one.limits.timeout_seconds
+            and now > began + limit
+            and now > since + timedelta(seconds=LOST_MARGIN_SECONDS)
+        ):
+            message = (
+                f"{one.attempt.server_name} was not reachable past the build's time limit; presumed lost."
+            )
             collect.end(one, judge_lost(phase=one.attempt.phase, message=message))
 
     def _forget(self) -> None:
         """Remove from the server what finished attempts left there; a failure is tried again later."""
         if time.monotonic() < self._forget_after:
             return
-        rows = Attempt.objects.filter(server_id=self.server_id, cleaned_at__isnull=True, completed_at__isnull=False)
+        rows = Attempt.objects.filter(
+            server_id=self.server_id, cleaned_at__isnull=True, completed_at__isnull=False
+        )
         for attempt in rows.select_related("job", "server").order_by("completed_at")[:20]:
             try:
                 collect.forget(attempt, self._provider(attempt.job.provider, attempt))
@@ -251,8 +267,8 @@ class ServerFollower(threading.Thread):
             act(one)
         except (DatabaseError, InterfaceError):
             raise
-        except MissingSecret as error:
-            outcome = Outcome(AttemptStatus.FAILED, None, ErrorCategory.SYSTEM, str(error))
+        except CannotStart as error:
+            outcome = Outcome(AttemptStatus.FAILED, None, error.category, str(error))
             lifecycle.finish_attempt(one.attempt, outcome=outcome)
             self._followed.pop(one.attempt.pk, None)
             return False

@@ -32,13 +32,17 @@ def judge_outcome(
     if report.reason == "diskfull":
         return _failed(report, ErrorCategory.SYSTEM, f"The build was ended{where}: its disk is nearly full.")
     if report.reason in _LOST_REASONS:
-        return judge_lost(phase=report.phase, message=_LOST_REASONS[report.reason], exit_code=report.exit_code)
+        return judge_lost(
+            phase=report.phase, message=_LOST_REASONS[report.reason], exit_code=report.exit_code
+        )
     if report.exit_code == 0:
         return Outcome(AttemptStatus.COMPLETED, 0)
     if report.phase != Phase.BUILDING:
         # Anything but the script's own word that it cannot be built is infrastructure that failed before.
         category = ErrorCategory.CHECKOUT if report.exit_code == CHECKOUT_STATUS else ErrorCategory.SYSTEM
-        return _failed(report, category, failure or f"The checkout failed{where} with exit code {report.exit_code}.")
+        return _failed(
+            report, category, failure or f"The checkout failed{where} with exit code {report.exit_code}."
+        )
     return _failed(report, ErrorCategory.EXIT_CODE, _exit_message(report.exit_code))
 
 

@@ -18,7 +18,14 @@ from buildboard.core.machine import machine_id, process_identity
 from jobs.execution.dispatch import Dispatcher
 from jobs.execution.follow import ServerFollower
 from jobs.execution.sweep import sweep
-from servers.leases import LEASE_SECONDS, RENEW_SECONDS, HeldLease, acquire_leases, release_leases, renew_lease
+from servers.leases import (
+    LEASE_SECONDS,
+    RENEW_SECONDS,
+    HeldLease,
+    acquire_leases,
+    release_leases,
+    renew_lease,
+)
 from servers.models import BuildServer
 
 logger = logging.getLogger(__name__)

@@ -10,10 +10,16 @@ from jobs.errors import JobError
 from jobs.execution.script import BuildSpec, render
 from jobs.models import Attempt, BuildJob, Secret
 from jobs.providers.base import Change, Limits, Metadata
+from jobs.states import ErrorCategory
+from jobs.validation import Invalid
 
 
-class MissingSecret(JobError):
-    """A secret that the submission names was deleted since."""
+class CannotStart(JobError):
+    """The attempt cannot be started, now or later; carries its error category."""
+
+    def __init__(self, message: str, *, category: ErrorCategory) -> None:
+        super().__init__(message)
+        self.category = category
 
 
 def limits_of(job: BuildJob) -> Limits:
@@ -33,13 +39,16 @@ def prepare_start(attempt: Attempt) -> Metadata:
     """Everything that the provider is to get; from now on the attempt counts as sent.
 
     The secrets are remembered, encrypted, so that every later follower masks exactly these values. Raises
-    MissingSecret, StaleLease.
+    CannotStart, StaleLease.
     """
     secrets = masked_values_of(attempt) if attempt.masked_values else _read_secrets(attempt.job)
     if secrets and not attempt.masked_values:
         attempt.masked_values = encrypt(json.dumps(secrets))
     lifecycle.mark_submitted(attempt, masked_values=attempt.masked_values)
-    script = render(_spec_of(attempt, secrets))
+    try:
+        script = render(_spec_of(attempt, secrets))
+    except Invalid as error:  # accepted by an earlier release, refused by this one
+        raise CannotStart(str(error), category=ErrorCategory.CHECKOUT) from error
     return Metadata(
         attempt_id=str(attempt.pk),
         script=script.script,
@@ -65,7 +74,8 @@ def _read_secrets(job: BuildJob) -> dict[str, str]:
     }
     missing = [name for name in names if name not in found]
     if missing:
-        raise MissingSecret(f"The secret {', '.join(missing)} no longer exists; store it again or submit without it.")
+        text = f"The secret {', '.join(missing)} no longer exists; store it again or submit without it."
+        raise CannotStart(text, category=ErrorCategory.SYSTEM)
     return found
 
 

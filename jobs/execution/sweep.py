@@ -24,17 +24,23 @@ def sweep() -> dict[str, int]:
     """One pass; what it repaired, by name. Every query is bounded."""
     found = {"slots_freed": free_orphaned_slots(), "slots_fitted": fit_all_slots(), "rows_pruned": prune()}
     if found["slots_freed"]:
-        logger.warning("Freed %s slots that no active attempt held", found["slots_freed"], extra={"action": "sweep"})
+        logger.warning(
+            "Freed %s slots that no active attempt held", found["slots_freed"], extra={"action": "sweep"}
+        )
     return found
 
 
 def free_orphaned_slots() -> int:
     """Free slots whose holder is no active attempt; the grace keeps off claims that are being written."""
     before = timezone.now() - SLOT_GRACE
-    held = Slot.objects.filter(holder__isnull=False, taken_at__lt=before).values_list("holder", flat=True)[:_MOST]
-    holders = set(held)
-    active = set(Attempt.objects.filter(pk__in=holders, status__in=ATTEMPT_ACTIVE).values_list("pk", flat=True))
-    return sum(free_slot(holder) for holder in holders - active if holder)
+    held = Slot.objects.filter(holder__isnull=False, taken_at__lt=before).values_list("holder", flat=True)[
+        :_MOST
+    ]
+    holders = {holder for holder in held if holder is not None}
+    active = set(
+        Attempt.objects.filter(pk__in=holders, status__in=ATTEMPT_ACTIVE).values_list("pk", flat=True)
+    )
+    return sum(free_slot(holder) for holder in holders - active)
 
 
 def fit_all_slots() -> int:

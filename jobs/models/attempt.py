@@ -36,15 +36,20 @@ class Attempt(models.Model):
         "servers.BuildServer", null=True, on_delete=models.SET_NULL, related_name="attempts"
     )
     server_name = models.CharField(max_length=64, blank=True)
-    orchestrator = models.ForeignKey(Orchestrator, null=True, on_delete=models.SET_NULL, related_name="attempts")
+    orchestrator = models.ForeignKey(
+        Orchestrator, null=True, on_delete=models.SET_NULL, related_name="attempts"
+    )
     lease_id = models.UUIDField(default=uuid.uuid4)
     lease_until = models.DateTimeField(null=True)
     status = models.CharField(max_length=16, choices=AttemptStatus.choices, default=AttemptStatus.CLAIMED)
     phase = models.CharField(max_length=16, choices=Phase.choices, default=Phase.CONNECTING)
     masked_values = models.TextField(
-        blank=True, help_text="Encrypted: the secrets that its build was given, so that every follower masks the same."
+        blank=True,
+        help_text="Encrypted: the secrets that its build was given, so that every follower masks the same.",
     )
-    submitted_at = models.DateTimeField(null=True, help_text="When the start was sent: from then on it may run.")
+    submitted_at = models.DateTimeField(
+        null=True, help_text="When the start was sent: from then on it may run."
+    )
     source_read = models.BigIntegerField(default=0)
     log_size = models.BigIntegerField(default=0)
     log_lines = models.BigIntegerField(default=0)
@@ -69,9 +74,13 @@ class Attempt(models.Model):
             models.UniqueConstraint(name="attempt_number_of_job", fields=["job", "number"]),
             # One holder a job: the promise that nothing runs twice.
             models.UniqueConstraint(
-                name="attempt_active_once", fields=["job"], condition=models.Q(status__in=sorted(ATTEMPT_ACTIVE))
+                name="attempt_active_once",
+                fields=["job"],
+                condition=models.Q(status__in=sorted(ATTEMPT_ACTIVE)),
             ),
-            models.CheckConstraint(name="attempt_status_known", condition=models.Q(status__in=AttemptStatus.values)),
+            models.CheckConstraint(
+                name="attempt_status_known", condition=models.Q(status__in=AttemptStatus.values)
+            ),
         ]
         indexes = [
             # What a runner follows: the active attempts of its servers.

@@ -27,7 +27,9 @@ class BuildJobQuerySet(models.QuerySet["BuildJob"]):
         return self.queued().filter(
             models.Q(not_before__isnull=True) | models.Q(not_before__lte=timezone.now()),
             ~models.Exists(
-                JobDependency.objects.filter(job=models.OuterRef("pk")).exclude(needs__status=JobStatus.COMPLETED)
+                JobDependency.objects.filter(job=models.OuterRef("pk")).exclude(
+                    needs__status=JobStatus.COMPLETED
+                )
             ),
         )
 
@@ -70,7 +72,9 @@ class BuildJob(models.Model):
     )
     server_name = models.CharField(max_length=64, blank=True)
     build_id = models.UUIDField(null=True, blank=True)
-    retry_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="retries")
+    retry_of = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="retries"
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="jobs"
     )
@@ -78,7 +82,9 @@ class BuildJob(models.Model):
     not_before = models.DateTimeField(null=True, blank=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     cancel_requested_by = models.CharField(max_length=150, blank=True)
-    attempts = models.PositiveSmallIntegerField(default=0, help_text="Executions that counted: not released ones.")
+    attempts = models.PositiveSmallIntegerField(
+        default=0, help_text="Executions that counted: not released ones."
+    )
     max_attempts = models.PositiveSmallIntegerField(default=2)
     follow_crashes = models.PositiveSmallIntegerField(
         default=0, help_text="Runners that died while they followed it; three set it aside."
@@ -115,14 +121,20 @@ class BuildJob(models.Model):
             ),
             # What is claimed or running, for pages and counters.
             models.Index(
-                name="job_active", fields=["status", "created_at"], condition=models.Q(status__in=sorted(JOB_ACTIVE))
+                name="job_active",
+                fields=["status", "created_at"],
+                condition=models.Q(status__in=sorted(JOB_ACTIVE)),
             ),
             # The list, newest first, by keyset; the same within one status, architecture, server, repository.
             models.Index(name="job_newest", fields=["-created_at", "-id"]),
             models.Index(name="job_status_newest", fields=["status", "-created_at", "-id"]),
-            models.Index(name="job_architecture_newest", fields=["target_architecture", "-created_at", "-id"]),
+            models.Index(
+                name="job_architecture_newest", fields=["target_architecture", "-created_at", "-id"]
+            ),
             models.Index(name="job_server_newest", fields=["server", "-created_at", "-id"]),
-            models.Index(name="job_repository_newest", fields=["source_repository", "branch", "-created_at", "-id"]),
+            models.Index(
+                name="job_repository_newest", fields=["source_repository", "branch", "-created_at", "-id"]
+            ),
         ]
 
     def __str__(self) -> str:
@@ -131,7 +143,10 @@ class BuildJob(models.Model):
     @property
     def repository_name(self) -> str:
         """The last part of the repository's path, without `.git`."""
-        return self.source_repository.rstrip("/").rsplit("/", 1)[-1].rsplit(":", 1)[-1].removesuffix(".git") or "job"
+        return (
+            self.source_repository.rstrip("/").rsplit("/", 1)[-1].rsplit(":", 1)[-1].removesuffix(".git")
+            or "job"
+        )
 
     @property
     def duration_seconds(self) -> float | None:

@@ -99,9 +99,14 @@ def judge(server: ServerFacts, *, needs: Needs, now: datetime, waited_seconds: f
     return [*_judge_fit(server, needs), *_judge_state(server, now), *_judge_load(server, waited_seconds)]
 
 
-def choose(servers: Iterable[ServerFacts], *, needs: Needs, now: datetime, waited_seconds: float = 0) -> Choice:
+def choose(
+    servers: Iterable[ServerFacts], *, needs: Needs, now: datetime, waited_seconds: float = 0
+) -> Choice:
     """Judge every server; the able ones are ordered by load (share of slots held), then free slots, then name."""
-    able, patient, refusals, others_busy = [], [], [], False
+    able: list[ServerFacts] = []
+    patient: list[ServerFacts] = []
+    refusals: list[tuple[ServerFacts, Refused]] = []
+    others_busy = False
     for server in servers:
         refused = judge(server, needs=needs, now=now, waited_seconds=waited_seconds)
         if not refused:
@@ -159,7 +164,9 @@ def _judge_state(server: ServerFacts, now: datetime) -> list[Refused]:
     if server.draining:
         refused.append(Refused(Condition.DRAINING, "is draining"))
     if server.quarantined_until and server.quarantined_until > now:
-        refused.append(Refused(Condition.QUARANTINED, f"is in quarantine until {server.quarantined_until:%H:%M} UTC"))
+        refused.append(
+            Refused(Condition.QUARANTINED, f"is in quarantine until {server.quarantined_until:%H:%M} UTC")
+        )
     if not server.followed:
         refused.append(Refused(Condition.NOT_FOLLOWED, "no runner looks after it now"))
     return refused
@@ -171,15 +178,22 @@ def _judge_load(server: ServerFacts, waited_seconds: float) -> list[Refused]:
         refused.append(Refused(Condition.FULL, f"all {server.slots} slots are taken"))
     if (server.memory_percent or 0) > server.memory_limit_percent:
         refused.append(
-            Refused(Condition.MEMORY_LIMIT, _over("memory", server.memory_percent, server.memory_limit_percent))
+            Refused(
+                Condition.MEMORY_LIMIT, _over("memory", server.memory_percent, server.memory_limit_percent)
+            )
         )
     if (server.storage_percent or 0) > server.storage_limit_percent:
         refused.append(
-            Refused(Condition.STORAGE_LIMIT, _over("storage", server.storage_percent, server.storage_limit_percent))
+            Refused(
+                Condition.STORAGE_LIMIT,
+                _over("storage", server.storage_percent, server.storage_limit_percent),
+            )
         )
     if (server.cpu_percent or 0) > server.cpu_limit_percent and waited_seconds < CPU_PATIENCE_SECONDS:
         refused.append(
-            Refused(Condition.CPU_LIMIT, _over("CPU", server.cpu_percent, server.cpu_limit_percent), hard=False)
+            Refused(
+                Condition.CPU_LIMIT, _over("CPU", server.cpu_percent, server.cpu_limit_percent), hard=False
+            )
         )
     return refused
 
@@ -196,7 +210,10 @@ def _has_toolchain(server: ServerFacts, needs: Needs) -> bool:
     name, _, version = needs.toolchain.partition("-")
     native = needs.architecture in server.architectures
     return any(
-        (tool.name == needs.toolchain or (tool.name == name and (not version or _fits(tool.version, version))))
+        (
+            tool.name == needs.toolchain
+            or (tool.name == name and (not version or _fits(tool.version, version)))
+        )
         and (tool.target_architecture == needs.architecture or (native and not tool.target_architecture))
         for tool in server.toolchains
     )

@@ -18,8 +18,12 @@ def reasons_for(job: BuildJob) -> list[str]:
     needed = job.dependencies.exclude(needs__status="completed").count()
     if needed:
         return [f"It needs {needed} other job{'s' if needed > 1 else ''} that did not complete yet."]
-    rows = Refusal.objects.filter(job=job, until__isnull=True).select_related("server").order_by("server__name")
-    return [_sentence(row) for row in rows[:_MOST]] or ["It was not looked at yet; that takes about a second."]
+    rows = (
+        Refusal.objects.filter(job=job, until__isnull=True).select_related("server").order_by("server__name")
+    )
+    return [_sentence(row) for row in rows[:_MOST]] or [
+        "It was not looked at yet; that takes about a second."
+    ]
 
 
 def _sentence(row: Refusal) -> str:

@@ -13,7 +13,9 @@ from servers.fleet import ServerFacts
 NO_SERVERS = "no_servers"
 
 
-def note_refusals(job_id: UUID, *, refusals: Iterable[tuple[ServerFacts, Refused]], fleet_empty: bool) -> None:
+def note_refusals(
+    job_id: UUID, *, refusals: Iterable[tuple[ServerFacts, Refused]], fleet_empty: bool
+) -> None:
     """Write what changed since the last look: new refusals open, those that no longer hold close."""
     wanted: dict[tuple[UUID | None, str], tuple[str, bool]] = {
         (server.id, str(one.condition)): (one.detail[:255], one.hard) for server, one in refusals
@@ -23,7 +25,8 @@ def note_refusals(job_id: UUID, *, refusals: Iterable[tuple[ServerFacts, Refused
     with transaction.atomic():
         now = timezone.now()
         open_rows = {
-            (row.server_id, row.condition): row for row in Refusal.objects.filter(job_id=job_id, until__isnull=True)
+            (row.server_id, row.condition): row
+            for row in Refusal.objects.filter(job_id=job_id, until__isnull=True)
         }
         gone = [row.pk for key, row in open_rows.items() if key not in wanted]
         if gone:
@@ -34,7 +37,9 @@ def note_refusals(job_id: UUID, *, refusals: Iterable[tuple[ServerFacts, Refused
                 Refusal.objects.filter(pk=row.pk).update(detail=detail, hard=hard)
         Refusal.objects.bulk_create(
             [
-                Refusal(job_id=job_id, server_id=server, condition=condition, detail=detail, hard=hard, since=now)
+                Refusal(
+                    job_id=job_id, server_id=server, condition=condition, detail=detail, hard=hard, since=now
+                )
                 for (server, condition), (detail, hard) in wanted.items()
                 if (server, condition) not in open_rows
             ],

@@ -53,6 +53,7 @@ def test_failing_build_says_why(repository: Path, tmp_path: Path) -> None:
 
     assert (job.status, job.exit_code, job.error_category) == (JobStatus.FAILED, 3, ErrorCategory.EXIT_CODE)
     assert job.error_message == "The build command failed with exit code 3."
+    assert job.result is not None
     assert job.result["output"].endswith("broken\n--- finished: exit code 3\n")
     assert job.attempts == 1
 

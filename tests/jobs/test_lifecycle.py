@@ -41,7 +41,9 @@ def test_submit_makes_a_queued_job_with_its_event() -> None:
     user = make_user("submitter", username="ann")
 
     job = lifecycle.submit_job(
-        {"source_repository": "https://git.example/a.git", "target_architecture": "x86_64"}, actor=ANN, user=user
+        {"source_repository": "https://git.example/a.git", "target_architecture": "x86_64"},
+        actor=ANN,
+        user=user,
     )
 
     assert (job.status, job.created_by, job.attempts) == (JobStatus.QUEUED, user, 0)
