@@ -1,5 +1,6 @@
 """The API's page for people, made on the server from the OpenAPI document, without any script."""
 
+import json
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -32,7 +33,7 @@ def _describe(schema: dict[str, Any], operation: dict[str, Any], *, method: str,
         "tag": operation.get("tags", ["other"])[0],
         "method": method.upper(),
         "path": path,
-        "description": operation.get("description", ""),
+        "description": operation.get("description", "").replace("`", ""),
         "parameters": [
             {
                 "name": parameter["name"],
@@ -50,13 +51,17 @@ def _describe(schema: dict[str, Any], operation: dict[str, Any], *, method: str,
     }
 
 
-def _fields(schema: dict[str, Any], body: dict[str, Any]) -> list[dict[str, Any]]:
+def _fields(schema: dict[str, Any], body: dict[str, Any], *, prefix: str = "") -> list[dict[str, Any]]:
+    """The fields of a shape, those of shapes inside it behind a dot."""
     shape = _resolve(schema, body)
     required = shape.get("required", [])
-    return [
-        {"name": name, "required": name in required, **_field(details)}
-        for name, details in shape.get("properties", {}).items()
-    ]
+    fields = []
+    for name, details in shape.get("properties", {}).items():
+        fields.append({"name": prefix + name, "required": name in required, **_field(details)})
+        for part in (details, *details.get("anyOf", ())):
+            if "$ref" in part:
+                fields += _fields(schema, part, prefix=f"{prefix}{name}.")
+    return fields
 
 
 def _resolve(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
@@ -68,9 +73,13 @@ def _field(details: dict[str, Any]) -> dict[str, Any]:
     default = details.get("default")
     return {
         "type": _type(details),
-        "default": "" if default in (None, "", [], {}) else str(default),
-        "description": details.get("description", ""),
+        "default": "" if default in (None, "", [], {}) else _text(default),
+        "description": details.get("description", "").replace("`", ""),
     }
+
+
+def _text(default: Any) -> str:
+    return default if isinstance(default, str) else json.dumps(default)
 
 
 def _type(details: dict[str, Any]) -> str:
