@@ -248,7 +248,7 @@ def test_unknown_priority_is_refused() -> None:
 
 
 def test_field_errors_are_sentences_and_bounded() -> None:
-    details = [
+    details: list[dict[str, Any]] = [
         {"loc": ("a", 0, "b"), "msg": "Value error, write it"},
         {"loc": (), "msg": "Extra inputs are not permitted"},
         *({"loc": ("x",), "msg": "no"} for _ in range(100)),
