@@ -151,11 +151,26 @@ def test_restart_waits_longer_each_time_up_to_a_bound(groups: list[Group]) -> No
         wait_ended(group)
         before = time.monotonic()
         assert group.clean_up() == 3
-        delays = [*delays, round(group._due_at - before)]
+        delays = [*delays, round(2 * (group._due_at - before)) / 2]
         assert not group.start_when_due()
 
-    assert delays == [1, 2, 4, 8, 10, 10]
+    assert delays == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0]
     assert delays[-1] == LONGEST_DELAY_SECONDS
+
+
+def test_command_that_cannot_be_started_is_tried_again_later(
+    groups: list[Group], caplog: pytest.LogCaptureFixture
+) -> None:
+    group = Group(Spec(name="test", command=["/nowhere/at/all"]))
+    groups.append(group)
+
+    assert not group.start_when_due()
+
+    assert (group.pid, group.has_ended()) == (0, False)
+    assert group._due_at > time.monotonic()
+    assert caplog.messages == [
+        "test cannot be started: [Errno 2] No such file or directory: '/nowhere/at/all'"
+    ]
 
 
 def test_replaced_group_is_due_at_once(groups: list[Group]) -> None:

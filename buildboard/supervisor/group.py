@@ -51,13 +51,18 @@ class Group:
         """Start the child unless it runs or its back-off is not over; whether it was started."""
         if self._process is not None or time.monotonic() < self._due_at:
             return False
-        self._process = subprocess.Popen(
-            self.spec.command,
-            env={**os.environ, **self.spec.environment},
-            pass_fds=self.spec.pass_fds,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        try:
+            self._process = subprocess.Popen(
+                self.spec.command,
+                env={**os.environ, **self.spec.environment},
+                pass_fds=self.spec.pass_fds,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:  # out of memory or of processes: the others go on
+            logger.error("%s cannot be started: %s", self.spec.name, error)
+            self._plan_restart()
+            return False
         self._started_at = time.monotonic()
         self.starts += 1
         return True
@@ -74,12 +79,14 @@ class Group:
         Exit status 0 is no exception: django-q2's main process ends with it when its sentinel was killed.
         """
         status = self.kill()
-        lived = time.monotonic() - self._started_at
-        self._delay = (
-            FIRST_DELAY_SECONDS if lived > STABLE_SECONDS else min(self._delay * 2, LONGEST_DELAY_SECONDS)
-        )
-        self._due_at = time.monotonic() + self._delay
+        if time.monotonic() - self._started_at > STABLE_SECONDS:
+            self._delay = FIRST_DELAY_SECONDS
+        self._plan_restart()
         return status
+
+    def _plan_restart(self) -> None:
+        self._due_at = time.monotonic() + self._delay
+        self._delay = min(self._delay * 2, LONGEST_DELAY_SECONDS)
 
     def replace(self) -> None:
         """Kill the whole group; it is started again at once."""
