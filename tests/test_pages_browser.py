@@ -161,6 +161,23 @@ def test_a_reader_who_looks_back_is_left_where_they_are(
     assert reader.complaints == []
 
 
+def test_a_link_to_lines_opens_them_here_or_in_the_paged_log(reader: Reader, repository: Path) -> None:
+    path = reader.submit(repository, "seq 1 6000")
+    reader.wait_for_badge("Completed")
+
+    reader.page.goto("about:blank")
+    reader.page.goto(f"{reader.address}{path}#L5900-L5902")
+    marked = reader.page.locator(".ll.sel")
+    expect(marked).to_have_count(3)
+    expect(marked.first).to_be_in_viewport()
+    reader.page.goto("about:blank")
+    reader.page.goto(f"{reader.address}{path}#L4000")
+    reader.page.wait_for_url(f"{reader.address}{path}log/?attempt=1&line=4000#L4000")
+    expect(reader.page.locator("#L4000")).to_be_in_viewport()
+
+    assert reader.complaints == []
+
+
 def test_the_log_goes_on_where_it_was_when_the_web_process_was_killed(
     reader: Reader, board: RunningBoard, repository: Path, tmp_path: Path
 ) -> None:

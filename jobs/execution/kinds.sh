@@ -133,14 +133,10 @@ meson compile -C build -j "$BUILD_JOBS"
 END
     elif has configure || has configure.ac || has configure.in; then
         if has configure; then
-            # Git keeps no times, and make would rebuild what is newer than what it was made from, with tools that
-            # a source package does not ask for: give generated files the order in which they were made.
+            # Git keeps no times, and make would make generated files again that look older than their sources,
+            # with tools that a source package does not ask for: give all files one time.
             found "an Autotools project (configure)" <<'END'
-if [ -f aclocal.m4 ]; then
-    find . -name aclocal.m4 -exec touch {} +
-    sleep 1
-    find . \( -name configure -o -name Makefile.in -o -name '*.h.in' -o -name '*.hin' \) -exec touch {} +
-fi
+find . -path ./.git -prune -o -type f -exec touch -r configure {} +
 if [ -x configure ]; then ./configure; else sh ./configure; fi
 make -j"$BUILD_JOBS" "$@"
 END

@@ -111,6 +111,20 @@ def test_attempts_are_chosen_by_the_address() -> None:
     assert client.get(f"/jobs/{job.pk}/log/?attempt=x").status_code == 404
 
 
+def test_only_the_latest_attempts_are_listed_and_earlier_ones_can_still_be_named() -> None:
+    job = make_job()
+    for _ in range(52):
+        make_attempt(job, AttemptStatus.RELEASED)
+    client = client_of()
+
+    page = Page(client.get(f"/jobs/{job.pk}/log/").content.decode())
+
+    listed = [one["href"] for one in page.find("a") if one.get("href", "").startswith("?attempt=")]
+    assert listed == [f"?attempt={number}" for number in range(3, 53)]
+    assert client.get(f"/jobs/{job.pk}/log/?attempt=1").status_code == 200
+    assert client.get(f"/jobs/{job.pk}/?attempt=2").status_code == 200
+
+
 def test_a_job_without_an_attempt_says_that_it_has_no_log() -> None:
     page = Page(client_of().get(f"/jobs/{make_job().pk}/log/").content.decode())
 
