@@ -20,7 +20,7 @@ from jobs.queue.explain import reasons_for
 from jobs.queue.order import position_of
 from jobs.states import ATTEMPT_ACTIVE, ErrorCategory, JobStatus, Priority
 from jobs.views.live import ACTIVE_MS, FINISHED_MS, answer_live, version_of
-from jobs.views.log import Tail, chosen_attempt, read_tail
+from jobs.views.log import Tail, chosen_attempt, latest_attempts, read_tail
 from jobs.views.timeline import happenings, steps_of
 
 _MOST_EVENTS = 200
@@ -47,7 +47,7 @@ def detail(request: HttpRequest, job_id: UUID) -> HttpResponse:
     principal = principal_of(request)
     jobs = BuildJob.objects.visible_to(principal).select_related("created_by", "requested_server")
     job = get_object_or_404(jobs, pk=job_id)
-    attempts = list(Attempt.objects.filter(job=job).order_by("number"))
+    attempts = latest_attempts(job)
     attempt = chosen_attempt(request, attempts)
     live, version = _live_part(job, attempts=attempts, attempt=attempt)
     context = {

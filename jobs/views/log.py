@@ -19,6 +19,7 @@ from jobs.states import ATTEMPT_TERMINAL
 LINES_A_PAGE = 5000
 _BYTES_A_PAGE = 2 << 20
 _TAIL_LINES = 500
+_MOST_ATTEMPTS = 50
 _TAIL_BYTES = 96 << 10
 
 
@@ -58,15 +59,23 @@ def read_tail(attempt: Attempt) -> Tail:
     )
 
 
-def chosen_attempt(request: HttpRequest, attempts: list[Attempt]) -> Attempt | None:
-    """The attempt that the address names (`?attempt=2`), else the last; None while there is none.
+def latest_attempts(job: BuildJob) -> list[Attempt]:
+    """The last attempts of a job in their order; released ones, which do not count, can be many."""
+    return list(Attempt.objects.filter(job=job).order_by("-number")[:_MOST_ATTEMPTS])[::-1]
 
-    Raises Http404 for a number that no attempt has.
+
+def chosen_attempt(request: HttpRequest, attempts: list[Attempt]) -> Attempt | None:
+    """The one of a job's `latest_attempts` that the address names (`?attempt=2`), else the last.
+
+    None while there is none. Raises Http404 for a number that no attempt has.
     """
     wanted = request.GET.get("attempt", "")
     if not wanted:
         return attempts[-1] if attempts else None
-    found = next((attempt for attempt in attempts if str(attempt.number) == wanted), None)
+    number = _number(wanted)
+    found = next((attempt for attempt in attempts if attempt.number == number), None)
+    if found is None and attempts and 0 < number < attempts[0].number:
+        found = Attempt.objects.filter(job=attempts[0].job_id, number=number).first()
     if found is None:
         raise Http404("This job has no such attempt.")
     return found
@@ -80,7 +89,7 @@ def log_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
     `?line=` gives the page that has this line, `?from=` the lines from this one on.
     """
     job = get_object_or_404(BuildJob.objects.visible_to(principal_of(request)), pk=job_id)
-    attempts = list(Attempt.objects.filter(job=job).order_by("number"))
+    attempts = latest_attempts(job)
     attempt = chosen_attempt(request, attempts)
     context = {"job": job, "attempts": attempts, "attempt": attempt}
     if attempt is not None:

@@ -38,6 +38,8 @@ class LiveLog extends HTMLElement {
     this.follows = true;
     this.lastTop = 0;
     this.scroller.addEventListener("scroll", () => this.noticeScroll(), { passive: true });
+    this.followHash = () => this.openLinkedLine();
+    addEventListener("hashchange", this.followHash);
     this.addEventListener("click", (event) => this.act(event.target.closest("[data-act]")?.dataset.act));
     for (const tool of this.querySelectorAll(".tool[hidden]")) tool.hidden = false;
     if (matchMedia("(max-width: 640px)").matches) this.act("wrap");
@@ -48,6 +50,7 @@ class LiveLog extends HTMLElement {
 
   disconnectedCallback() {
     this.gone = true;
+    removeEventListener("hashchange", this.followHash);
     clearTimeout(this.retryTimer);
     this.socket?.close();
   }
@@ -215,11 +218,13 @@ class LiveLog extends HTMLElement {
 
   // True when the address names a line: it is shown here, or on the page of the paged log that has it.
   openLinkedLine() {
-    const line = Number(location.hash.match(/^#L(\d+)/)?.[1]);
+    const [, first, last] = location.hash.match(/^#L(\d+)(?:-L(\d+))?$/) ?? [];
+    const line = Number(first);
     if (!line) return false;
     const row = document.getElementById(`L${line}`);
     if (row) {
       this.setFollow(false);
+      this.markLines(line, Math.min(Number(last) || line, line + MAX_LINES));
       row.scrollIntoView({ block: "center" });
       this.lastTop = this.scroller.scrollTop;
     } else if (line < this.nextLine) {
@@ -228,6 +233,11 @@ class LiveLog extends HTMLElement {
       location.replace(`${address}#L${line}`);
     }
     return true;
+  }
+
+  markLines(first, last) {
+    for (const row of this.lines.querySelectorAll(".ll.sel")) row.classList.remove("sel");
+    for (let line = first; line <= last; line++) document.getElementById(`L${line}`)?.classList.add("sel");
   }
 }
 

@@ -71,6 +71,18 @@ function tickTimes() {
   }
 }
 
+// One click too many does not submit a form twice; coming back to the page allows it again.
+function sendOnce(event) {
+  const form = event.target;
+  if (form.method !== "post") return;
+  if (form.dataset.sent) event.preventDefault();
+  form.dataset.sent = "yes";
+}
+
+function allowSending() {
+  for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+}
+
 // "/" goes to the page's search; Ctrl+Enter sends a form that says data-submit-key.
 function handleKey(event) {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
@@ -91,6 +103,8 @@ function handleKey(event) {
 
 applyTheme();
 document.addEventListener("click", handleClick);
+document.addEventListener("submit", sendOnce);
+addEventListener("pageshow", allowSending);
 document.addEventListener("keydown", handleKey);
 setInterval(tickTimes, 1000);
 tickTimes();
