@@ -210,8 +210,7 @@ class LogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has
         flow = self.scope.get("buildboard.flow")
         if flow is not None:
             try:
-                async with asyncio.timeout(STALLED_SECONDS):
-                    await flow.ready()
+                await flow.ready(stalled_seconds=STALLED_SECONDS)
             except TimeoutError:
                 raise Closed(4408, "Nothing was taken for 60 seconds.") from None
         await self.send(text_data=text)

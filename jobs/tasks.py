@@ -4,6 +4,7 @@ import signal
 from types import FrameType
 
 from buildboard.core.enqueue import enqueue
+from buildboard.core.machine import machine_id
 from jobs.execution.runner import Runner, live_runner_here
 
 RUN_SECONDS = 600.0
@@ -24,4 +25,4 @@ def run_builds() -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     if runner.ran_out:
-        enqueue("jobs.tasks.run_builds", cluster="runner")
+        enqueue("jobs.tasks.run_builds", cluster="runner", machine=machine_id())
