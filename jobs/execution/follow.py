@@ -13,14 +13,16 @@ from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, InterfaceError, OperationalError, connections
 from django.utils import timezone
 
 from jobs import lifecycle
 from jobs.errors import JobError
 from jobs.execution import collect
 from jobs.execution.followed import Followed
+from jobs.execution.marker import CrashMarker
 from jobs.execution.outcome import judge_lost
+from jobs.execution.reattach import Tally
 from jobs.execution.start import CannotStart, change_of, prepare_start
 from jobs.lifecycle import Outcome
 from jobs.models import Attempt, BuildJob
@@ -69,6 +71,9 @@ class ServerFollower(threading.Thread):
         self._probing: Future[dict[str, str] | None] | None = None
         self._reached = False
         self._behind = False
+        self._marker = CrashMarker(server_id)
+        self._crashed = self._marker.left_by_last()
+        self._tally: Tally | None = Tally(server_id)
         self._starts = ThreadPoolExecutor(PARALLEL_STARTS + 1, thread_name_prefix=f"start-{name}")
 
     def wake(self) -> None:
@@ -97,6 +102,7 @@ class ServerFollower(threading.Thread):
             self._starts.shutdown(wait=False, cancel_futures=True)
             for provider in self._providers.values():
                 provider.close()
+            self._marker.close()
             connections.close_all()
 
     def round(self) -> None:
@@ -210,13 +216,20 @@ class ServerFollower(threading.Thread):
         known = {one.build_id: one for one in group}
         for report in reports:
             self._guarded(known[report.build_id], partial(self._take_in, report=report))
+        if self._tally is not None:
+            self._tally.report()
+            self._tally = None
 
     def _take_in(self, one: Followed, *, report: Report) -> None:
         """Keep what one report brought; at its end, the outcome."""
+        if self._tally is not None:
+            self._tally.count(one, report)
         if not report.exists:
             self._vanished(one)
             return
         if one.keep(report):
+            if one.attempt.job.follow_crashes:
+                BuildJob.objects.filter(pk=one.attempt.job_id).update(follow_crashes=0)
             self._eager_until = time.monotonic() + EAGER_SECONDS
             self._behind = self._behind or not one.has_all(report)
         if one.watched:
@@ -263,9 +276,13 @@ class ServerFollower(threading.Thread):
 
     def _guarded(self, one: Followed, act: Callable[[Followed], object]) -> bool:
         """Do one thing for one attempt; what goes wrong there never stops the others. Three times: set aside."""
+        self._marker.begin(one.attempt.pk)
         try:
+            if self._crashed == one.attempt.pk:
+                self._crashed = None
+                self._count_crash(one, "its process ended")
             act(one)
-        except (DatabaseError, InterfaceError):
+        except (OperationalError, InterfaceError):  # the database is away: no fault of this attempt
             raise
         except CannotStart as error:
             outcome = Outcome(AttemptStatus.FAILED, None, error.category, str(error))
@@ -281,15 +298,18 @@ class ServerFollower(threading.Thread):
             return False
         except Exception as error:  # the outermost frame of following this attempt
             logger.exception("Following failed", extra={"action": "follow", "attempt": str(one.attempt.pk)})
-            self._count_crash(one, error)
+            self._count_crash(one, f"{type(error).__name__}: {error}")
             return False
+        finally:
+            self._marker.end()
         return True
 
-    def _count_crash(self, one: Followed, error: Exception) -> None:
+    def _count_crash(self, one: Followed, error: str) -> None:
+        """Count a failure of the board's own against this job; progress in between takes them back."""
         crashes = one.attempt.job.follow_crashes + 1
         BuildJob.objects.filter(pk=one.attempt.job_id).update(follow_crashes=crashes)
         if crashes >= MOST_CRASHES:
-            message = f"The board failed {crashes} times while it followed this build: {type(error).__name__}: {error}"
+            message = f"The board failed {crashes} times while it followed this build: {error}"
             one.send_cancel()
             outcome = Outcome(AttemptStatus.FAILED, None, ErrorCategory.SYSTEM, one.masker.mask_text(message))
             lifecycle.finish_attempt(one.attempt, outcome=outcome)

@@ -1,5 +1,6 @@
 """Following: two at once by force, a follower that dies anywhere, what a poison job does."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,9 @@ from django.conf import LazySettings
 
 from buildboard.core.crypto import encrypt
 from buildboard.core.machine import machine_id
+from buildboard.core.models import Event
 from jobs.execution.follow import MOST_CRASHES, ServerFollower
+from jobs.execution.marker import CrashMarker
 from jobs.lifecycle import claim_job
 from jobs.models import Attempt, BuildJob, LogChunk, Secret
 from jobs.states import ErrorCategory, JobStatus
@@ -155,6 +158,59 @@ def test_poison_job_is_set_aside_and_the_others_go_on() -> None:
     )
     assert good.status == JobStatus.COMPLETED
     close(follower)
+
+
+def test_job_whose_following_ended_the_process_three_times_is_set_aside() -> None:
+    server = make_server()
+    job = make_job(provider="fake", labels={"fake": "silent,seconds=60"}, max_attempts=1)
+    attempt = claim_job(job.pk, server=server)
+
+    for _ in range(MOST_CRASHES):
+        CrashMarker(server.pk).begin(attempt.pk)  # what a killed follower leaves
+        follower = ServerFollower(server.pk, name="x")
+        follower.round()
+        close(follower)
+
+    job.refresh_from_db()
+    assert (job.status, job.error_category) == (JobStatus.FAILED, ErrorCategory.SYSTEM)
+    assert job.error_message == "The board failed 3 times while it followed this build: its process ended"
+
+
+def test_progress_takes_crashes_back() -> None:
+    server = make_server()
+    job = make_job(provider="fake", labels={"fake": "slow,lines=9,seconds=60"}, follow_crashes=2)
+    claim_job(job.pk, server=server)
+    follower = ServerFollower(server.pk, name="x")
+    follower.round()
+
+    def has_a_line() -> bool:
+        follower.round()
+        return bool(log_of(job.attempt_set.get()))
+
+    wait_for(has_a_line, what="a line was kept")
+
+    job.refresh_from_db()
+    assert (job.status, job.follow_crashes) == (JobStatus.RUNNING, 0)
+    close(follower)
+
+
+def test_who_takes_a_server_over_says_what_was_found() -> None:
+    server = make_server()
+    running = make_job(provider="fake", labels={"fake": "seconds=60"})
+    ended = make_job(provider="fake", labels={"fake": "lines=1,seconds=0.1"})
+    for job in (running, ended):
+        claim_job(job.pk, server=server)
+    first = ServerFollower(server.pk, name="first")
+    first.round()
+    close(first)
+    time.sleep(0.2)
+
+    second = ServerFollower(server.pk, name="second")
+    second.round()
+
+    event = Event.objects.get(kind="reattached")
+    assert event.reason == "1 re-attached, 1 finished while away, 0 lost"
+    close(second)
 
 
 def test_fake_build_streams_and_ends() -> None:
