@@ -20,7 +20,7 @@ from buildboard.core.audit import BOARD, Actor
 from buildboard.core.doorbell import ring_on_commit
 from buildboard.core.models import User
 from jobs.errors import IllegalTransition, NoFreeSlot, QueueFull, StaleLease
-from jobs.models import Attempt, BuildJob
+from jobs.models import SUBMITTED_COLUMNS, Attempt, BuildJob
 from jobs.states import (
     JOB_TERMINAL,
     AttemptStatus,
@@ -82,23 +82,7 @@ def retry_job(job: BuildJob, *, actor: Actor, user: User | None) -> BuildJob:
     return retry
 
 
-_COPIED = (
-    "source_repository",
-    "branch",
-    "commit_hash",
-    "target_architecture",
-    "required_toolchain",
-    "required_labels",
-    "group",
-    "labels",
-    "spec",
-    "secret_spec",
-    "priority",
-    "provider",
-    "job_type",
-    "requested_server",
-    "max_attempts",
-)
+_COPIED = (*SUBMITTED_COLUMNS, "spec", "secret_spec", "priority", "requested_server")
 
 
 def request_cancel(job: BuildJob, *, actor: Actor, reason: str = "") -> BuildJob:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from jobs import validation
 from jobs.errors import FieldError, InvalidSubmission
-from jobs.models import Secret
+from jobs.models import SUBMITTED_COLUMNS, Secret
 from jobs.repositories import check_repository
 from jobs.schemas import Submission
 from jobs.validation import Invalid
@@ -52,26 +52,11 @@ def fields_of(submission: Submission) -> dict[str, Any]:
     server = checked("server_id", find_server, submission.server_id)
     checked.finish()
     return {
-        **{name: spec[name] for name in _COLUMNS},
+        **{name: spec[name] for name in SUBMITTED_COLUMNS},
         "priority": validation.priority_number(submission.priority),
         "requested_server": server,
         "spec": spec,
     }
-
-
-_COLUMNS = (
-    "source_repository",
-    "branch",
-    "commit_hash",
-    "target_architecture",
-    "required_toolchain",
-    "required_labels",
-    "group",
-    "labels",
-    "provider",
-    "job_type",
-    "max_attempts",
-)
 
 
 def find_server(word: str) -> BuildServer | None:

@@ -4,9 +4,8 @@ from uuid import UUID
 
 from django.http import HttpRequest
 
-from buildboard.core.auth import Principal, principal_of
+from buildboard.core.auth import principal_of
 from buildboard.core.errors import ApiError
-from buildboard.core.permissions import Right
 from jobs.api.answers import not_found
 from jobs.models import Attempt, BuildJob
 
@@ -23,18 +22,11 @@ def find_job(request: HttpRequest, job_id: UUID) -> BuildJob:
 def find_job_to_change(request: HttpRequest, job_id: UUID) -> BuildJob:
     """A job that may be cancelled or retried: one's own, any for an operator. Raises ApiError 404 or 403."""
     job = find_job(request, job_id)
-    principal = principal_of(request)
-    if not may_change(principal, job):
+    if not job.may_be_changed_by(principal_of(request)):
         raise ApiError(
             403, "forbidden", "This job is somebody else's. Ask them, or an operator of this board."
         )
     return job
-
-
-def may_change(principal: Principal, job: BuildJob) -> bool:
-    """Whether this one may cancel or retry the job."""
-    is_own = principal.user is not None and job.created_by_id == principal.user.pk
-    return principal.may(Right.OPERATE) or (is_own and principal.may(Right.SUBMIT))
 
 
 def find_attempt(job: BuildJob, number: int | None) -> Attempt | None:

@@ -2,12 +2,13 @@
 
 from jobs.models.artifact import Artifact
 from jobs.models.attempt import Attempt, LogChunk
-from jobs.models.job import BuildJob, JobDependency
+from jobs.models.job import SUBMITTED_COLUMNS, BuildJob, JobDependency
 from jobs.models.orchestrator import Orchestrator
 from jobs.models.refusal import Refusal
 from jobs.models.secret import Secret
 
 __all__ = [
+    "SUBMITTED_COLUMNS",
     "Artifact",
     "Attempt",
     "BuildJob",

@@ -6,8 +6,24 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from buildboard.core.auth import Principal
 from buildboard.core.permissions import Right
 from jobs.states import JOB_ACTIVE, JOB_TERMINAL, JOB_UNFINISHED, ErrorCategory, JobStatus, Priority
+
+# Columns that a submission fills as they stand in `spec`, and that a manual retry copies.
+SUBMITTED_COLUMNS = (
+    "source_repository",
+    "branch",
+    "commit_hash",
+    "target_architecture",
+    "required_toolchain",
+    "required_labels",
+    "group",
+    "labels",
+    "provider",
+    "job_type",
+    "max_attempts",
+)
 
 
 class BuildJobQuerySet(models.QuerySet["BuildJob"]):
@@ -159,6 +175,11 @@ class BuildJob(models.Model):
     def is_terminal(self) -> bool:
         """Whether nothing will change any more."""
         return self.status in JOB_TERMINAL
+
+    def may_be_changed_by(self, principal: Principal) -> bool:
+        """Whether they may cancel or retry it: submitters their own, operators any (contract section 6)."""
+        is_own = principal.user is not None and self.created_by_id == principal.user.pk
+        return principal.may(Right.OPERATE) or (is_own and principal.may(Right.SUBMIT))
 
 
 class JobDependency(models.Model):

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
-from buildboard.core.auth import Principal, principal_of, requires
+from buildboard.core.auth import principal_of, requires
 from buildboard.core.htmx import wants_fragment
 from buildboard.core.models import Event
 from buildboard.core.permissions import Right
@@ -52,7 +52,7 @@ def detail(request: HttpRequest, job_id: UUID) -> HttpResponse:
     live, version = _live_part(job, attempts=attempts, attempt=attempt)
     context = {
         **live,
-        "may_act": _may_act(principal, job),
+        "may_act": job.may_be_changed_by(principal),
         "pace": FINISHED_MS if job.is_terminal else ACTIVE_MS,
         "tail": Tail() if attempt is None or wants_fragment(request) else read_tail(attempt),
         "is_whole_page": not wants_fragment(request),
@@ -91,17 +91,11 @@ def _live_part(
     return context, version_of(job.updated_at, last_event, looks, reasons, position, len(artifacts))
 
 
-def _may_act(principal: Principal, job: BuildJob) -> bool:
-    """Whether to let them cancel or retry it: submitters their own, operators any (contract section 6)."""
-    is_own = principal.user is not None and job.created_by_id == principal.user.pk
-    return principal.may(Right.OPERATE) or (principal.may(Right.SUBMIT) and is_own)
-
-
 def _own_job(request: HttpRequest, job_id: UUID) -> BuildJob:
     """The job if it may be acted upon: 404 when it may not be seen, 403 when it is somebody else's."""
     principal = principal_of(request)
     job = get_object_or_404(BuildJob.objects.visible_to(principal), pk=job_id)
-    if not _may_act(principal, job):
+    if not job.may_be_changed_by(principal):
         raise PermissionDenied("This job is not yours; its submitter or an operator can do this.")
     return job
 
