@@ -6,6 +6,7 @@ import platform
 from django.db import transaction
 
 from servers.architectures import canonical_architecture
+from servers.health import set_status
 from servers.models import BuildServer
 from servers.slots import fit_slots
 from servers.states import ServerStatus, TransportKind
@@ -29,8 +30,9 @@ def register_local_server(*, machine: str) -> BuildServer:
                 architectures=[canonical_architecture(platform.machine())],
                 max_concurrent_builds=max(2, min(4, os.cpu_count() or 2)),
                 total_cpu_cores=os.cpu_count(),
-                status=ServerStatus.ONLINE,
             )
+            set_status(server.pk, status=ServerStatus.ONLINE, reason="It is this machine.")
+            server.refresh_from_db()
         elif not server.enabled:
             BuildServer.objects.filter(pk=server.pk).update(enabled=True)
             server.enabled = True
