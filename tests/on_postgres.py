@@ -10,8 +10,8 @@ import sys
 
 from tests.services import postgres_tool, postgres_url
 
-# What does not touch the database, or starts a board with a database of its own.
-LEFT_OUT = "not e2e and not redis and not sqlite_only"
+# What touches the database, without what starts a board with a database of its own.
+SELECTED = "(django_db or both_databases) and not e2e and not redis and not sqlite_only"
 
 
 def main(arguments: list[str]) -> int:
@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> int:
         sys.stdout.write("The tests were not run on PostgreSQL: it is not installed.\n")
         return 1 if os.environ.get("BUILDBOARD_TEST_REQUIRE") == "all" else 0
     environment = {**os.environ, "DATABASE_URL": postgres_url()}
-    command = [sys.executable, "-m", "pytest", "-m", LEFT_OUT, "-p", "no:cacheprovider", *arguments]
+    command = [sys.executable, "-m", "pytest", "-m", SELECTED, "-p", "no:cacheprovider", *arguments]
     return subprocess.run(command, env=environment, check=False).returncode
 
 

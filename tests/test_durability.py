@@ -12,7 +12,7 @@ import pytest
 from tests.repositories import make_repository
 from tests.whole_board import WholeBoard, processes_of_builds
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.both_databases]
 
 LINES = 100_000
 KILLS = 20

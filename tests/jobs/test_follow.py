@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import LazySettings
+from django.db import connection
 
 from buildboard.core.crypto import encrypt
 from buildboard.core.machine import machine_id
@@ -22,13 +23,13 @@ from tests.jobs.board import (
     make_local_server,
     running_runner,
     submit,
-    wait_for,
     wait_until_finished,
 )
+from tests.waiting import wait_for
 from tests.repositories import make_repository
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
-SECONDS = 60
+SECONDS = 60 if connection.vendor == "sqlite" else 15
 
 
 @pytest.fixture
