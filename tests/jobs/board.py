@@ -1,8 +1,7 @@
 """A board in the test's own process: a local server, a git repository, a runner in a thread."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,9 @@ from jobs.states import JOB_TERMINAL
 from jobs.submission import fields_of, read_submission
 from servers.models import BuildServer
 from tests.factories import make_server
+from tests.waiting import wait_for
 
-WAIT_SECONDS = 60.0
+BUILD_SECONDS = 60.0
 
 
 def make_local_server(work_dir: Path, **fields: Any) -> BuildServer:
@@ -55,15 +55,7 @@ def running_runner() -> Iterator[Runner]:
         assert not thread.is_alive()
 
 
-def wait_for(condition: Callable[[], object], *, what: str, seconds: float = WAIT_SECONDS) -> None:
-    """Look until the condition holds; fails, naming `what`, after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"timed out: {what}"
-        time.sleep(0.02)
-
-
-def wait_until_finished(job: BuildJob, *, seconds: float = WAIT_SECONDS) -> BuildJob:
+def wait_until_finished(job: BuildJob, *, seconds: float = BUILD_SECONDS) -> BuildJob:
     """The job in a terminal state."""
 
     def is_finished() -> bool:

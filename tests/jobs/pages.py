@@ -1,16 +1,13 @@
-"""What tests of pages share: clients with a role, a log to read, and the rules that every page keeps."""
+"""What tests of pages share: clients with a role and the rules that every page keeps."""
 
 import re
 from html.parser import HTMLParser
-from uuid import uuid4
 
 from django.conf import settings
 from django.test import Client
 
 from buildboard.core.models import User
 from buildboard.core.permissions import Role
-from jobs.logs import store
-from jobs.models import Attempt
 from tests.factories import make_user
 
 FRAGMENT = {"HX-Request": "true"}
@@ -23,24 +20,6 @@ def client_of(role: str = Role.SUBMITTER, *, user: User | None = None) -> Client
     client = Client()
     client.force_login(user or make_user(role), backend=settings.AUTHENTICATION_BACKENDS[-1])
     return client
-
-
-def write_log(attempt: Attempt, data: bytes) -> Attempt:
-    """Keep a log for an attempt in any state, as its follower did while it ran."""
-    status = attempt.status
-    lease = attempt.lease_id or uuid4()
-    Attempt.objects.filter(pk=attempt.pk).update(status="running")
-    store.append(
-        attempt.pk,
-        lease_id=lease,
-        source_read=attempt.source_read,
-        log_size=attempt.log_size,
-        kept=data,
-        consumed=len(data),
-    )
-    Attempt.objects.filter(pk=attempt.pk).update(status=status)
-    attempt.refresh_from_db()
-    return attempt
 
 
 class Page(HTMLParser):

@@ -12,11 +12,11 @@ from pytest_django import DjangoAssertNumQueries
 from buildboard.core.audit import Actor
 from buildboard.core.permissions import Role
 from jobs.lifecycle import change_priority
-from jobs.logs import store
 from jobs.models import Attempt
 from jobs.states import Priority
 from tests.api import BUILD_JOBS, ApiClient, assert_error
 from tests.factories import make_attempt, make_job
+from tests.jobs.log_writing import append_log
 
 pytestmark = pytest.mark.django_db
 
@@ -24,19 +24,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def api() -> ApiClient:
     return ApiClient(Role.VIEWER)
-
-
-def _write(attempt: Attempt, data: bytes) -> None:
-    attempt.refresh_from_db()
-    done = store.append(
-        attempt.pk,
-        lease_id=attempt.lease_id,
-        source_read=attempt.source_read,
-        log_size=attempt.log_size,
-        kept=data,
-        consumed=len(data),
-    )
-    assert done is not None
 
 
 def _finish(attempt: Attempt) -> None:
@@ -50,7 +37,7 @@ def _logs(attempt: Attempt) -> str:
 # ---- lines ----------------------------------------------------------------------------------------------
 def test_lines_of_a_finished_attempt(api: ApiClient) -> None:
     attempt = make_attempt()
-    _write(attempt, b"one\ntwo\nthr\xffee\nfour without end")
+    append_log(attempt, b"one\ntwo\nthr\xffee\nfour without end")
     _finish(attempt)
 
     assert api.get(_logs(attempt)).json() == {
@@ -68,7 +55,7 @@ def test_reader_of_a_growing_log_gets_each_line_once_and_whole(api: ApiClient) -
     offset = 0
 
     for part in (b"one\ntw", b"o\nthree", b"", b"\nfour\nfi", b"ve"):
-        _write(attempt, part)
+        append_log(attempt, part)
         answer = api.get(f"{_logs(attempt)}?offset={offset}").json()
         assert answer["streaming"] is True
         assert answer["next_offset"] == offset + len(answer["logs"])
@@ -83,7 +70,7 @@ def test_reader_of_a_growing_log_gets_each_line_once_and_whole(api: ApiClient) -
 
 def test_window_is_limited_in_lines_and_bytes(api: ApiClient) -> None:
     attempt = make_attempt()
-    _write(attempt, b"".join(b"%d %s\n" % (number, b"x" * 1000) for number in range(1500)))
+    append_log(attempt, b"".join(b"%d %s\n" % (number, b"x" * 1000) for number in range(1500)))
     _finish(attempt)
 
     some = api.get(f"{_logs(attempt)}?offset=10&limit=3").json()
@@ -97,7 +84,7 @@ def test_window_is_limited_in_lines_and_bytes(api: ApiClient) -> None:
 
 def test_offset_past_the_end_is_empty(api: ApiClient) -> None:
     attempt = make_attempt()
-    _write(attempt, b"one\n")
+    append_log(attempt, b"one\n")
 
     answer = api.get(f"{_logs(attempt)}?offset=2000000000").json()
 
@@ -107,10 +94,10 @@ def test_offset_past_the_end_is_empty(api: ApiClient) -> None:
 def test_attempt_is_chosen_and_the_latest_is_the_default(api: ApiClient) -> None:
     job = make_job("running")
     first, second = make_attempt(job), None
-    _write(first, b"first\n")
+    append_log(first, b"first\n")
     Attempt.objects.filter(pk=first.pk).update(status="lost")
     second = make_attempt(job)
-    _write(second, b"second\n")
+    append_log(second, b"second\n")
 
     assert api.get(_logs(first)).json()["logs"] == ["second"]
     assert api.get(f"{_logs(first)}?attempt=1").json()["logs"] == ["first"]
@@ -146,7 +133,7 @@ DATA = bytes(range(256)) * 1000
 @pytest.fixture
 def attempt() -> Attempt:
     attempt = make_attempt()
-    _write(attempt, DATA)
+    append_log(attempt, DATA)
     return attempt
 
 
@@ -222,7 +209,7 @@ def test_empty_log_is_empty(api: ApiClient, job_has_attempt: bool) -> None:
 def test_window_costs_the_same_in_long_logs(
     api: ApiClient, attempt: Attempt, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    _write(attempt, b"line\n" * 200_000)
+    append_log(attempt, b"line\n" * 200_000)
     _finish(attempt)
     api.get(_logs(attempt))
 
@@ -237,7 +224,7 @@ def test_raw_log_is_streamed_part_by_part_under_asgi(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
     api, attempt = ApiClient(Role.VIEWER), make_attempt()
     for _ in range(32):
-        _write(attempt, b"x" * (1 << 20))
+        append_log(attempt, b"x" * (1 << 20))
     token, path = api.token, f"{_logs(attempt)}/raw"
 
     async def read() -> tuple[int, int]:

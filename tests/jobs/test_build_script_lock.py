@@ -2,8 +2,7 @@
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from jobs.execution.script import CHECKOUT_STATUS, BuildSpec
 from tests.jobs.script_runs import SHELLS, Server, Upstream, make_spec
 from tests.requirements import require
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -44,13 +44,6 @@ def stalled(server: Server, upstream: Upstream) -> Iterator[tuple[str, Path]]:
     plain.symlink_to(upstream.path)
     yield f"ssh://git@localhost{plain}", flag
     flag.unlink(missing_ok=True)
-
-
-def wait_for(look: Callable[[], bool], *, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not look():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def held_locks(server: Server) -> list[Path]:
@@ -106,7 +99,7 @@ def test_lock_and_leftovers_of_a_killed_fetch_are_healed(
     (mirror,) = server.mirrors()
     silent.touch()
     _, killed = server.start(spec(upstream, repository=url))
-    wait_for(lambda: bool(held_locks(server)))
+    wait_for(lambda: held_locks(server))
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate(timeout=30)
     silent.unlink()
@@ -130,7 +123,7 @@ def test_checkout_waits_for_the_one_that_holds_the_lock(
     commit = upstream.commit()
     silent.touch()
     first = server.start(spec(upstream, repository=url))
-    wait_for(lambda: bool(held_locks(server)))
+    wait_for(lambda: held_locks(server))
     second = server.start(spec(upstream, repository=url))
     assert first[1].poll() is None
 

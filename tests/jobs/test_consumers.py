@@ -3,7 +3,6 @@
 import asyncio
 import json
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,12 +19,13 @@ from buildboard.core.models import ApiToken, User
 from buildboard.core.permissions import Role
 from buildboard.web.flow import Flow
 from jobs import consumers
-from jobs.logs import store
 from jobs.models import Attempt, BuildJob, LogChunk
 from jobs.routing import websocket_urlpatterns
 from jobs.states import AttemptStatus, JobStatus
 from tests.factories import make_attempt, make_job, make_user
 from tests.jobs.log_sockets import WAIT_SECONDS, Open, run
+from tests.jobs.log_writing import append_log
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 AT = datetime(2026, 1, 2, tzinfo=UTC)
@@ -34,10 +34,10 @@ AT = datetime(2026, 1, 2, tzinfo=UTC)
 @pytest.fixture(autouse=True)
 def no_thread_left() -> Iterator[None]:
     yield
-    deadline = time.monotonic() + WAIT_SECONDS
-    while any(thread.name == "log-tails" for thread in threading.enumerate()):
-        assert time.monotonic() < deadline, "the feeding thread is left"
-        time.sleep(0.01)
+    wait_for(
+        lambda: not any(thread.name == "log-tails" for thread in threading.enumerate()),
+        what="the feeding thread ends",
+    )
 
 
 @pytest.fixture
@@ -50,20 +50,6 @@ def token(user: User) -> str:
     return create_token(user, name="test", scopes=["read"])[1]
 
 
-def write(attempt: Attempt, *parts: bytes) -> None:
-    for part in parts:
-        attempt.refresh_from_db()
-        assert store.append(
-            attempt.pk,
-            lease_id=attempt.lease_id,
-            source_read=attempt.source_read,
-            log_size=attempt.log_size,
-            kept=part,
-            consumed=len(part),
-            at=AT,
-        )
-
-
 def finish(attempt: Attempt, status: AttemptStatus = AttemptStatus.COMPLETED) -> None:
     Attempt.objects.filter(pk=attempt.pk).update(status=status, completed_at=timezone.now())
 
@@ -71,7 +57,7 @@ def finish(attempt: Attempt, status: AttemptStatus = AttemptStatus.COMPLETED) ->
 def logged(*parts: bytes, status: AttemptStatus = AttemptStatus.COMPLETED) -> Attempt:
     """An ended attempt with this log."""
     attempt = make_attempt()
-    write(attempt, *parts)
+    append_log(attempt, *parts, at=AT)
     finish(attempt, status)
     return attempt
 
@@ -105,13 +91,13 @@ def test_a_finished_log_is_sent_whole_then_its_end(token: str) -> None:
 
 def test_a_running_log_arrives_as_it_grows(token: str) -> None:
     attempt = make_attempt()
-    write(attempt, b"before\n")
+    append_log(attempt, b"before\n", at=AT)
 
     async def scenario(open_socket: Open) -> None:
         reader = await open_socket(address(attempt), token)
         assert await reader.next() == {"type": "status", "status": "running", "phase": "building"}
         assert (await reader.next())["text"] == "before\n"
-        await sync_to_async(write)(attempt, b"after\n")
+        await sync_to_async(append_log)(attempt, b"after\n", at=AT)
         assert [(f["offset"], f["line"], f["text"]) for f in [await reader.next()]] == [(7, 2, "after\n")]
         await sync_to_async(Attempt.objects.filter(pk=attempt.pk).update)(phase="collecting")
         assert await reader.next() == {"type": "status", "status": "running", "phase": "collecting"}
@@ -164,10 +150,10 @@ def test_a_large_backlog_comes_in_order_without_gap_in_bounded_frames(token: str
 def test_an_older_attempt_is_sent_when_asked_for_and_else_the_latest(token: str) -> None:
     job = make_job(JobStatus.RUNNING)
     first = make_attempt(job)
-    write(first, b"first\n")
+    append_log(first, b"first\n", at=AT)
     finish(first, AttemptStatus.LOST)
     second = make_attempt(job)
-    write(second, b"second\n")
+    append_log(second, b"second\n", at=AT)
     finish(second)
     make_attempt(job, AttemptStatus.RELEASED)
 
@@ -192,7 +178,7 @@ def test_a_queued_job_waits_for_its_attempt(token: str) -> None:
         await sync_to_async(finish)(claimed, AttemptStatus.RELEASED)
         assert await reader.next() == {"type": "status", "status": "queued", "phase": None}
         attempt = await sync_to_async(make_attempt)(job)
-        await sync_to_async(write)(attempt, b"at last\n")
+        await sync_to_async(append_log)(attempt, b"at last\n", at=AT)
         await sync_to_async(finish)(attempt)
         await reader.rest()
 
@@ -335,7 +321,7 @@ def test_a_client_that_takes_nothing_is_waited_for_and_then_closed_with_4408(
 
 def test_a_slow_client_delays_no_other_and_misses_nothing(token: str) -> None:
     attempt = make_attempt()
-    write(attempt, b"first\n")
+    append_log(attempt, b"first\n", at=AT)
 
     async def scenario(open_socket: Open) -> None:
         flow = Flow()
@@ -345,7 +331,7 @@ def test_a_slow_client_delays_no_other_and_misses_nothing(token: str) -> None:
             await slow.next()
         flow.pauseProducing()
         for _ in range(10):
-            await sync_to_async(write)(attempt, b"x" * 99_999 + b"\n")
+            await sync_to_async(append_log)(attempt, b"x" * 99_999 + b"\n", at=AT)
         await sync_to_async(finish)(attempt)
         for reader in quick:
             await reader.rest()

@@ -17,10 +17,10 @@ from tests.jobs.board import (
     make_local_server,
     running_runner,
     submit,
-    wait_for,
     wait_until_finished,
 )
 from tests.repositories import make_repository
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 

@@ -25,8 +25,8 @@ from tests.jobs.board import (
     submit,
     wait_until_finished,
 )
-from tests.waiting import wait_for
 from tests.repositories import make_repository
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 SECONDS = 60 if connection.vendor == "sqlite" else 15

@@ -17,21 +17,7 @@ from jobs.logs.store import CHUNK_BYTES, Appended, LineWindow, LogGap
 from jobs.models import Attempt, LogChunk
 from jobs.states import ATTEMPT_TERMINAL, AttemptStatus
 from tests.factories import make_attempt
-
-
-def write(attempt: Attempt, *parts: bytes) -> None:
-    """Append parts as their own source, without masking."""
-    for part in parts:
-        attempt.refresh_from_db()
-        appended = store.append(
-            attempt.pk,
-            lease_id=attempt.lease_id,
-            source_read=attempt.source_read,
-            log_size=attempt.log_size,
-            kept=part,
-            consumed=len(part),
-        )
-        assert appended is not None
+from tests.jobs.log_writing import append_log
 
 
 def read(attempt: Attempt, start: int = 0, end: int = 1 << 60) -> bytes:
@@ -132,7 +118,7 @@ def test_append_splits_into_chunks_with_true_line_numbers() -> None:
     attempt = make_attempt()
     data = b"".join(b"line %d\n" % number for number in range(20_000))
 
-    write(attempt, data)
+    append_log(attempt, data)
 
     assert [chunk.size for chunk in LogChunk.objects.all()] == [*[CHUNK_BYTES] * 3, 12_282]
     assert read(attempt) == data
@@ -145,7 +131,7 @@ def test_append_splits_into_chunks_with_true_line_numbers() -> None:
 def test_read_bytes_gives_any_range() -> None:
     attempt = make_attempt()
     whole = bytes(range(256)) * 3
-    write(attempt, whole[:1], whole[1:200], whole[200:201], whole[201:])
+    append_log(attempt, whole[:1], whole[1:200], whole[200:201], whole[201:])
 
     for start in range(0, len(whole) + 2, 7):
         for end in (start, start + 1, start + 199, len(whole), len(whole) + 5):
@@ -159,7 +145,7 @@ def test_read_bytes_takes_many_small_chunks_in_a_few_queries_of_bounded_size(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     attempt = make_attempt()
-    write(attempt, *(b"%02d\n" % number for number in range(40)))
+    append_log(attempt, *(b"%02d\n" % number for number in range(40)))
 
     with django_assert_num_queries(5):
         data = read(attempt)
@@ -170,7 +156,7 @@ def test_read_bytes_takes_many_small_chunks_in_a_few_queries_of_bounded_size(
 @pytest.mark.django_db
 def test_missing_bytes_are_an_error_and_never_silence() -> None:
     attempt = make_attempt()
-    write(attempt, b"one\n", b"two\n", b"three\n")
+    append_log(attempt, b"one\n", b"two\n", b"three\n")
     LogChunk.objects.filter(offset=4).delete()
 
     with pytest.raises(LogGap, match="no byte 4"):
@@ -195,21 +181,21 @@ def test_read_lines_of_an_empty_log() -> None:
 @pytest.mark.django_db
 def test_read_lines_counts_an_unended_last_line() -> None:
     attempt = make_attempt()
-    write(attempt, b"one\ntw", b"o\n\nfo", b"ur")
+    append_log(attempt, b"one\ntw", b"o\n\nfo", b"ur")
 
     assert store.read_lines(attempt, first_line=0, limit=10, max_bytes=100) == LineWindow(
         ["one", "two", "", "four"], 0, 4, 4
     )
     assert store.read_lines(attempt, first_line=1, limit=2, max_bytes=100) == LineWindow(["two", ""], 1, 3, 4)
     assert store.read_lines(attempt, first_line=4, limit=2, max_bytes=100) == LineWindow([], 4, 4, 4)
-    write(attempt, b"\n")
+    append_log(attempt, b"\n")
     assert store.read_lines(attempt, first_line=3, limit=2, max_bytes=100) == LineWindow(["four"], 3, 4, 4)
 
 
 @pytest.mark.django_db
 def test_read_lines_shows_bytes_that_are_not_text_as_replacement_characters() -> None:
     attempt = make_attempt()
-    write(attempt, b"ok \xff\xfe caf\xc3", b"\xa9 \x00\x1b[31m\r\n\xe2\x82")
+    append_log(attempt, b"ok \xff\xfe caf\xc3", b"\xa9 \x00\x1b[31m\r\n\xe2\x82")
 
     window = store.read_lines(attempt, first_line=0, limit=10, max_bytes=100)
 
@@ -219,7 +205,7 @@ def test_read_lines_shows_bytes_that_are_not_text_as_replacement_characters() ->
 @pytest.mark.django_db
 def test_read_lines_stops_before_max_bytes_and_cuts_only_a_line_that_alone_is_over_it() -> None:
     attempt = make_attempt()
-    write(attempt, b"aaaa\nbbbb\n" + b"c" * 30 + b"\nd\n")
+    append_log(attempt, b"aaaa\nbbbb\n" + b"c" * 30 + b"\nd\n")
 
     def window(first_line: int, max_bytes: int) -> tuple[list[str], int]:
         found = store.read_lines(attempt, first_line=first_line, limit=10, max_bytes=max_bytes)
@@ -237,7 +223,7 @@ def test_read_lines_stops_before_max_bytes_and_cuts_only_a_line_that_alone_is_ov
 @pytest.mark.django_db
 def test_read_lines_finds_lines_around_one_of_many_chunks() -> None:
     attempt = make_attempt()
-    write(attempt, b"first\n", b"x" * (5 * CHUNK_BYTES), b"\nlast\n")
+    append_log(attempt, b"first\n", b"x" * (5 * CHUNK_BYTES), b"\nlast\n")
 
     assert store.read_lines(attempt, first_line=0, limit=1, max_bytes=100).lines == ["first"]
     assert store.read_lines(attempt, first_line=1, limit=9, max_bytes=100) == LineWindow(["x" * 100], 1, 2, 3)
@@ -252,7 +238,7 @@ def test_read_lines_finds_lines_around_one_of_many_chunks() -> None:
 @pytest.mark.django_db
 def test_line_windows_join_to_the_whole_log(parts: list[bytes], limit: int) -> None:
     attempt = make_attempt()
-    write(attempt, *parts)
+    append_log(attempt, *parts)
     whole = b"".join(parts)
     expected = whole.split(b"\n")
     if expected[-1] == b"":
@@ -317,7 +303,7 @@ def test_two_followers_at_once_neither_lose_nor_repeat_a_byte() -> None:
 @pytest.mark.django_db
 def test_a_window_deep_in_a_log_goes_by_the_index() -> None:
     attempt = make_attempt()
-    write(attempt, b"one\n", b"two\n")
+    append_log(attempt, b"one\n", b"two\n")
     query = LogChunk.objects.filter(attempt=attempt.pk, first_line__lt=2, lines__gt=0).order_by("-first_line")
 
     plan = query.values_list("offset", "first_line", "data")[:1].explain()

@@ -14,7 +14,8 @@ from buildboard.core.permissions import Role
 from jobs.states import BADGES, AttemptStatus
 from jobs.views.timeline import EVENT_LOOKS
 from tests.factories import make_attempt, make_job, make_server
-from tests.jobs.pages import Page, client_of, write_log
+from tests.jobs.log_writing import write_log
+from tests.jobs.pages import Page, client_of
 
 ROOT = Path(settings.BASE_DIR)
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))

@@ -1,8 +1,7 @@
 """Live logs within a process: one thread feeds all tails, and a lost bell costs time and nothing else."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 
@@ -10,44 +9,26 @@ import pytest
 from django.db.models import F
 from django.utils import timezone
 
-from jobs.logs import store, tail
+from jobs.logs import tail
 from jobs.logs.ring import RING_BYTES
 from jobs.logs.tail import Standing, Tail, Tails
 from jobs.models import Attempt, LogChunk
 from jobs.states import AttemptStatus, Phase
 from tests.factories import make_attempt
+from tests.jobs.log_writing import append_log
+from tests.waiting import WAIT_SECONDS, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
-WAIT_SECONDS = 20.0
 
 
 @pytest.fixture
 def tails() -> Iterator[Tails]:
     yield Tails()
-    wait_for(lambda: not feeding_threads(), "the feeding thread has ended")
+    wait_for(lambda: not feeding_threads(), what="the feeding thread has ended")
 
 
 def feeding_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "log-tails"]
-
-
-def wait_for(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {WAIT_SECONDS} s: {what}"
-        time.sleep(0.01)
-
-
-def write(attempt: Attempt, data: bytes) -> None:
-    attempt.refresh_from_db()
-    assert store.append(
-        attempt.pk,
-        lease_id=attempt.lease_id,
-        source_read=attempt.source_read,
-        log_size=attempt.log_size,
-        kept=data,
-        consumed=len(data),
-    )
 
 
 def taken(live: Tail, offset: int) -> bytes | None:
@@ -61,11 +42,11 @@ def nothing() -> None:
 
 def test_the_first_look_gives_the_standing_and_says_that_somebody_watches(tails: Tails) -> None:
     attempt = make_attempt(phase=Phase.CHECKOUT)
-    write(attempt, b"old\n")
+    append_log(attempt, b"old\n")
 
     with tails.watch(attempt.pk, notify=nothing) as live:
-        wait_for(lambda: live.standing, "a first look")
-        wait_for(lambda: Attempt.objects.get(pk=attempt.pk).watched_until, "watched_until")
+        wait_for(lambda: live.standing, what="a first look")
+        wait_for(lambda: Attempt.objects.get(pk=attempt.pk).watched_until, what="watched_until")
 
         assert live.standing == Standing(4, "running", "checkout")
         assert not live.standing.ended
@@ -84,14 +65,14 @@ def test_all_watchers_of_an_attempt_share_one_tail_and_are_told_of_what_comes(ta
         tails.watch(attempt.pk, notify=told[1].set) as second,
     ):
         assert first is second
-        wait_for(lambda: first.standing, "a first look")
+        wait_for(lambda: first.standing, what="a first look")
         for event in told:
             event.clear()
-        write(attempt, b"new ")
+        append_log(attempt, b"new ")
         for event in told:
             assert event.wait(WAIT_SECONDS)
-        write(attempt, b"bytes\n")
-        wait_for(lambda: taken(first, 0) == b"new bytes\n", "the new bytes")
+        append_log(attempt, b"bytes\n")
+        wait_for(lambda: taken(first, 0) == b"new bytes\n", what="the new bytes")
 
         assert taken(first, 7) == b"es\n"
         assert len(feeding_threads()) == 1
@@ -101,21 +82,21 @@ def test_a_bell_that_was_never_rung_costs_time_only(tails: Tails) -> None:
     attempt = make_attempt()
 
     with tails.watch(attempt.pk, notify=nothing) as live:
-        wait_for(lambda: live.standing, "a first look")
+        wait_for(lambda: live.standing, what="a first look")
         LogChunk.objects.create(attempt=attempt, offset=0, size=3, first_line=0, lines=0, data=b"abc")
         Attempt.objects.filter(pk=attempt.pk).update(log_size=F("log_size") + 3)
 
-        wait_for(lambda: taken(live, 0) == b"abc", "bytes of which no bell told")
+        wait_for(lambda: taken(live, 0) == b"abc", what="bytes of which no bell told")
 
 
 def test_the_end_is_told_with_everything_read(tails: Tails) -> None:
     attempt = make_attempt()
 
     with tails.watch(attempt.pk, notify=nothing) as live:
-        wait_for(lambda: live.standing, "a first look")
-        write(attempt, b"last\n")
+        wait_for(lambda: live.standing, what="a first look")
+        append_log(attempt, b"last\n")
         Attempt.objects.filter(pk=attempt.pk).update(status=AttemptStatus.FAILED, completed_at=timezone.now())
-        wait_for(lambda: live.standing and live.standing.ended, "the end")
+        wait_for(lambda: live.standing and live.standing.ended, what="the end")
 
         assert live.standing == Standing(5, "failed", "building")
         assert taken(live, 0) == b"last\n"
@@ -126,8 +107,8 @@ def test_an_ended_attempt_is_not_marked_as_watched(tails: Tails) -> None:
     running = make_attempt()
 
     with tails.watch(attempt.pk, notify=nothing) as live, tails.watch(running.pk, notify=nothing):
-        wait_for(lambda: live.standing, "a first look")
-        wait_for(lambda: Attempt.objects.get(pk=running.pk).watched_until, "watched_until of the other")
+        wait_for(lambda: live.standing, what="a first look")
+        wait_for(lambda: Attempt.objects.get(pk=running.pk).watched_until, what="watched_until of the other")
 
     assert Attempt.objects.get(pk=attempt.pk).watched_until is None
 
@@ -136,24 +117,24 @@ def test_more_than_the_ring_holds_sends_readers_to_the_store(tails: Tails) -> No
     attempt = make_attempt()
 
     with tails.watch(attempt.pk, notify=nothing) as live:
-        wait_for(lambda: live.standing, "a first look")
-        write(attempt, b"x" * (RING_BYTES + 1))
-        wait_for(lambda: live.standing and live.standing.size == RING_BYTES + 1, "the flood")
+        wait_for(lambda: live.standing, what="a first look")
+        append_log(attempt, b"x" * (RING_BYTES + 1))
+        wait_for(lambda: live.standing and live.standing.size == RING_BYTES + 1, what="the flood")
         assert (taken(live, 0), taken(live, RING_BYTES + 1)) == (None, b"")
 
-        write(attempt, b"more")
-        wait_for(lambda: taken(live, RING_BYTES + 1) == b"more", "what came after it")
+        append_log(attempt, b"more")
+        wait_for(lambda: taken(live, RING_BYTES + 1) == b"more", what="what came after it")
 
 
 def test_bytes_that_are_missing_do_not_stop_the_other_tails(tails: Tails) -> None:
     broken, sound = make_attempt(), make_attempt()
 
     with tails.watch(broken.pk, notify=nothing) as first, tails.watch(sound.pk, notify=nothing) as second:
-        wait_for(lambda: first.standing and second.standing, "first looks")
+        wait_for(lambda: first.standing and second.standing, what="first looks")
         Attempt.objects.filter(pk=broken.pk).update(log_size=10)
-        write(sound, b"fine")
-        wait_for(lambda: taken(second, 0) == b"fine", "the sound log")
-        wait_for(lambda: first.standing and first.standing.size == 10, "the broken log")
+        append_log(sound, b"fine")
+        wait_for(lambda: taken(second, 0) == b"fine", what="the sound log")
+        wait_for(lambda: first.standing and first.standing.size == 10, what="the broken log")
 
         assert taken(first, 0) is None
 
@@ -163,9 +144,9 @@ def test_the_thread_ends_with_the_last_watcher_and_begins_with_the_next(tails: T
 
     for _ in range(2):
         with tails.watch(attempt.pk, notify=nothing) as live:
-            wait_for(partial(getattr, live, "standing"), "a first look")
+            wait_for(partial(getattr, live, "standing"), what="a first look")
             assert len(feeding_threads()) == 1
-        wait_for(lambda: not feeding_threads(), "no thread")
+        wait_for(lambda: not feeding_threads(), what="no thread")
 
 
 def test_a_process_has_one_set_of_tails() -> None:
@@ -173,4 +154,4 @@ def test_a_process_has_one_set_of_tails() -> None:
 
     with tail.watch(attempt.pk, notify=nothing) as first, tail.watch(attempt.pk, notify=nothing) as second:
         assert first is second
-    wait_for(lambda: not feeding_threads(), "no thread")
+    wait_for(lambda: not feeding_threads(), what="no thread")

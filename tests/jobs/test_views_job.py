@@ -17,7 +17,8 @@ from jobs.models import Attempt, BuildJob, Refusal
 from jobs.states import JOB_TERMINAL, AttemptStatus, ErrorCategory, JobStatus
 from jobs.views.job import ADVICE
 from tests.factories import make_attempt, make_job, make_server, make_user
-from tests.jobs.pages import FRAGMENT, Page, client_of, write_log
+from tests.jobs.log_writing import write_log
+from tests.jobs.pages import FRAGMENT, Page, client_of
 
 pytestmark = pytest.mark.django_db
 

@@ -7,7 +7,8 @@ import pytest
 from jobs.states import AttemptStatus
 from jobs.views.log import LINES_A_PAGE, read_tail
 from tests.factories import make_attempt, make_job
-from tests.jobs.pages import Page, client_of, write_log
+from tests.jobs.log_writing import write_log
+from tests.jobs.pages import Page, client_of
 
 pytestmark = pytest.mark.django_db
 

@@ -6,16 +6,15 @@ import secrets
 import shutil
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 from uuid import uuid4
 
 from servers.frames import PollEntry, RunLimits, RunState
 from servers.local import LocalTransport
 from servers.runs import RunClient
+from tests.waiting import wait_for
 
-T = TypeVar("T")
 SHELLS: dict[str, tuple[str, ...]] = {
     "dash": ("dash",),
     "busybox": ("busybox", "ash"),
@@ -23,15 +22,6 @@ SHELLS: dict[str, tuple[str, ...]] = {
     "mksh": ("mksh",),
     "yash": ("yash",),
 }
-
-
-def wait_for(look: Callable[[], T], *, seconds: float = 30) -> T:
-    """What `look` answers as soon as it is true; AssertionError when it never is."""
-    deadline = time.monotonic() + seconds
-    while not (answer := look()):
-        assert time.monotonic() < deadline, f"never came: {answer!r}"
-        time.sleep(0.02)
-    return answer
 
 
 class Durable:

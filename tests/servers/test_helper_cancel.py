@@ -4,7 +4,8 @@ import pytest
 
 from servers.frames import RunLimits, RunState
 from servers.runs import CancelOutcome
-from tests.servers.durable import Durable, is_alive, kill, wait_for
+from tests.servers.durable import Durable, is_alive, kill
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 

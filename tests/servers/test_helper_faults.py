@@ -15,7 +15,8 @@ import pytest
 from servers.frames import RunLimits, RunState, build_submission
 from servers.transport import HELPER_NAME, HelperRefused
 from tests.requirements import require
-from tests.servers.durable import Durable, is_alive, kill, wait_for
+from tests.servers.durable import Durable, is_alive, kill
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,8 @@ from servers.file_frames import FileEntry
 from servers.frames import RunState
 from servers.runs import RemoveOutcome
 from servers.transport import HELPER_NAME, HelperRefused
-from tests.servers.durable import Durable, wait_for
+from tests.servers.durable import Durable
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,8 @@ import pytest
 from servers.frames import ExitRecord, RunLimits, RunState, build_submission
 from servers.runs import CancelOutcome
 from servers.transport import HelperRefused
-from tests.servers.durable import Durable, kill, wait_for
+from tests.servers.durable import Durable, kill
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,8 @@ import pytest
 
 from servers.frames import ExitRecord, RunLimits, RunState
 from tests.requirements import require
-from tests.servers.durable import Durable, wait_for
+from tests.servers.durable import Durable
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 

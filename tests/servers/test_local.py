@@ -12,7 +12,8 @@ import pytest
 from servers.frames import RunLimits
 from servers.local import LocalTransport, clean_environment
 from servers.transport import HELPER_NAME, HELPER_TEXT, TransportError, TransportTimeout, Unreachable
-from tests.servers.durable import Durable, is_alive, wait_for
+from tests.servers.durable import Durable, is_alive
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 REPOSITORY = Path(__file__).parents[2]
