@@ -16,12 +16,13 @@ record_phase() {
 }
 # count_jobs: how many processes a build may use at a time.
 count_jobs() {
-    bb_jobs=${BB_JOBS:-$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)}
+    bb_jobs=${BB_JOBS:-$(nproc 2>/dev/null)}
+    [ -n "$bb_jobs" ] || bb_jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 }
-# unset_names PATTERN: all variables of the environment whose names match.
+# unset_names: what git and this script read from the environment is nothing of the build's.
 unset_names() {
     # shellcheck disable=SC2046 # a list of names
-    unset -v $(env | LC_ALL=C sed -n "s/^\($1\)=.*/\1/p")
+    unset -v $(env | LC_ALL=C sed -n -e 's/^\(GIT_[A-Za-z0-9_]*\)=.*/\1/p' -e 's/^\(BB_[A-Za-z0-9_]*\)=.*/\1/p')
 }
 # run_build: the command, in a shell of its own. Its environment belongs to the user, whose variables may have
 # any name: so what is still needed is kept in positional parameters, and the board's own names come last.
@@ -46,8 +47,7 @@ run_build() (
         eval "set -- \"\$@\" \"\$BB_MAKE_ARGS_$bb_number\""
     done
     export CI=true BUILD_JOBS="$bb_jobs"
-    unset_names 'GIT_[A-Za-z0-9_]*'
-    unset_names 'BB_[A-Za-z0-9_]*'
+    unset_names
     unset -v BUILDBOARD_HELPER BUILDBOARD_JOB_DIR
     cd src || exit 69
     until [ "$1" = -- ]; do
@@ -67,7 +67,7 @@ run_build() (
 )
 
 record_phase checkout
-if ! mkdir -p run || ! unpack BB_COMMAND || ! unpack BB_RECIPE_COMMAND; then
+if ! mkdir -p run || ! unpack BB_COMMAND command || ! unpack BB_RECIPE_COMMAND recipe; then
     fail 69 "The folder of this attempt cannot be written to on this server."
 fi
 checkout

@@ -8,8 +8,18 @@
 #   refs/kept/KEY            the last commit built of a branch: without it every fetch would begin from nothing
 # Nothing else may write to a mirror without take_lock, and nothing may prune what refs/buildboard holds.
 
+# What runs before a build's own command is paid by every build, and nearly all of that is starting processes: so
+# nothing here starts one that the shell can do without.
+
 # note WORDS: a section line of the log, one line whatever the words hold.
-note() { printf -- '--- %s\n' "$(printf '%s' "$*" | LC_ALL=C tr '\n' ' ' | LC_ALL=C tr -d '\000-\037\177')"; }
+note() {
+    case "$*" in
+    *[[:cntrl:]]*)
+        printf -- '--- %s\n' "$(printf '%s' "$*" | LC_ALL=C tr '\n' ' ' | LC_ALL=C tr -d '\000-\037\177')"
+        ;;
+    *) printf -- '--- %s\n' "$*" ;;
+    esac
+}
 # fail STATUS SENTENCE: 66 it cannot be built as it was submitted, 69 this server or the network failed.
 fail() {
     bb_status=$1
@@ -20,7 +30,8 @@ fail() {
 
 # Nobody's hooks, templates, monitors or background maintenance; no prompt; only the protocols that are allowed.
 board_git() {
-    LC_ALL=C GIT_TERMINAL_PROMPT=0 GIT_ALLOW_PROTOCOL="$BB_PROTOCOLS" git \
+    # Files: they are read and written here without a process of git's.
+    LC_ALL=C GIT_TERMINAL_PROMPT=0 GIT_ALLOW_PROTOCOL="$BB_PROTOCOLS" GIT_DEFAULT_REF_FORMAT=files git \
         -c core.hooksPath=/dev/null -c core.fsmonitor= -c gc.auto=0 -c maintenance.auto=false \
         -c protocol.ext.allow=never -c fetch.recurseSubmodules=false -c submodule.recurse=false \
         -c log.showSignature=false -c advice.detachedHead=false "$@"
@@ -57,7 +68,13 @@ highest_lock() {
         if [ "${bb_record##*.}" -gt "$bb_highest" ]; then bb_highest=${bb_record##*.}; fi
     done
 }
-# take_lock MIRROR: waits until the lock is this process's, sets bb_lock, removes what a killed git left there.
+# clean_mirror MIRROR: removes what a killed git left there, which would stop every later one.
+clean_mirror() {
+    [ ! -d "$1" ] || find "$1" -type f \( -name '*.lock' -o -name 'tmp_pack_*' -o -name 'tmp_idx_*' -o -name 'tmp_obj_*' \) \
+        -exec rm -f {} +
+}
+# take_lock MIRROR: waits until the lock is this process's and sets bb_lock. bb_holder tells who had it before:
+# `free` when it was given back, so that the mirror is whole. Else what a killed git left is removed.
 take_lock() {
     bb_turns=0
     boot_id
@@ -66,7 +83,7 @@ take_lock() {
     fi
     while :; do
         highest_lock "$1"
-        bb_next=$1.lock.$((bb_highest + 1))
+        bb_next=$1.lock.$((bb_highest + 1)) bb_holder=nobody
         if [ "$bb_highest" = 0 ] || ! is_held "$1.lock.$bb_highest"; then
             if ln "$1.new.$$" "$bb_next" 2>/dev/null; then
                 highest_lock "$1"
@@ -84,12 +101,18 @@ take_lock() {
         fi
     done
     bb_lock=$bb_next
-    rm -f "$1.new.$$"
-    for bb_record in "$1".lock.*; do [ "$bb_record" = "$bb_lock" ] || rm -f "$bb_record"; done
-    if [ -d "$1" ]; then
-        find "$1" -type f \( -name '*.lock' -o -name 'tmp_pack_*' -o -name 'tmp_idx_*' -o -name 'tmp_obj_*' \) \
-            -exec rm -f {} +
-    fi
+    [ "$bb_holder" = free ] || clean_mirror "$1"
+    for bb_record in "$1".lock.*; do [ "$bb_record" = "$bb_lock" ] || set -- "$@" "$bb_record"; done
+    bb_record=$1.new.$$
+    shift
+    rm -f "$bb_record" "$@"
+}
+# abandon_lock: at an end in the middle, when git may have been killed.
+# shellcheck disable=SC2317 # called by the trap
+abandon_lock() {
+    [ -n "$bb_lock" ] || return 0
+    clean_mirror "$bb_mirror"
+    release_lock
 }
 release_lock() {
     [ -n "$bb_lock" ] || return 0
@@ -102,7 +125,9 @@ release_lock() {
 # show_progress: all of it to run/fetch; to the log only the ends, and for what is large every tenth part: a sign of
 # life, not a page of it. A branch that is not there may be a tag.
 show_progress() {
-    LC_ALL=C tr '\r' '\n' | tee run/fetch | LC_ALL=C awk '
+    LC_ALL=C tr '\r' '\n' | LC_ALL=C awk '
+        BEGIN { printf "" >"run/fetch" }
+        { print >"run/fetch" }
         /couldn.t find remote ref/ { next }
         /[0-9]%/ && !/done\.?[ ]*$/ {
             split($0, parts, /[%\/)]/); percent = parts[1]; sub(/.*[^0-9]/, "", percent)
@@ -161,13 +186,13 @@ fail_fetch() {
 
 # ---- from what was asked for to a commit
 
-# resolve_commit: fetches, sets bb_sha. The id first, since most servers hand out any; then the branch.
+# resolve_commit: fetches, sets bb_sha and bb_subject. The id first, since most servers hand out any; then the branch.
 resolve_commit() {
     case $BB_COMMIT in
     HEAD) fetch_branch ;;
     *)
         if [ ${#BB_COMMIT} = 40 ] || [ ${#BB_COMMIT} = 64 ]; then
-            fetch "$BB_COMMIT" && name_commit && return
+            fetch "$BB_COMMIT" && name_commit "$bb_ref" && return
             note "the id alone could not be fetched: looking for it in $BB_BRANCH"
         fi
         fetch_branch
@@ -175,62 +200,93 @@ resolve_commit() {
         return
         ;;
     esac
-    name_commit || fail 66 "$BB_BRANCH of $BB_REPOSITORY is not a branch, nor a tag of a commit."
+    name_commit "$bb_ref" || fail 66 "$BB_BRANCH of $BB_REPOSITORY is not a branch, nor a tag of a commit."
 }
-name_commit() { bb_sha=$(board_git -C "$bb_mirror" rev-parse --quiet --verify "$bb_ref^{commit}"); }
+# name_commit NAME: bb_sha and bb_subject of the commit that it names; false when it names none.
+name_commit() {
+    bb_line=$(board_git -C "$bb_mirror" log -1 --no-color --format='%H %s' "$1^{commit}" -- 2>/dev/null) || return
+    bb_sha=${bb_line%% *} bb_subject=${bb_line#* }
+}
 # find_in_branch: the one commit of the branch whose id begins as asked.
 find_in_branch() {
     bb_count=0 bb_list=
     for bb_id in $(board_git -C "$bb_mirror" rev-parse --disambiguate="$BB_COMMIT"); do
         [ "$(board_git -C "$bb_mirror" cat-file -t "$bb_id")" = commit ] || continue
         board_git -C "$bb_mirror" merge-base --is-ancestor "$bb_id" "$bb_ref" || continue
-        bb_count=$((bb_count + 1)) bb_sha=$bb_id bb_list="$bb_list $bb_id"
+        bb_count=$((bb_count + 1)) bb_list="$bb_list $bb_id"
     done
     case $bb_count in
-    1) ;;
+    1) name_commit "${bb_list# }" || fail_fetch ;;
     0) fail 66 "Commit $BB_COMMIT was not found in branch $BB_BRANCH of $BB_REPOSITORY." ;;
     *) fail 66 "Commit $BB_COMMIT is ambiguous in branch $BB_BRANCH of $BB_REPOSITORY: it may be$bb_list." ;;
     esac
 }
+# read_ref NAME: bb_value, where a reference of the mirror points to that is a file of its own; else nothing.
+read_ref() { { read -r bb_value <"$bb_mirror/$1"; } 2>/dev/null || bb_value=; }
 # keep_refs: pins the commit for this attempt and the branch, and lets go what attempts pinned that have gone.
 keep_refs() {
-    {
-        printf 'update %s %s\n' "$bb_ref" "$bb_sha" "refs/kept/$BB_BRANCH_KEY" "$bb_sha"
-        board_git -C "$bb_mirror" for-each-ref --format='%(refname)' refs/buildboard | while read -r bb_name; do
-            [ -d "${BUILDBOARD_JOB_DIR%/*}/${bb_name##*/}" ] || printf 'delete %s\n' "$bb_name"
-        done
-    } | board_git -C "$bb_mirror" update-ref --stdin ||
+    set --
+    for bb_name in "$bb_ref" "refs/kept/$BB_BRANCH_KEY"; do
+        read_ref "$bb_name"
+        [ "$bb_value" = "$bb_sha" ] || set -- "$@" "update $bb_name $bb_sha"
+    done
+    for bb_name in "$bb_mirror"/refs/buildboard/*; do
+        case $bb_name in *'*' | *.lock) continue ;; esac
+        bb_name=${bb_name##*/}
+        [ -d "${BUILDBOARD_JOB_DIR%/*}/$bb_name" ] || set -- "$@" "delete refs/buildboard/$bb_name"
+    done
+    [ $# = 0 ] || printf '%s\n' "$@" | board_git -C "$bb_mirror" update-ref --stdin ||
         fail 69 "The cache of $BB_REPOSITORY on this server cannot be written to."
 }
 
+# begin_tree: ws/src as `git clone --shared --no-checkout` would make it of the mirror, whose branches are none of
+# it; that one talks to itself through two more processes.
+begin_tree() {
+    set --
+    [ ${#bb_sha} = 40 ] || set -- --object-format=sha256
+    board_git init --quiet --template= "$@" src &&
+        printf '%s\n' "$bb_mirror/objects" >src/.git/objects/info/alternates &&
+        board_git -C src remote add -- origin "$BB_REPOSITORY" || return
+    set -- "$bb_mirror"/refs/tags/*
+    [ -e "$1" ] || [ -e "$bb_mirror/packed-refs" ] || return 0
+    board_git -C "$bb_mirror" for-each-ref --format='%(objectname) %(refname)' refs/tags >src/.git/packed-refs
+}
 # make_tree: ws/src, which borrows the objects of the mirror.
 make_tree() {
-    # The mirror is a file, whatever the repository may be.
-    if ! (BB_PROTOCOLS="file" && board_git clone --quiet --shared --no-checkout --template= -- "$bb_mirror" src) \
-        2>run/clone ||
-        ! board_git -C src config remote.origin.url "$BB_REPOSITORY" ||
-        ! board_git -C src checkout --quiet --force --detach "$bb_sha" --; then
+    if ! begin_tree 2>run/clone || ! board_git -C src checkout --quiet --force --detach "$bb_sha" --; then
         cat run/clone
         fail 69 "The files of commit $bb_sha could not be written on this server."
     fi
-    note "commit: $bb_sha $(board_git -C src log -1 --no-color --format=%s)"
+    note "commit: $bb_sha $bb_subject"
     [ -n "$BB_SUBMODULES" ] || return 0
     note "submodules"
     board_git -C src submodule update --init --recursive ||
         fail 66 "The submodules of commit $bb_sha could not be checked out."
 }
+# check_name: whether git allows the branch. Only one that looks odd is worth a process.
+check_name() {
+    case $BB_BRANCH/ in
+    *[!A-Za-z0-9/._-]* | /* | *//* | .* | */.* | *..* | *./* | *.lock/*)
+        git check-ref-format "refs/heads/$BB_BRANCH" || fail 66 "$BB_BRANCH cannot be the name of a branch or tag."
+        ;;
+    esac
+}
 checkout() {
     note "checkout: $BB_REPOSITORY, branch $BB_BRANCH, commit $BB_COMMIT"
     command -v git >/dev/null 2>&1 || fail 69 "git is not installed on this server."
-    # shellcheck disable=SC2046 # a list of names: a repository that the account has set is not ours
-    unset $(git rev-parse --local-env-vars)
-    git check-ref-format "refs/heads/$BB_BRANCH" || fail 66 "$BB_BRANCH cannot be the name of a branch or tag."
+    # A repository that the account has set is not ours: what `git rev-parse --local-env-vars` names.
+    unset -v GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_CONFIG GIT_CONFIG_PARAMETERS GIT_CONFIG_COUNT GIT_OBJECT_DIRECTORY \
+        GIT_DIR GIT_WORK_TREE GIT_IMPLICIT_WORK_TREE GIT_GRAFT_FILE GIT_INDEX_FILE GIT_NO_REPLACE_OBJECTS \
+        GIT_REPLACE_REF_BASE GIT_PREFIX GIT_SHALLOW_FILE GIT_COMMON_DIR GIT_INTERNAL_SUPER_PREFIX
+    check_name
     bb_cache=${BUILDBOARD_HOME:-$HOME/.buildboard}/cache/git
     bb_mirror=$bb_cache/$BB_MIRROR_KEY.git bb_ref=refs/buildboard/$BUILDBOARD_ATTEMPT bb_lock=
-    (umask 077 && mkdir -p "$bb_cache") || fail 69 "The folder $bb_cache cannot be made on this server."
-    trap release_lock EXIT
+    [ -d "$bb_cache" ] || (umask 077 && mkdir -p "$bb_cache") || fail 69 "The folder $bb_cache cannot be made on this server."
+    trap abandon_lock EXIT
     take_lock "$bb_mirror"
-    make_mirror || fail 69 "The folder $bb_mirror cannot be made on this server."
+    # `objects/info` is the last that git makes of one.
+    { [ "$bb_holder" = free ] && [ -d "$bb_mirror/objects/info" ]; } || make_mirror ||
+        fail 69 "The folder $bb_mirror cannot be made on this server."
     resolve_commit
     keep_refs
     release_lock

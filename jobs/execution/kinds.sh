@@ -9,7 +9,7 @@ found() {
     bb_found=$1
     cat >run/command || fail 69 "The command could not be written on this server."
 }
-# unpack NAME: the text that comes as NAME_1, NAME_2, ... goes to run/NAME, and out of the environment.
+# unpack NAME FILE: the text that comes as NAME_1, NAME_2, ... goes to run/FILE, and out of the environment.
 unpack() {
     eval "bb_count=\$$1_COUNT"
     bb_number=0
@@ -17,22 +17,23 @@ unpack() {
         bb_number=$((bb_number + 1))
         eval "printf '%s' \"\$$1_$bb_number\"" || return
         unset -v "$1_$bb_number"
-    done >"run/$1" || return
-    if [ "$bb_count" != 0 ]; then echo >>"run/$1"; fi
+    done >"run/$2" || return
+    if [ "$bb_count" != 0 ]; then echo >>"run/$2"; fi
 }
 # has NAME...: whether all of these are files of the tree's top folder.
 has() {
     for bb_name in "$@"; do [ -f "src/$bb_name" ] || return 1; done
 }
 
+# find_build: run/command, which is the job's own already if it has one.
 find_build() {
     bb_found=
-    if [ -s run/BB_COMMAND ]; then
-        found "the job's build_command" <run/BB_COMMAND
+    if [ -s run/command ]; then
+        bb_found="the job's build_command"
     elif has .buildboard.toml && read_toml; then
         :
-    elif [ -s run/BB_RECIPE_COMMAND ]; then
-        found "the recipe's command" <run/BB_RECIPE_COMMAND
+    elif [ -s run/recipe ]; then
+        found "the recipe's command" <run/recipe
     elif has .buildboard/build && [ -x src/.buildboard/build ]; then
         found "the executable .buildboard/build" <<'END'
 exec ./.buildboard/build "$@"
