@@ -17,12 +17,10 @@ def run(folder: Path) -> None:
     board = WholeBoard(folder)
     board.start()
     try:
-        board.manage(
-            "shell",
-            "-c",
+        board.run(
             "from servers.models import BuildServer; from servers.slots import fit_slots\n"
             f"for server in BuildServer.objects.all():\n    server.max_concurrent_builds = {SLOTS}\n"
-            "    server.save(update_fields=['max_concurrent_builds'])\n    fit_slots(server)\n",
+            "    server.save(update_fields=['max_concurrent_builds'])\n    fit_slots(server)\n"
         )
         repository = make_repository(folder / "demo", {"README": "x\n"})
         board.wait_until_finished(board.submit(repository, build_command="true"))

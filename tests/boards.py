@@ -1,6 +1,6 @@
-"""Real boards for tests: each with its own data dir and port, found and killed process by process.
+"""Real boards for tests: each with its own data dir, home and port, found and killed process by process.
 
-It is not in charge of what the tests assert.
+It is not in charge of their API (whole_board.py) or of what the tests assert.
 """
 
 import os
@@ -9,76 +9,120 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
+from tests.waiting import wait_for
+
+T = TypeVar("T")
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 60.0
 RECOVER_SECONDS = 30.0
 STOP_SECONDS = 10.0
+_SHOWN = 3000
 
 
-def wait_until(is_so: Callable[[], object], *, within_seconds: float, what: str) -> None:
-    """Poll until something is so; an AssertionError that says what was not, once the time is over."""
-    until = time.monotonic() + within_seconds
-    while not is_so():
-        assert time.monotonic() < until, f"not within {within_seconds} s: {what}"
-        time.sleep(0.1)
+def living_processes(variable: str, is_wanted: Callable[[str], bool]) -> list[psutil.Process]:
+    """Every process, zombies left out, with a wanted value in this variable of its environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if is_wanted(process.environ().get(variable, "")) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
 
 
 class RunningBoard:
-    """One `manage.py up` (or `web`, `worker`), and everything that it started."""
+    """One `manage.py up` (or `web`, `worker`) with all that it starts; its data dir and home are in `folder`.
+
+    On SQLite and without Redis unless `extra` says otherwise. It may be killed and started again.
+    """
 
     def __init__(
-        self, data_dir: Path, *arguments: str, verb: str = "up", extra: dict[str, str] | None = None
+        self,
+        folder: Path,
+        *arguments: str,
+        verb: str = "up",
+        port: int = 0,
+        extra: dict[str, str] | None = None,
     ) -> None:
-        self.data_dir = data_dir
+        self.folder = folder
+        self.data_dir = folder / "data"
+        self.home = folder / "home"
+        self.home.mkdir(parents=True, exist_ok=True)
+        self._print = folder / "printed"
+        self._print.touch()
+        self._begin = 0
+        self._port = port
+        self._process: subprocess.Popen[bytes] | None = None
+        where = [] if verb == "worker" else ["--port", str(port)]
+        self._command = [sys.executable, "manage.py", verb, *where, *arguments]
         self.environment = {
-            **os.environ,
-            "BUILDBOARD_DATA_DIR": str(data_dir),
+            **{name: value for name, value in os.environ.items() if not name.startswith("BUILDBOARD_")},
+            "BUILDBOARD_DATA_DIR": str(self.data_dir),
+            "DATABASE_URL": "",
             "DJANGO_SETTINGS_MODULE": "buildboard.settings",
+            "HOME": str(self.home),
             "PYTHONPATH": str(ROOT),
+            "REDIS_URL": "",
             **(extra or {}),
         }
-        port = [] if verb == "worker" else ["--port", "0"]
-        command = [sys.executable, "manage.py", verb, *port, *arguments]
-        self.process = subprocess.Popen(
-            command,
-            env=self.environment,
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            text=True,
-        )
-        self.lines: list[str] = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
 
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line.rstrip())
+    def launch(self) -> None:
+        """Start it and return at once."""
+        with self._print.open("ab") as output:
+            self._begin = output.tell()
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=self.environment,
+                cwd=ROOT,
+                start_new_session=True,
+            )
 
-    @property
-    def output(self) -> str:
-        """All that it printed so far."""
-        return "\n".join(self.lines)
+    def start(self) -> None:
+        """Start it and wait until it is ready."""
+        self.launch()
+        self.wait_ready()
 
     def wait_ready(self) -> None:
         """Until it prints its address."""
-        wait_until(
-            lambda: self._ready_line() or self.process.poll() is not None,
-            within_seconds=START_SECONDS,
-            what=f"ready\n{self.output}",
-        )
-        assert self._ready_line(), self.output
+        self.wait_for(self._ready_line, what="ready", seconds=START_SECONDS)
+
+    def wait_for(self, look: Callable[[], T], *, what: str, seconds: float) -> T:
+        """What `look` answers once that is true; fails with what the board printed, at once if it broke down."""
+
+        def look_again() -> T:
+            ended = self.process.poll()
+            assert ended in {None, 0, -signal.SIGKILL}, f"it ended with {ended}\n{self.output[-_SHOWN:]}"
+            return look()
+
+        return wait_for(look_again, what=lambda: f"{what}\n{self.output[-_SHOWN:]}", seconds=seconds)
+
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        """The one that was started last: the supervisor."""
+        assert self._process is not None, "it was not started yet"
+        return self._process
+
+    @property
+    def output(self) -> str:
+        """All that it printed since it was started last."""
+        return self._print.read_bytes()[self._begin :].decode(errors="replace")
+
+    @property
+    def lines(self) -> list[str]:
+        """The same line by line."""
+        return [line.rstrip() for line in self.output.splitlines()]
 
     def _ready_line(self) -> str:
         return next((line for line in self.lines if "Ready: " in line), "")
@@ -86,7 +130,7 @@ class RunningBoard:
     @property
     def port(self) -> int:
         """Where it listens."""
-        return int(self._ready_line().rstrip("/").rpartition(":")[2])
+        return self._port or int(self._ready_line().rstrip("/").rpartition(":")[2])
 
     def status(self, path: str) -> int:
         """The status of a GET; 0 when nobody answers."""
@@ -103,15 +147,7 @@ class RunningBoard:
 
     def processes(self) -> list[psutil.Process]:
         """Every process of this data dir that is not a zombie, wherever it hangs in the tree."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                is_ours = process.environ().get("BUILDBOARD_DATA_DIR") == str(self.data_dir)
-                if is_ours and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
-        return found
+        return living_processes("BUILDBOARD_DATA_DIR", lambda value: value == str(self.data_dir))
 
     def leader(self, word: str) -> psutil.Process:
         """The first process of `web`, or of the cluster `buildboard` or `runner`."""
@@ -175,29 +211,30 @@ class RunningBoard:
 
     def assert_nothing_left(self, *, within_seconds: float = 0.5) -> None:
         """No process of the board lives."""
-        wait_until(
+        wait_for(
             lambda: not self.processes(),
-            within_seconds=within_seconds,
-            what=f"nothing left of {[process.cmdline() for process in self.processes()]}",
+            what=lambda: f"nothing left of {[process.cmdline() for process in self.processes()]}",
+            seconds=within_seconds,
         )
 
-    def kill_all(self) -> None:
-        """Whatever a failed test left."""
-        for process in self.processes():
-            try:
+    def kill(self) -> None:
+        """End every process of it at once with -9, as a power cut would; builds go on."""
+        if self._process is not None:
+            wait_for(self._kill_what_lives, what="every process is gone", seconds=STOP_SECONDS)
+
+    def _kill_what_lives(self) -> bool:
+        living = self.processes()
+        for process in living:
+            with suppress(psutil.NoSuchProcess):
                 process.kill()
-            except psutil.NoSuchProcess:
-                continue
         self.process.kill()
         self.process.wait()
-        self._reader.join(5)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        return not living
 
 
 @contextmanager
 def running_board(*arguments: str, extra: dict[str, str] | None = None) -> Iterator[RunningBoard]:
-    """A board that is ready, on SQLite unless `extra` says otherwise; killed at the end."""
+    """A board that is ready; killed at the end."""
     with running_boards([arguments], extra=extra) as boards:
         yield boards[0]
 
@@ -208,15 +245,16 @@ def running_boards(
 ) -> Iterator[list[RunningBoard]]:
     """Several boards at once, one for each list of arguments."""
     with tempfile.TemporaryDirectory(prefix="bb-up-") as folder:
-        values = {"DATABASE_URL": "", "REDIS_URL": "", **(extra or {})}
         boards = [
-            RunningBoard(Path(folder, str(number)), *arguments, extra=values)
+            RunningBoard(Path(folder, str(number)), *arguments, extra=extra)
             for number, arguments in enumerate(starts)
         ]
         try:
+            for board in boards:
+                board.launch()
             for board in boards:
                 board.wait_ready()
             yield boards
         finally:
             for board in boards:
-                board.kill_all()
+                board.kill()

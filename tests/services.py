@@ -9,11 +9,15 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-WAIT_SECONDS = 30.0
+import psycopg
+from psycopg import sql
+
+from tests.waiting import WAIT_SECONDS, wait_for
 
 
 class ServiceError(Exception):
@@ -41,6 +45,19 @@ def postgres_url() -> str:
     """The address of an empty PostgreSQL database; BUILDBOARD_TEST_POSTGRES_URL names one that runs."""
     given = os.environ.get("BUILDBOARD_TEST_POSTGRES_URL", "")
     return given or _start_postgres(free_port())
+
+
+@contextmanager
+def fresh_database(name: str) -> Iterator[str]:
+    """The address of a database of its own in the tests' PostgreSQL; gone at the end."""
+    server = postgres_url()
+    identifier = sql.Identifier(name)
+    with psycopg.connect(server, autocommit=True) as postgres:
+        postgres.execute(sql.SQL("CREATE DATABASE {}").format(identifier))
+        try:
+            yield server.rpartition("/")[0] + f"/{name}"
+        finally:
+            postgres.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
 
 
 def _start_postgres(port: int) -> str:
@@ -109,15 +126,16 @@ def _start_redis(port: int) -> str:
         ["redis-server", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     atexit.register(_stop_redis, process, folder)
-    deadline = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return f"redis://127.0.0.1:{port}/0"
-    raise ServiceError("redis-server did not start")
+    wait_for(lambda: _listens(port), what="redis-server listens")
+    return f"redis://127.0.0.1:{port}/0"
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _stop_redis(process: "subprocess.Popen[bytes]", folder: Path) -> None:

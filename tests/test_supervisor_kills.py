@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from buildboard.supervisor.busy import busy_workers
-from tests.boards import RECOVER_SECONDS, RunningBoard, running_board, running_boards, wait_until
+from tests.boards import RECOVER_SECONDS, RunningBoard, running_board, running_boards
 
 # The boards here have databases of their own.
 pytestmark = [pytest.mark.slow, pytest.mark.sqlite_only]
@@ -23,15 +23,17 @@ def board() -> Iterator[RunningBoard]:
 
 def assert_work_goes_on(board: RunningBoard, *, after: str) -> None:
     """A task that is enqueued now runs, a runner beats, and probes are content."""
-    wait_until(
+    board.wait_for(
         lambda: board.beats_after("runner", after) and board.status("/readyz") == 200,
-        within_seconds=RECOVER_SECONDS,
-        what=f"a live runner\n{board.output}",
+        what="a live runner",
+        seconds=RECOVER_SECONDS,
     )
     row = board.enqueue("time.sleep", 0)
-    wait_until(
-        lambda: not board.is_queued(row), within_seconds=RECOVER_SECONDS, what=f"a task\n{board.output}"
-    )
+    wait_for_task(board, row)
+
+
+def wait_for_task(board: RunningBoard, row: int, *, seconds: float = RECOVER_SECONDS) -> None:
+    board.wait_for(lambda: not board.is_queued(row), what=f"task {row} has run", seconds=seconds)
 
 
 def kill_and_wait_for_its_group(victim: psutil.Process, leader: psutil.Process) -> None:
@@ -78,11 +80,7 @@ def test_runner_that_hangs_is_replaced(board: RunningBoard) -> None:
     (runner,) = busy_workers(board.data_dir / "busy" / "runner")
     os.kill(runner.pid, signal.SIGSTOP)
     # Signs of life that were on their way are not those of the next one.
-    wait_until(
-        lambda: not psutil.pid_exists(runner.pid),
-        within_seconds=RECOVER_SECONDS,
-        what=f"it ends\n{board.output}",
-    )
+    board.wait_for(lambda: not psutil.pid_exists(runner.pid), what="it ends", seconds=RECOVER_SECONDS)
 
     assert_work_goes_on(board, after=before)
     assert f"The runner (process {runner.pid}) hangs and is killed" in board.output
@@ -91,18 +89,15 @@ def test_runner_that_hangs_is_replaced(board: RunningBoard) -> None:
 def test_task_of_a_killed_worker_is_run_again(board: RunningBoard) -> None:
     row = board.enqueue("time.sleep", 2)
     folder = board.data_dir / "busy" / "buildboard"
-    wait_until(
+    (first,) = board.wait_for(
         lambda: [worker for worker in busy_workers(folder) if worker.row == row],
-        within_seconds=RECOVER_SECONDS,
         what="the task begins",
+        seconds=RECOVER_SECONDS,
     )
-    (first,) = [worker for worker in busy_workers(folder) if worker.row == row]
 
     os.kill(first.pid, signal.SIGKILL)
 
-    wait_until(
-        lambda: not board.is_queued(row), within_seconds=RECOVER_SECONDS, what=f"it ends\n{board.output}"
-    )
+    wait_for_task(board, row)
 
 
 def test_pusher_that_was_killed_is_replaced(board: RunningBoard) -> None:
@@ -131,7 +126,7 @@ def test_cluster_left_deaf_by_a_kill_is_replaced() -> None:
 
         for board, row, leader in zip(boards, rows, leaders, strict=True):
             within = max(1.0, RECOVER_SECONDS - (time.monotonic() - killed_at))
-            wait_until(lambda: not board.is_queued(row), within_seconds=within, what=board.output)  # noqa: B023  # called at once
+            wait_for_task(board, row, seconds=within)
             assert board.leader("buildboard").pid != leader
 
 
@@ -142,9 +137,5 @@ def test_supervisor_that_was_killed_takes_all_along_and_can_be_started_again() -
 
         board.assert_nothing_left(within_seconds=RECOVER_SECONDS)
 
-        again = RunningBoard(board.data_dir, "--no-local-server", extra={"DATABASE_URL": "", "REDIS_URL": ""})
-        try:
-            again.wait_ready()
-            assert "first start" not in again.output
-        finally:
-            again.kill_all()
+        board.start()
+        assert "first start" not in board.output

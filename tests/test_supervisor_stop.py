@@ -16,9 +16,10 @@ from psycopg import sql
 from buildboard.supervisor import busy, tie
 from buildboard.supervisor.board import Board
 from buildboard.supervisor.group import LONGEST_DELAY_SECONDS, Group, Spec
-from tests.boards import RECOVER_SECONDS, ROOT, RunningBoard, running_board, wait_until
+from tests.boards import RECOVER_SECONDS, ROOT, RunningBoard, running_board
 from tests.requirements import require
-from tests.services import postgres_url
+from tests.services import fresh_database, postgres_url
+from tests.waiting import wait_for
 
 # The boards here have databases of their own.
 pytestmark = [pytest.mark.slow, pytest.mark.sqlite_only]
@@ -29,10 +30,10 @@ WAIT_SECONDS = 20.0
 def start_detached(board: RunningBoard, pid_file: Path) -> psutil.Process:
     """Have a worker start a process in a session of its own, as a build on this machine is."""
     board.enqueue("os.system", f"setsid sh -c 'echo $$ > {pid_file}; exec sleep 300' &")
-    wait_until(
-        lambda: pid_file.exists() and pid_file.read_text(), within_seconds=WAIT_SECONDS, what="a build"
+    pid = board.wait_for(
+        lambda: pid_file.exists() and pid_file.read_text(), what="a build", seconds=WAIT_SECONDS
     )
-    return psutil.Process(int(pid_file.read_text()))
+    return psutil.Process(int(pid))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
@@ -41,7 +42,7 @@ def test_one_signal_ends_all_but_builds(tmp_path: Path, number: signal.Signals) 
         build = start_detached(board, tmp_path / "pid")
         board.enqueue("time.sleep", 100)
         folder = board.data_dir / "busy" / "buildboard"
-        wait_until(lambda: busy.busy_workers(folder), within_seconds=WAIT_SECONDS, what="a busy worker")
+        board.wait_for(lambda: busy.busy_workers(folder), what="a busy worker", seconds=WAIT_SECONDS)
 
         status = board.stop(number)
 
@@ -60,46 +61,30 @@ def test_one_signal_ends_all_but_builds(tmp_path: Path, number: signal.Signals) 
 @pytest.mark.postgres
 def test_board_lives_through_an_outage_of_its_database() -> None:
     require("postgres")
-    server = postgres_url()
     name = f"outage_{os.getpid()}"
-    with psycopg.connect(server, autocommit=True) as postgres:
-        postgres.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        try:
-            url = server.rpartition("/")[0] + f"/{name}"
-            with running_board("--no-local-server", extra={"DATABASE_URL": url}) as board:
-                leaders = [board.leader(word).pid for word in ("web", "buildboard", "runner")]
+    with (
+        fresh_database(name) as url,
+        psycopg.connect(postgres_url(), autocommit=True) as postgres,
+        running_board("--no-local-server", extra={"DATABASE_URL": url}) as board,
+    ):
+        leaders = [board.leader(word).pid for word in ("web", "buildboard", "runner")]
 
-                cut_off(postgres, name)
-                wait_until(
-                    lambda: board.status("/readyz") == 503, within_seconds=WAIT_SECONDS, what="not ready"
-                )
-                assert board.status("/healthz") == 200
-                wait_until(
-                    lambda: "The database is away" in board.output, within_seconds=WAIT_SECONDS, what="a word"
-                )
-                postgres.execute(
-                    sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(sql.Identifier(name))
-                )
+        cut_off(postgres, name)
+        board.wait_for(lambda: board.status("/readyz") == 503, what="not ready", seconds=WAIT_SECONDS)
+        assert board.status("/healthz") == 200
+        board.wait_for(lambda: "The database is away" in board.output, what="a word", seconds=WAIT_SECONDS)
+        postgres.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(sql.Identifier(name)))
 
-                wait_until(
-                    lambda: board.status("/readyz") == 200,
-                    within_seconds=RECOVER_SECONDS,
-                    what=f"ready again\n{board.output}",
-                )
-                row = board.enqueue("time.sleep", 0)
-                query = sql.SQL("from buildboard.core.enqueue import is_queued; print(is_queued({}))")
-                wait_until(
-                    lambda: board.run(query.format(row).as_string(None)).strip() == "False",
-                    within_seconds=RECOVER_SECONDS,
-                    what=f"a task\n{board.output}",
-                )
-                assert [board.leader(word).pid for word in ("web", "buildboard", "runner")] == leaders
-                assert board.output.count("The database is away") == 1
-                assert board.stop() == 0
-                board.assert_nothing_left()
-        finally:
-            cut_off(postgres, name)
-            postgres.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+        board.wait_for(lambda: board.status("/readyz") == 200, what="ready again", seconds=RECOVER_SECONDS)
+        row = board.enqueue("time.sleep", 0)
+        is_queued = f"from buildboard.core.enqueue import is_queued; print(is_queued({row}))"
+        board.wait_for(
+            lambda: board.run(is_queued).strip() == "False", what="a task", seconds=RECOVER_SECONDS
+        )
+        assert [board.leader(word).pid for word in ("web", "buildboard", "runner")] == leaders
+        assert board.output.count("The database is away") == 1
+        assert board.stop() == 0
+        board.assert_nothing_left()
 
 
 def cut_off(postgres: "psycopg.Connection[tuple[object, ...]]", name: str) -> None:
@@ -123,7 +108,7 @@ def groups() -> Iterator[list[Group]]:
 
 
 def wait_ended(group: Group) -> None:
-    wait_until(group.has_ended, within_seconds=WAIT_SECONDS, what="the first process ends")
+    wait_for(group.has_ended, what="the first process ends", seconds=WAIT_SECONDS)
 
 
 def test_rest_of_a_group_is_killed_when_its_first_process_ends_well(

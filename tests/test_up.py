@@ -131,14 +131,14 @@ def test_later_start_prints_no_secrets_and_leaves_the_local_server_out_when_told
         assert "given by hand" not in first.output
         assert "  Password     (BUILDBOARD_ADMIN_PASSWORD)" in first.lines
         first.stop()
-        later = RunningBoard(first.data_dir, "--no-local-server", extra={"DATABASE_URL": "", "REDIS_URL": ""})
+        later = RunningBoard(first.folder, "--no-local-server")
         try:
-            later.wait_ready()
+            later.start()
             assert "API token" not in later.output
             assert "server `local`" not in later.output
             assert servers(later) == [("local", 0)]
         finally:
-            later.kill_all()
+            later.kill()
 
 
 # ---- what keeps it from starting ------------------------------------------------------------------------
