@@ -21,14 +21,7 @@ from buildboard.core.doorbell import ring_on_commit
 from buildboard.core.models import User
 from jobs.errors import IllegalTransition, NoFreeSlot, QueueFull, StaleLease
 from jobs.models import SUBMITTED_COLUMNS, Attempt, BuildJob
-from jobs.states import (
-    JOB_TERMINAL,
-    AttemptStatus,
-    ErrorCategory,
-    JobStatus,
-    Phase,
-    Priority,
-)
+from jobs.states import JOB_TERMINAL, AttemptStatus, ErrorCategory, JobStatus, Phase, Priority
 from jobs.transitions import held, move_attempt, move_job, record, ring_about, status_of
 from servers.models import BuildServer
 from servers.slots import free_slot, take_slot
@@ -52,6 +45,15 @@ class Outcome:
     message: str = ""
     output: str = ""
     metrics: dict[str, Any] = field(default_factory=dict)
+
+    def as_result(self) -> dict[str, Any]:
+        """The job's `result`, as the contract names its keys."""
+        return {
+            "exitCode": self.exit_code,
+            "output": self.output,
+            "error": self.message or None,
+            "metrics": self.metrics,
+        }
 
 
 # ---- what people ask for --------------------------------------------------------------------------------
@@ -241,7 +243,7 @@ def finish_attempt(attempt: Attempt, *, outcome: Outcome, requeue_at: datetime |
     """
     with transaction.atomic():
         now = timezone.now()
-        ended = {
+        ended: dict[str, Any] = {
             "completed_at": now,
             "exit_code": outcome.exit_code,
             "error_category": outcome.category or "",
@@ -250,19 +252,14 @@ def finish_attempt(attempt: Attempt, *, outcome: Outcome, requeue_at: datetime |
         if not move_attempt(attempt, to=outcome.status, metrics=outcome.metrics, **ended):
             return
         free_slot(attempt.pk)
-        wished = BuildJob.objects.filter(pk=attempt.job_id, cancel_requested_at__isnull=False).exists()
-        again = requeue_at is not None and outcome.status != AttemptStatus.CANCELLED and not wished
+        again = requeue_at is not None and _may_run_again(attempt, outcome=outcome)
         target = JobStatus.QUEUED if again else _JOB_AFTER[outcome.status]
         if again:
-            found = move_job(attempt.job_id, to=target, not_before=requeue_at, progress=0, server=None)
+            found = move_job(
+                attempt.job_id, to=target, not_before=requeue_at, progress=0, server=None, server_name=""
+            )
         else:
-            result = {
-                "exitCode": outcome.exit_code,
-                "output": outcome.output,
-                "error": outcome.message or None,
-                "metrics": outcome.metrics,
-            }
-            found = move_job(attempt.job_id, to=target, result=result, progress=100, **ended)
+            found = move_job(attempt.job_id, to=target, result=outcome.as_result(), progress=100, **ended)
         record(
             attempt.job_id,
             "requeued" if again else str(target),
@@ -277,6 +274,11 @@ def finish_attempt(attempt: Attempt, *, outcome: Outcome, requeue_at: datetime |
             },
         )
         ring_about(attempt.job_id, attempt)
+
+
+def _may_run_again(attempt: Attempt, *, outcome: Outcome) -> bool:
+    wished = BuildJob.objects.filter(pk=attempt.job_id, cancel_requested_at__isnull=False)
+    return outcome.status != AttemptStatus.CANCELLED and not wished.exists()
 
 
 def release_attempt(attempt: Attempt, *, reason: str, not_before: datetime | None = None) -> None:
@@ -311,14 +313,13 @@ def fail_queued_job(
 ) -> None:
     """Fail a job that waits (it can never run, or its time is up). Raises IllegalTransition when it waits no more."""
     with transaction.atomic():
-        now = timezone.now()
-        if not BuildJob.objects.filter(pk=job_id, status=JobStatus.QUEUED).update(
-            status=JobStatus.FAILED,
-            completed_at=now,
-            updated_at=now,
+        move_job(
+            job_id,
+            to=JobStatus.FAILED,
+            only_from=JobStatus.QUEUED,
+            completed_at=timezone.now(),
             error_category=category,
             error_message=message,
-        ):
-            raise IllegalTransition(f"Build job {job_id}", found=status_of(job_id), wanted=JobStatus.FAILED)
+        )
         record(job_id, "failed", actor=actor, found=JobStatus.QUEUED, to=JobStatus.FAILED, reason=message)
         ring_about(job_id)

@@ -23,7 +23,7 @@ from jobs.states import (
     Priority,
 )
 from servers.models import Slot
-from tests.factories import make_attempt, make_job, make_server, make_user
+from tests.factories import JOB_OF_ATTEMPT, make_attempt, make_job, make_server, make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ANN = Actor("ann", "api")
@@ -176,15 +176,6 @@ VERBS: dict[str, tuple[Callable[[Attempt], None], AttemptStatus]] = {
     "cancel": (finish_with(AttemptStatus.CANCELLED), AttemptStatus.CANCELLED),
     "lose": (finish_with(AttemptStatus.LOST), AttemptStatus.LOST),
 }
-JOB_OF = {
-    AttemptStatus.CLAIMED: JobStatus.CLAIMED,
-    AttemptStatus.RUNNING: JobStatus.RUNNING,
-    AttemptStatus.COMPLETED: JobStatus.COMPLETED,
-    AttemptStatus.FAILED: JobStatus.FAILED,
-    AttemptStatus.CANCELLED: JobStatus.CANCELLED,
-    AttemptStatus.LOST: JobStatus.FAILED,
-    AttemptStatus.RELEASED: JobStatus.QUEUED,
-}
 JOB_AFTER = {
     AttemptStatus.RUNNING: JobStatus.RUNNING,
     AttemptStatus.RELEASED: JobStatus.QUEUED,
@@ -199,7 +190,7 @@ JOB_AFTER = {
 @pytest.mark.parametrize("verb", list(VERBS))
 def test_every_verb_of_every_attempt_state(found: AttemptStatus, verb: str) -> None:
     act, wanted = VERBS[verb]
-    job = make_job(JOB_OF[found], attempts=1)
+    job = make_job(JOB_OF_ATTEMPT[found], attempts=1)
     attempt = make_attempt(job, found, server=make_server())
     before = (job.status, Event.objects.count())
 
@@ -289,6 +280,7 @@ def test_requeued_job_keeps_its_attempts_and_waits() -> None:
 
     job.refresh_from_db()
     assert (job.status, job.attempts, job.not_before, job.completed_at) == (JobStatus.QUEUED, 1, later, None)
+    assert (job.server, job.server_name) == (None, "")
     assert list(BuildJob.objects.ready()) == []
     BuildJob.objects.update(not_before=timezone.now())
     assert lifecycle.claim_job(job.pk, server=server).number == 2
