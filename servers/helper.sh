@@ -46,31 +46,34 @@ file_size() {
     set -- $(ls -ln "$1" 2>/dev/null)
     [ $# -ge 5 ] && SIZE=$5
 }
-# range OFFSET SIZE MAX: COUNT bytes to send, which lie in BLOCKS after SKIP blocks of 4096, REST into the first.
+# range OFFSET SIZE MAX: COUNT bytes to send, which lie in BLOCKS after SKIP blocks of 65536, REST into the first.
 range() {
     if [ $((2147483647 + 1)) -gt 0 ]; then
-        COUNT=$(($2 - $1)) SKIP=$(($1 / 4096)) REST=$(($1 % 4096))
+        COUNT=$(($2 - $1)) SKIP=$(($1 / 65536)) REST=$(($1 % 65536))
         [ "$COUNT" -le "$3" ] || COUNT=$3
         [ "$COUNT" -ge 0 ] || COUNT=0
-        BLOCKS=$(((REST + COUNT + 4095) / 4096))
+        BLOCKS=$(((REST + COUNT + 65535) / 65536))
     else # mksh counts in 32 bits
         read -r COUNT SKIP REST BLOCKS <<END
 $(awk -v o="$1" -v s="$2" -v m="$3" 'BEGIN { c = s - o; if (c > m) c = m; if (c < 0) c = 0
-            k = int(o / 4096); r = o - k * 4096; printf "%.0f %.0f %d %.0f", c, k, r, int((r + c + 4095) / 4096) }')
+            k = int(o / 65536); r = o - k * 65536; printf "%.0f %.0f %d %.0f", c, k, r, int((r + c + 65535) / 65536) }')
 END
     fi
 }
 # send FILE: the bytes that range chose. dd seeks where busybox tail would read everything before.
 send() {
     [ "$COUNT" != 0 ] || return 0
-    if [ "$REST" = 0 ]; then
-        dd if="$1" bs=4096 skip="$SKIP" count="$BLOCKS" 2>/dev/null | head -c "$COUNT"
+    if [ "$SKIP$REST" = 00 ]; then
+        head -c "$COUNT" "$1" 2>/dev/null
+    elif [ "$REST" = 0 ]; then
+        dd if="$1" bs=65536 skip="$SKIP" count="$BLOCKS" 2>/dev/null | head -c "$COUNT"
     else
-        dd if="$1" bs=4096 skip="$SKIP" count="$BLOCKS" 2>/dev/null | tail -c +$((REST + 1)) | head -c "$COUNT"
+        dd if="$1" bs=65536 skip="$SKIP" count="$BLOCKS" 2>/dev/null | tail -c +$((REST + 1)) | head -c "$COUNT"
     fi
 }
 # once NAME CONTENT: 0 written, 1 another was first, 2 could not be written.
 once() {
+    [ ! -e "$1" ] || return 1
     if ! { printf '%s\n' "$2" >"$1.tmp.$$"; } 2>/dev/null ||
         ! { IFS= read -r written <"$1.tmp.$$"; } 2>/dev/null || [ "$written" != "$2" ]; then
         rm -f "$1.tmp.$$"
@@ -168,15 +171,18 @@ find_members() {
     set +f
     # shellcheck disable=SC2010 # the links' targets are what is looked at, not names of files
     for process in $(grep -lsF "BUILDBOARD_ATTEMPT=$ID" /proc/[0-9]*/environ 2>/dev/null) \
-        $(ls -ld /proc/[0-9]*/cwd /proc/[0-9]*/fd/[12] 2>/dev/null | grep -F -e "-> $JOB/ws" -e "-> $output" |
+        $(ls -ldn /proc/[0-9]*/cwd /proc/[0-9]*/fd/[12] 2>/dev/null | grep -F -e "-> $JOB/ws" -e "-> $output" |
             sed 's|^[^/]*\(/proc/[0-9]*/\).*|\1|'); do
         process=${process#/proc/}
         found="$found ${process%%/*}"
     done
     if [ -n "$leader" ]; then
-        for process in /proc/[0-9]*; do
-            read_stat "${process#/proc/}" || continue
-            if [ "$GROUP" = "$leader" ] || [ "$SESSION" = "$leader" ]; then found="$found ${process#/proc/}"; fi
+        # All that are in it and some that are not: a shell would read each record byte by byte.
+        # shellcheck disable=SC2013 # names without blanks
+        for process in $(grep -lsF " $leader " /proc/[0-9]*/stat); do
+            process=${process#/proc/} process=${process%/stat}
+            read_stat "$process" || continue
+            if [ "$GROUP" = "$leader" ] || [ "$SESSION" = "$leader" ]; then found="$found $process"; fi
         done
     fi
     set -f
@@ -266,11 +272,12 @@ mode_run() {
     echo "$(date +%s) $NOW $ID" >>starts
     if [ -e env ]; then mv -f env env.run; fi
     # The output goes through a pipe: `> /dev/stderr` in a build would empty a file. This end keeps it open.
-    if mkfifo out 2>/dev/null; then exec 3<>out && detach logger; fi
+    if mkfifo out 2>/dev/null; then exec 3<>out; fi
     export BUILDBOARD_ATTEMPT="$ID"
-    detach inner
+    detach inner # first: it is what somebody waits for
     inner=$!
     unset BUILDBOARD_ATTEMPT
+    [ ! -p out ] || detach logger
     detach watch
     while :; do # a trapped signal ends wait too early
         wait "$inner"

@@ -35,27 +35,22 @@ op_put() {
 }
 # submit ID SPEC ENV SCRIPT <all three, their sizes as arguments: prepare, put and launch in one round trip.
 op_submit() {
-    if ! name_job "$1" || ! mkdir -p "$JOB/ws" 2>/dev/null || ! cd "$JOB"; then
+    if ! name_job "$1" || ! { [ -e "$JOB/runner" ] || mkdir -p "$JOB/ws" "$JOB/in.$$.part" 2>/dev/null; } || ! cd "$JOB"; then
         cat >/dev/null
         refuse full 74 || return
     elif [ -e runner ]; then
         cat >/dev/null
+        op_launch "$1"
     else
-        take_parts "$2" "$3" "$4"
-        status=$?
-        rm -rf "in.$$.part"
-        [ "$status" = 0 ] || return "$status"
+        take_parts "$2" "$3" "$4" && op_launch "$1"
     fi
-    op_launch "$1"
     status=$?
-    if [ -e build ]; then rm -f env; fi # put a second time, after the first was taken
+    set -- "in.$$.part"
+    if [ -e build ]; then set -- "$@" env; fi # put a second time, after the first was taken
+    rm -rf "$@"
     return "$status"
 }
 take_parts() {
-    if ! mkdir "in.$$.part" 2>/dev/null; then
-        cat >/dev/null
-        refuse full 74 || return
-    fi
     receive "in.$$.part/all" $(($1 + $2 + $3)) || return
     {
         head -c "$1" "in.$$.part/all" >"in.$$.part/spec" &&
@@ -170,7 +165,7 @@ op_commit() {
 op_rm() {
     enter_job "$1" || { echo absent && return; }
     [ -e exit ] || refuse running 75 || return
-    cd "$ROOT" && mkdir -p trash && mv "$JOB" "trash/$ID.$$" || refuse full 74 || return
+    cd "$ROOT" && { [ -d trash ] || mkdir -p trash; } && mv "$JOB" "trash/$ID.$$" || refuse full 74 || return
     if discard "trash/$ID.$$"; then echo removed; else echo partial; fi
 }
 # discard DIR: some builds leave folders without a right to write (Go's module cache).
