@@ -16,9 +16,8 @@ from buildboard.core.permissions import Right
 from jobs.errors import IllegalTransition, QueueFull
 from jobs.lifecycle import request_cancel, retry_job
 from jobs.models import Artifact, Attempt, BuildJob
-from jobs.queue.explain import reasons_for
-from jobs.queue.order import position_of
-from jobs.states import ATTEMPT_ACTIVE, ErrorCategory, JobStatus, Priority
+from jobs.queue.explain import reasons_for, summary_of
+from jobs.states import ATTEMPT_ACTIVE, ErrorCategory, Priority
 from jobs.views.live import ACTIVE_MS, FINISHED_MS, answer_live, version_of
 from jobs.views.log import Tail, chosen_attempt, latest_attempts, read_tail
 from jobs.views.timeline import happenings, steps_of
@@ -68,9 +67,8 @@ def _live_part(
     """What the polled part shows, and the version that changes with it."""
     newest = Event.objects.filter(subject_type="job", subject_id=str(job.pk)).order_by("-sequence")
     events = list(newest[:_MOST_EVENTS])
-    waits = job.status == JobStatus.QUEUED
     reasons = reasons_for(job)
-    position = position_of(job) if waits else 0
+    summary, way_out = summary_of(job)
     artifacts = list(Artifact.objects.filter(attempt=attempt)[:_MOST_ARTIFACTS]) if attempt else []
     context = {
         "job": job,
@@ -82,13 +80,14 @@ def _live_part(
         "steps": steps_of(attempt, events=events) if attempt else [],
         "events": happenings(events),
         "reasons": reasons,
-        "position": position,
+        "summary": summary,
+        "way_out": way_out,
         "advice": ADVICE.get(ErrorCategory(job.error_category), "") if job.error_category else "",
         "artifacts": artifacts,
     }
     looks = [(one.status, one.phase, one.unreachable_since) for one in attempts]
     last_event = events[0].sequence if events else 0
-    return context, version_of(job.updated_at, last_event, looks, reasons, position, len(artifacts))
+    return context, version_of(job.updated_at, last_event, looks, reasons, summary, len(artifacts))
 
 
 def _own_job(request: HttpRequest, job_id: UUID) -> BuildJob:
@@ -115,7 +114,9 @@ def cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
         if job.is_terminal:
             messages.success(request, "Cancelled.")
         else:
-            messages.success(request, "Cancelling: it ends when its server confirms that nothing of it runs.")
+            messages.success(
+                request, "Asked to cancel: it ends when its server confirms that nothing of it runs."
+            )
     return redirect("jobs:detail", job_id)
 
 

@@ -73,7 +73,7 @@ def _uuid(value: object) -> UUID | None:
 
 @dataclass(frozen=True)
 class Step:
-    """One phase of an attempt: `done`, `current`, `failed` or `ahead`."""
+    """One phase of an attempt: `done`, `current`, `failed`, `cancelled` or `ahead`."""
 
     phase: str
     state: str
@@ -107,4 +107,6 @@ def _step_state(attempt: Attempt, phase: Phase, reached: list[Phase]) -> str:
         return "done"
     if attempt.status in ATTEMPT_ACTIVE:
         return "current"
+    if attempt.status == AttemptStatus.CANCELLED:
+        return "cancelled"
     return "done" if attempt.status == AttemptStatus.COMPLETED else "failed"

@@ -2,6 +2,7 @@
 // from the server's HTML, so it would close what was opened and wipe what was typed.
 //
 //   <details id>             stays open or closed once the reader has touched it
+//   <dialog id>              stays open; what it says follows the server
 //   the focused field        keeps its value and caret
 //   [data-keep-scroll][id]   keeps its scroll offset
 //   [data-keep][id]          is never touched (the log, a chart under the pointer)
@@ -15,6 +16,7 @@ function rememberTouchedDetails(event) {
 
 function mayUpdateAttribute(name, node) {
   if (name === "open" && node.tagName === "DETAILS") return !touchedDetails.has(node);
+  if (name === "open" && node.tagName === "DIALOG") return false;
   if (name === "value") return node !== document.activeElement;
   return true;
 }

@@ -23,10 +23,25 @@ function switchTheme() {
 function copyText(button) {
   const wanted = button.dataset.copy;
   const source = wanted.startsWith("#") ? document.querySelector(wanted) : null;
-  navigator.clipboard?.writeText(source ? source.textContent : wanted);
-  const label = button.getAttribute("aria-label");
+  if (!navigator.clipboard) {
+    if (source) getSelection().selectAllChildren(source); // plain http: marked, to be copied by hand
+    return;
+  }
+  navigator.clipboard.writeText(source ? source.textContent : wanted).then(() => showCopied(button), () => {});
+}
+
+function showCopied(button) {
+  if ("copied" in button.dataset) return;
+  const icon = button.querySelector("use");
+  const [label, shape] = [button.getAttribute("aria-label"), icon.getAttribute("href")];
+  button.dataset.copied = "";
   button.setAttribute("aria-label", "Copied");
-  setTimeout(() => button.setAttribute("aria-label", label || "Copy"), COPIED_MS);
+  icon.setAttribute("href", "#i-check");
+  setTimeout(() => {
+    delete button.dataset.copied;
+    button.setAttribute("aria-label", label || "Copy");
+    icon.setAttribute("href", shape);
+  }, COPIED_MS);
 }
 
 // Without JavaScript the link leads to a page that asks the same question.
@@ -44,7 +59,11 @@ function handleClick(event) {
   const opener = event.target.closest("[data-dialog]");
   if (opener) openDialog(event, opener);
   const closer = event.target.closest("[data-close]");
-  if (closer) closer.closest("dialog")?.close();
+  const dialog = closer?.closest("dialog");
+  if (dialog) {
+    event.preventDefault(); // outside a dialog it is the link back
+    dialog.close();
+  }
 }
 
 function age(seconds) {

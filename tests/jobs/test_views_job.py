@@ -16,6 +16,7 @@ from jobs.lifecycle import submit_job
 from jobs.models import Attempt, BuildJob, Refusal
 from jobs.states import JOB_TERMINAL, AttemptStatus, ErrorCategory, JobStatus
 from jobs.views.job import ADVICE
+from servers.models import BuildServer
 from tests.factories import make_attempt, make_job, make_server, make_user
 from tests.jobs.log_writing import write_log
 from tests.jobs.pages import FRAGMENT, Page, client_of
@@ -41,18 +42,68 @@ def test_every_state_has_its_page_and_its_pace(status: str) -> None:
     assert ("Why is it waiting?" in page.text) is (status == "queued")
 
 
+def refuse(job: BuildJob, condition: str, *, server: str = "north", detail: str = "is not to be had") -> None:
+    found = BuildServer.objects.filter(name=server).first() or make_server(server)
+    Refusal.objects.create(job=job, server=found, condition=condition, detail=detail)
+
+
 def test_a_waiting_job_says_its_place_and_its_reasons() -> None:
     make_job(created_at=timezone.now() - timedelta(hours=1))
-    job = make_job(target_architecture="aarch64")
-    server = make_server("north")
-    Refusal.objects.create(
-        job=job, server=server, condition="architecture", detail="builds x86_64, not aarch64"
-    )
+    job = make_job()
+    refuse(job, "full", detail="all 2 slots are taken")
+    refuse(job, "architecture", server="west", detail="builds aarch64, not x86_64")
 
     page = page_of(job)
 
     assert "It is number 2 in the queue." in page.text
-    assert "north: builds x86_64, not aarch64." in page.text
+    assert "north: all 2 slots are taken." in page.text
+    assert "west: builds aarch64, not x86_64." in page.text
+
+
+def test_a_job_that_no_server_can_take_says_so_first() -> None:
+    job = make_job(target_architecture="aarch64")
+    refuse(job, "architecture", detail="builds x86_64, not aarch64")
+    refuse(job, "group", server="west")
+    refuse(job, "offline", server="west")
+
+    page = page_of(job)
+
+    assert "No build server can take it. north: builds x86_64, not aarch64." in page.text
+    assert "submit it with other needs" in page.text
+    assert "in the queue" not in page.text
+
+
+def test_a_job_whose_servers_are_all_away_says_so_first() -> None:
+    job = make_job()
+    refuse(job, "disabled", detail="is switched off")
+    refuse(job, "architecture", server="west")
+
+    page = page_of(job)
+
+    assert "No build server that fits is in service. north: is switched off." in page.text
+    assert "It starts when an operator brings one back." in page.text
+
+
+def test_a_job_of_a_board_without_servers_says_so_first() -> None:
+    job = make_job()
+    Refusal.objects.create(
+        job=job, server=None, condition="no_servers", detail="there is no build server yet"
+    )
+
+    assert "No build server can take it. There is no build server yet" in page_of(job).text
+
+
+def test_a_cancelled_build_is_not_shown_as_a_failure() -> None:
+    job = make_job("cancelled", exit_code=143, error_message="Build cancelled")
+    make_attempt(
+        job, AttemptStatus.CANCELLED, phase="building", exit_code=143, error_message="Build cancelled"
+    )
+
+    page = page_of(job)
+
+    assert "exit code" not in page.text
+    assert "Attempt 1: Cancelled" not in page.text
+    assert not page.find("svg", **{"class": "i i-sm bad"})
 
 
 @pytest.mark.parametrize("category", [one for one in ErrorCategory if one != ErrorCategory.CANCELLED])
@@ -236,7 +287,7 @@ def test_cancelling_a_running_job_is_a_wish_that_the_page_shows() -> None:
 
     job.refresh_from_db()
     assert (job.status, job.cancel_requested_at is not None) == ("running", True)
-    assert "Cancelling: it ends when its server confirms" in page.text
+    assert "Asked to cancel: it ends when its server confirms" in page.text
     assert "cancelling, asked" in page.text
     assert page.find("dialog", id="cancel-dialog") != []
     assert page.find("a", href=f"/jobs/{job.pk}/cancel/") == []
