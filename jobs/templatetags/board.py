@@ -22,7 +22,7 @@ _FIELD_CLASSES = {
     "select": "select select-sm w-full",
     "textarea": "textarea w-full mono text-xs leading-5",
 }
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_FEW, _MINUTE, _HOUR, _DAY = 10, 60, 3600, 86400
 _ICON_CLASSES = {"": "i", "s": "i i-s", "xs": "i i-xs"}
 _FULL_COMMIT_DIGITS = 12
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -65,9 +65,11 @@ def options(field: BoundField) -> list[BoundWidget]:
 
 @register.filter
 def duration(seconds: float | None) -> str:
-    """Whole seconds as `9m 12s` or `2h 04m`; a dash for none."""
+    """Seconds as `9m 12s` or `2h 04m`, a few as `1.4s`; a dash for none."""
     if seconds is None:
         return "—"
+    if seconds < _FEW:
+        return f"{max(0.0, seconds):.1f}s"
     whole = max(0, int(seconds))
     if whole < _HOUR:
         return f"{whole // _MINUTE}m {whole % _MINUTE:02d}s"

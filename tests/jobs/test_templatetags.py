@@ -40,8 +40,10 @@ def test_a_state_that_nobody_knows_says_so(status: str, word: str) -> None:
     ("seconds", "text"),
     [
         (None, "—"),
-        (-3, "0m 00s"),
-        (0.9, "0m 00s"),
+        (-3, "0.0s"),
+        (0.94, "0.9s"),
+        (9.9, "9.9s"),
+        (10, "0m 10s"),
         (41, "0m 41s"),
         (552, "9m 12s"),
         (3840, "1h 04m"),
