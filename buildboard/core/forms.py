@@ -1,14 +1,24 @@
-"""The form for a new API token. What a scope gives is in permissions.py."""
+"""The forms for signing in and for a new API token. What a scope gives is in permissions.py."""
 
 from typing import Any
 
 from django import forms
+from django.contrib.auth.forms import AuthenticationForm
 
 from buildboard.core.auth import Principal, may_grant
 from buildboard.core.models import ApiToken
 from buildboard.core.permissions import Scope
 
 MAX_DAYS = 3650
+
+
+class SignInForm(AuthenticationForm):
+    """Django's own, in the words of the page; it never says which of the two was wrong."""
+
+    error_messages = {  # Django's own is a plain dict, too
+        **AuthenticationForm.error_messages,
+        "invalid_login": "Name and password do not fit together. Upper and lower case count in both.",
+    }
 
 
 class TokenForm(forms.Form):

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from buildboard.core.auth import create_token, principal_of, requires, revoke_token
 from buildboard.core.errors import ApiError
-from buildboard.core.forms import TokenForm
+from buildboard.core.forms import SignInForm, TokenForm
 from buildboard.core.http import error_answer, is_api, refuse_for_database
 from buildboard.core.models import ApiToken, User
 from buildboard.core.permissions import Right
@@ -29,6 +29,7 @@ class SignInView(LoginView):
     """The sign-in form; `next` is followed within this site only."""
 
     template_name = "registration/login.html"
+    authentication_form = SignInForm
     redirect_authenticated_user = True
 
 

@@ -104,7 +104,7 @@ def test_the_form_says_the_same_whatever_was_wrong(username: str, password: str)
 
     assert answered.status_code == 200
     assert answered.context["form"].non_field_errors() == [
-        "Please enter a correct username and password. Note that both fields may be case-sensitive."
+        "Name and password do not fit together. Upper and lower case count in both."
     ]
 
 
