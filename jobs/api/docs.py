@@ -27,13 +27,15 @@ class DocsPage(DocsBase):
 
 
 def _describe(schema: dict[str, Any], operation: dict[str, Any], *, method: str, path: str) -> dict[str, Any]:
+    summary, _, more = operation.get("description", "").replace("`", "").partition("\n")
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
     return {
         "id": operation["operationId"],
         "tag": operation.get("tags", ["other"])[0],
         "method": method.upper(),
         "path": path,
-        "description": operation.get("description", "").replace("`", ""),
+        "summary": summary,
+        "more": more.strip(),
         "parameters": [
             {
                 "name": parameter["name"],
