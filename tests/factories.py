@@ -52,7 +52,7 @@ def make_job(status: str = JobStatus.QUEUED, **fields: Any) -> BuildJob:
     return BuildJob.objects.create(**defaults | fields)
 
 
-_JOB_OF_ATTEMPT = {
+JOB_OF_ATTEMPT = {
     AttemptStatus.CLAIMED: JobStatus.CLAIMED,
     AttemptStatus.RUNNING: JobStatus.RUNNING,
     AttemptStatus.COMPLETED: JobStatus.COMPLETED,
@@ -66,7 +66,7 @@ _JOB_OF_ATTEMPT = {
 def make_attempt(job: BuildJob | None = None, status: str = AttemptStatus.RUNNING, **fields: Any) -> Attempt:
     """An attempt in any state, the next of `job`; without one, of a new job in the state to go with it."""
     if job is None:
-        job = make_job(_JOB_OF_ATTEMPT[AttemptStatus(status)])
+        job = make_job(JOB_OF_ATTEMPT[AttemptStatus(status)])
     claimed = status == AttemptStatus.CLAIMED
     defaults: dict[str, Any] = {
         "number": job.attempt_set.count() + 1,

@@ -10,30 +10,10 @@ from pathlib import Path
 import pytest
 
 from jobs.execution.script import CHECKOUT_STATUS, SYSTEM_STATUS, BuildSpec, mirror_key, read_failure
-from tests.jobs.script_runs import HOSTILE_URLS, SHELLS, Ended, Server, Upstream, make_spec
+from tests.jobs.script_runs import HOSTILE_URLS, Ended, Server, Upstream, make_spec
 from tests.requirements import require
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(params=SHELLS)
-def server(request: pytest.FixtureRequest, tmp_path: Path) -> Server:
-    shell = SHELLS[request.param]
-    require(shell[0])
-    require("git")
-    return Server(tmp_path / "a server", shell=shell)
-
-
-@pytest.fixture
-def one_server(tmp_path: Path) -> Server:
-    require("git")
-    return Server(tmp_path / "a server")
-
-
-@pytest.fixture
-def upstream(tmp_path: Path) -> Upstream:
-    require("git")
-    return Upstream(tmp_path / "up stream")
 
 
 def spec(upstream: Upstream, **values: object) -> BuildSpec:

@@ -15,32 +15,11 @@ from hypothesis import strategies as st
 import jobs.execution.script
 from jobs.execution.script import CHECKOUT_STATUS
 from jobs.validation import MAX_COMMAND_BYTES
-from tests.jobs.script_runs import SHELLS, Server, Upstream, build, carried, how, printed
-from tests.requirements import require
+from tests.jobs.script_runs import Server, Upstream, build, carried, how, printed
 
 KINDS = Path(jobs.execution.script.__file__).with_name("kinds.sh")
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(params=SHELLS)
-def server(request: pytest.FixtureRequest, tmp_path: Path) -> Server:
-    shell = SHELLS[request.param]
-    require(shell[0])
-    require("git")
-    return Server(tmp_path / "a server", shell=shell)
-
-
-@pytest.fixture
-def one_server(tmp_path: Path) -> Server:
-    require("git")
-    return Server(tmp_path / "a server")
-
-
-@pytest.fixture
-def upstream(tmp_path: Path) -> Upstream:
-    require("git")
-    return Upstream(tmp_path / "up stream")
 
 
 def test_build_is_looked_for_in_the_order_of_the_contract(server: Server, upstream: Upstream) -> None:

@@ -8,25 +8,10 @@ from pathlib import Path
 import pytest
 
 from jobs.execution.script import CHECKOUT_STATUS, BuildSpec
-from tests.jobs.script_runs import SHELLS, Server, Upstream, make_spec
-from tests.requirements import require
+from tests.jobs.script_runs import Server, Upstream, make_spec
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(params=SHELLS)
-def server(request: pytest.FixtureRequest, tmp_path: Path) -> Server:
-    shell = SHELLS[request.param]
-    require(shell[0])
-    require("git")
-    return Server(tmp_path / "a server", shell=shell)
-
-
-@pytest.fixture
-def upstream(tmp_path: Path) -> Upstream:
-    require("git")
-    return Upstream(tmp_path / "up stream")
 
 
 def spec(upstream: Upstream, **values: object) -> BuildSpec:

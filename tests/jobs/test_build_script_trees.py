@@ -17,15 +17,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Server:
-    require("git")
-    return Server(tmp_path / "a server")
-
-
-@pytest.fixture
-def upstream(tmp_path: Path) -> Upstream:
-    require("git")
-    return Upstream(tmp_path / "up stream")
+def server(one_server: Server) -> Server:
+    """One shell is enough for what the trees' own tools do."""
+    return one_server
 
 
 def run(path: Path) -> int:
