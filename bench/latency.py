@@ -15,14 +15,10 @@ STAMP = 'date +%s.%N >"$STAMP.part"; mv "$STAMP.part" "$STAMP"'
 
 def run(folder: Path) -> None:
     """Print p50 and p95 over 100 jobs, one after the other, on a warm board."""
-    board = WholeBoard(folder)
-    board.start()
-    try:
+    with WholeBoard(folder).running() as board:
         repository = make_repository(folder / "demo", {"README": "x\n"})
         _once(board, repository, folder / "warm")
         seconds = [_once(board, repository, folder / f"stamp-{number}") for number in range(JOBS)]
-    finally:
-        board.kill()
     print("submit to the first instruction of the build (git checkout in between)")
     show(
         Figure("through the board", seconds),

@@ -19,13 +19,9 @@ def run(folder: Path) -> None:
     with source.open("wb") as target:
         for number in range(MEGABYTES * 1_000_000 // len(line % 0)):
             target.write(line % number)
-    board = WholeBoard(folder)
-    board.start()
-    try:
+    with WholeBoard(folder).running() as board:
         repository = make_repository(folder / "demo", {"README": "x\n"})
         seconds = [_once(board, repository, source) for _ in range(3)]
-    finally:
-        board.kill()
     print(f"{MEGABYTES} MB of log, from the first byte printed to the last one stored and the job completed")
     show(
         Figure("through the board", seconds),

@@ -14,9 +14,7 @@ SLOTS = 4
 
 def run(folder: Path) -> None:
     """Print jobs a minute, beside the same checkouts and commands run one after the other without a board."""
-    board = WholeBoard(folder)
-    board.start()
-    try:
+    with WholeBoard(folder).running() as board:
         board.run(
             "from servers.models import BuildServer; from servers.slots import fit_slots\n"
             f"for server in BuildServer.objects.all():\n    server.max_concurrent_builds = {SLOTS}\n"
@@ -29,8 +27,6 @@ def run(folder: Path) -> None:
         for job_id in jobs:
             board.wait_until_finished(job_id, seconds=600)
         seconds = time.perf_counter() - begin
-    finally:
-        board.kill()
     bare = repeat("bare", lambda: _bare(repository, folder), times=20)
     print(f"{JOBS} trivial jobs with {SLOTS} slots, submitted one by one over HTTP")
     print(f"  through the board      {60 * JOBS / seconds:8.0f} jobs a minute")

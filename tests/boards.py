@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import psutil
 
@@ -93,6 +93,15 @@ class RunningBoard:
         """Start it and wait until it is ready."""
         self.launch()
         self.wait_ready()
+
+    @contextmanager
+    def running(self) -> Iterator[Self]:
+        """The board, ready; killed at the end."""
+        try:
+            self.start()
+            yield self
+        finally:
+            self.kill()
 
     def wait_ready(self) -> None:
         """Until it prints its address."""

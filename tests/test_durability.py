@@ -29,10 +29,8 @@ exit 7
 
 @pytest.fixture
 def board(tmp_path: Path) -> Iterator[WholeBoard]:
-    board = WholeBoard(tmp_path, database_url=os.environ.get("DATABASE_URL", ""))
-    board.start()
-    yield board
-    board.kill()
+    with WholeBoard(tmp_path, database_url=os.environ.get("DATABASE_URL", "")).running() as board:
+        yield board
 
 
 def test_twenty_kills_lose_no_byte_and_run_nothing_twice(board: WholeBoard, tmp_path: Path) -> None:

@@ -19,10 +19,8 @@ MINUTES = 300.0
 
 @pytest.fixture
 def board(tmp_path: Path) -> Iterator[WholeBoard]:
-    board = WholeBoard(tmp_path, database_url=os.environ.get("DATABASE_URL", ""))
-    board.start()
-    yield board
-    board.kill()
+    with WholeBoard(tmp_path, database_url=os.environ.get("DATABASE_URL", "")).running() as board:
+        yield board
 
 
 def as_repository(archive: Path, folder: Path) -> Path:

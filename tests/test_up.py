@@ -131,14 +131,10 @@ def test_later_start_prints_no_secrets_and_leaves_the_local_server_out_when_told
         assert "given by hand" not in first.output
         assert "  Password     (BUILDBOARD_ADMIN_PASSWORD)" in first.lines
         first.stop()
-        later = RunningBoard(first.folder, "--no-local-server")
-        try:
-            later.start()
+        with RunningBoard(first.folder, "--no-local-server").running() as later:
             assert "API token" not in later.output
             assert "server `local`" not in later.output
             assert servers(later) == [("local", 0)]
-        finally:
-            later.kill()
 
 
 # ---- what keeps it from starting ------------------------------------------------------------------------
