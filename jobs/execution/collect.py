@@ -1,7 +1,9 @@
 """Ends an attempt whose build is over: outcome, automatic retry, and the removal of what it left on its server."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 from django.conf import settings
 from django.utils import timezone
@@ -13,7 +15,7 @@ from jobs.execution.outcome import judge_outcome
 from jobs.execution.script import read_failure
 from jobs.logs import store
 from jobs.models import Attempt
-from jobs.providers.base import BuildProvider, ProviderRefused, Report, build_id_of
+from jobs.providers.base import ProviderRefused, Report
 from jobs.queue.refusals import close_refusals
 from jobs.retry import DEFAULT_RETRY_ON, retry_delay
 from jobs.states import Phase
@@ -38,14 +40,20 @@ def finish(one: Followed, report: Report) -> None:
     end(one, replace(outcome, metrics=metrics), output=output)
 
 
+def has_files(one: Followed, report: Report) -> bool:
+    """Whether its submission named files and its command ended by itself, so that some may be there."""
+    named = bool(one.attempt.job.spec.get("artifact_paths"))
+    return named and report.reason == "exited" and report.phase == Phase.BUILDING
+
+
 def _collect_files(one: Followed, report: Report) -> list[str]:
     """Keep the files that the submission named, one by one; files kept already are not read again.
 
     A command that ended by itself may have made something, whatever its exit code. Gives what was left out.
     """
-    patterns = one.attempt.job.spec.get("artifact_paths") or []
-    if not patterns or report.reason != "exited" or report.phase != Phase.BUILDING:
+    if not has_files(one, report):
         return []
+    patterns = one.attempt.job.spec["artifact_paths"]
     if not one.provider.capabilities.lists_files:
         return ["this provider keeps no files"]
     if one.attempt.phase != Phase.COLLECTING:
@@ -84,14 +92,9 @@ def end(one: Followed, outcome: lifecycle.Outcome, *, output: str = "") -> None:
     close_refusals(job.pk)
 
 
-def forget(attempt: Attempt, provider: BuildProvider) -> None:
-    """Remove a finished attempt's directory on its server, once. Raises ProviderError when it is not to be had.
-
-    What never was sent left nothing; what was given up is ended first.
-    """
-    if attempt.submitted_at is not None:
-        provider.forget(build_id_of(provider.name, identifier=str(attempt.pk)))
-    Attempt.objects.filter(pk=attempt.pk).update(cleaned_at=timezone.now(), masked_values="")
+def note_forgotten(attempts: Iterable[UUID]) -> None:
+    """The server keeps nothing of these finished attempts any more: neither does the board of their secrets."""
+    Attempt.objects.filter(pk__in=list(attempts)).update(cleaned_at=timezone.now(), masked_values="")
 
 
 def _output(attempt: Attempt) -> str:

@@ -8,34 +8,34 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
 from django.utils import timezone
 
 from jobs import lifecycle
 from jobs.errors import JobError
 from jobs.execution import collect
+from jobs.execution.errands import Errands
 from jobs.execution.followed import Followed
 from jobs.execution.marker import CrashMarker
 from jobs.execution.outcome import judge_lost
 from jobs.execution.reattach import Tally
-from jobs.execution.start import CannotStart, change_of, prepare_start
+from jobs.execution.start import CannotStart, prepare_start
 from jobs.lifecycle import Outcome
 from jobs.models import Attempt, BuildJob
 from jobs.providers.base import BuildProvider, ProviderError, ProviderRefused, ProviderUnreachable, Report
 from jobs.providers.registry import connect
 from jobs.states import AttemptStatus, ErrorCategory
 from servers import health
-from servers.connections import open_client
 from servers.models import BuildServer
-from servers.transport import HelperRefused, TransportError
 
 logger = logging.getLogger(__name__)
 
+FRESH_SECONDS = 0.04
 FAST_SECONDS = 0.1
 SLOW_SECONDS = 2.0
 IDLE_SECONDS = 1.0
@@ -45,12 +45,13 @@ EAGER_SECONDS = 3.0
 REPLY_BYTES = 16 << 20
 MOST_BYTES = 8 << 20
 LEAST_BYTES = 1 << 20
+SMALL_BYTES = 256 << 10  # taken in with what else a report says, in one transaction
 MOST_CRASHES = 3
 LOST_MARGIN_SECONDS = 600
 RELEASE_DELAY_SECONDS = 10
 UNANSWERED_SECONDS = 60
 FORGET_AGAIN_SECONDS = 30
-PARALLEL_STARTS = 4
+FORGET_AT_ONCE = 20
 PROBE_SECONDS = 60
 
 
@@ -65,16 +66,16 @@ class ServerFollower(threading.Thread):
         self._followed: dict[UUID, Followed] = {}
         self._providers: dict[str, BuildProvider] = {}
         self._pace = FAST_SECONDS
+        self._poll_at = 0.0
         self._eager_until = 0.0
         self._forget_after = 0.0
         self._probe_after = 0.0
-        self._probing: Future[dict[str, str] | None] | None = None
         self._reached = False
         self._behind = False
         self._marker = CrashMarker(server_id)
         self._crashed = self._marker.left_by_last()
         self._tally: Tally | None = Tally(server_id)
-        self._starts = ThreadPoolExecutor(PARALLEL_STARTS + 1, thread_name_prefix=f"start-{name}")
+        self._errands = Errands(name, wake=self.wake)
 
     def wake(self) -> None:
         """Something of this server changed: look now."""
@@ -91,39 +92,44 @@ class ServerFollower(threading.Thread):
             while not self._stopping.is_set():
                 self._bell.clear()
                 try:
-                    self.round()
+                    self.round(poll=time.monotonic() >= self._poll_at)
                 except (DatabaseError, InterfaceError) as error:
                     logger.warning("The database did not answer: %s", error, extra={"action": "follow"})
                     connections["default"].close()
                     self._stopping.wait(1.0)
                     continue
-                self._bell.wait(self._wait_seconds())
+                self._bell.wait(max(0.0, self._poll_at - time.monotonic()))
         finally:
-            self._starts.shutdown(wait=False, cancel_futures=True)
+            self._errands.close()
             for provider in self._providers.values():
                 provider.close()
             self._marker.close()
             connections.close_all()
 
-    def round(self) -> None:
-        """Look at the attempts of this server once, and do what each needs next."""
-        self._behind = False
+    def round(self, *, poll: bool = True) -> None:
+        """Look at the attempts of this server once, and do what each needs next.
+
+        Without `poll` logs and ends wait for their time: a bell is mostly an echo of what was written here.
+        """
         self._probe()
         self._refresh()
         self._start()
-        self._poll()
+        self._send_cancels()
+        if poll:
+            began = time.monotonic()
+            self._behind = False
+            self._poll()
+            self._poll_at = time.monotonic() + self._wait_seconds(took=time.monotonic() - began)
         self._forget()
 
     def _probe(self) -> None:
-        """Ask the server what it is and has, in a thread of its own: a slow compiler must not delay a log."""
-        if self._probing is not None and self._probing.done():
-            facts, self._probing = self._probing.result(), None
-            if facts is not None:
-                health.apply_probe(self.server_id, facts=facts)
-        if self._probing is None and time.monotonic() >= self._probe_after:
+        """Ask the server what it is and has, now and then."""
+        facts = self._errands.probed()
+        if facts is not None:
+            health.apply_probe(self.server_id, facts=facts)
+        if not self._errands.is_probing and time.monotonic() >= self._probe_after:
             self._probe_after = time.monotonic() + PROBE_SECONDS
-            server = BuildServer.objects.get(pk=self.server_id)
-            self._probing = self._starts.submit(_ask_probe, server)
+            self._errands.probe(BuildServer.objects.get(pk=self.server_id))
 
     # ---- what there is to do ----------------------------------------------------------------------------
 
@@ -147,10 +153,18 @@ class ServerFollower(threading.Thread):
 
     def _start(self) -> None:
         """Send the starts that are not answered yet, several at once; only this thread writes rows."""
-        claimed = [one for one in list(self._followed.values()) if not one.started]
-        ready = [one for one in claimed if self._guarded(one, self._prepare) and one.metadata]
-        for one, error in zip(ready, self._starts.map(_send_start, ready), strict=True):
-            self._guarded(one, partial(self._take_answer, error=error))
+        for one in list(self._followed.values()):
+            waits = not one.started and not self._errands.is_starting(one)
+            if (
+                waits
+                and time.monotonic() >= one.send_after
+                and self._guarded(one, self._prepare)
+                and one.metadata
+            ):
+                self._errands.start(one)
+        for one, error in self._errands.answers():
+            if self._followed.get(one.attempt.pk) is one:
+                self._guarded(one, partial(self._take_answer, error=error))
 
     def _prepare(self, one: Followed) -> None:
         """Gather what is to be sent; a job that nobody wants any more is not sent at all."""
@@ -169,12 +183,14 @@ class ServerFollower(threading.Thread):
             self._note_reached()
             lifecycle.start_attempt(one.attempt)
             one.started = True
+            self._hurry()
         elif isinstance(error, ProviderRefused) or (error.nothing_sent and not one.sent_before):
             later = timezone.now() + timedelta(seconds=RELEASE_DELAY_SECONDS)
             lifecycle.release_attempt(one.attempt, reason=str(error), not_before=later)
             self._followed.pop(one.attempt.pk, None)
         else:
             one.sent_before = True
+            one.send_after = time.monotonic() + SLOW_SECONDS
             self._give_back_if_never_started(one)
         if isinstance(error, ProviderUnreachable):
             self._note_unreachable(error)
@@ -190,6 +206,18 @@ class ServerFollower(threading.Thread):
             )
             self._followed.pop(one.attempt.pk, None)
 
+    def _send_cancels(self) -> None:
+        for one in list(self._followed.values()):
+            if one.started and one.cancel_due:
+                self._guarded(one, Followed.send_cancel)
+                self._hurry()
+
+    def _hurry(self) -> None:
+        """Something begins or ends: look soon, then at a growing distance."""
+        self._eager_until = time.monotonic() + EAGER_SECONDS
+        self._pace = FRESH_SECONDS
+        self._poll_at = min(self._poll_at, time.monotonic() + FRESH_SECONDS)
+
     def _poll(self) -> None:
         by_provider: dict[str, list[Followed]] = {}
         for one in self._followed.values():
@@ -199,9 +227,6 @@ class ServerFollower(threading.Thread):
             self._poll_group(self._providers[name], group)
 
     def _poll_group(self, provider: BuildProvider, group: list[Followed]) -> None:
-        for one in group:
-            if one.cancel_due:
-                self._guarded(one, Followed.send_cancel)
         try:
             asked = [(one.build_id, one.offset) for one in group]
             reports = provider.poll(
@@ -227,16 +252,24 @@ class ServerFollower(threading.Thread):
         if not report.exists:
             self._vanished(one)
             return
-        if one.keep(report):
-            if one.attempt.job.follow_crashes:
-                BuildJob.objects.filter(pk=one.attempt.job_id).update(follow_crashes=0)
-            self._eager_until = time.monotonic() + EAGER_SECONDS
-            self._behind = self._behind or not one.has_all(report)
+        small = len(report.data) <= SMALL_BYTES
+        with transaction.atomic() if small else nullcontext():
+            phase = one.attempt.phase
+            if one.keep(report):
+                if one.attempt.job.follow_crashes:
+                    BuildJob.objects.filter(pk=one.attempt.job_id).update(follow_crashes=0)
+                self._eager_until = time.monotonic() + EAGER_SECONDS
+                self._behind = self._behind or not one.has_all(report)
+            ended = report.status.is_final and one.has_all(report)
+            if ended and small and not collect.has_files(one, report):
+                collect.finish(one, report)
+                return
+        if ended:
+            collect.finish(one, report)
+        elif one.attempt.phase != phase:
+            self._hurry()
         if one.watched:
             self._eager_until = max(self._eager_until, time.monotonic() + 1)
-        if report.status.is_final and one.has_all(report):
-            collect.finish(one, report)
-            self._bell.set()  # its slot is free, its directory can go
 
     def _vanished(self, one: Followed) -> None:
         message = f"{one.attempt.server_name} knows nothing of this build any more; its directory is gone."
@@ -259,18 +292,19 @@ class ServerFollower(threading.Thread):
 
     def _forget(self) -> None:
         """Remove from the server what finished attempts left there; a failure is tried again later."""
-        if time.monotonic() < self._forget_after:
+        done = self._errands.forgotten()
+        if done is not None:
+            collect.note_forgotten(done.attempts)
+            if done.error is not None:
+                self._forget_after = time.monotonic() + FORGET_AGAIN_SECONDS
+        if self._errands.is_forgetting or time.monotonic() < self._forget_after:
             return
         rows = Attempt.objects.filter(
             server_id=self.server_id, cleaned_at__isnull=True, completed_at__isnull=False
         )
-        for attempt in rows.select_related("job", "server").order_by("completed_at")[:20]:
-            try:
-                collect.forget(attempt, self._provider(attempt.job.provider, attempt))
-            except ProviderError as error:
-                logger.info("%s", error, extra={"action": "forget", "attempt": str(attempt.pk)})
-                self._forget_after = time.monotonic() + FORGET_AGAIN_SECONDS
-                return
+        left = list(rows.select_related("job", "server").order_by("completed_at")[:FORGET_AT_ONCE])
+        if left:
+            self._errands.forget([(one, self._provider(one.job.provider, one)) for one in left])
 
     # ---- guards -----------------------------------------------------------------------------------------
 
@@ -331,35 +365,16 @@ class ServerFollower(threading.Thread):
         )
         self._pace = SLOW_SECONDS
 
-    def _wait_seconds(self) -> float:
-        """0.1 s while bytes flow or somebody watches, backing off to 2 s; a second when there is nothing.
+    def _wait_seconds(self, *, took: float) -> float:
+        """0.1 s while bytes flow or somebody watches, less at first, backing off to 2 s; a second when idle.
 
-        None at all while a log is longer than what one reply brought.
+        None at all while a log is longer than what one reply brought. `took` is how long the poll took: a
+        machine that is busy is not asked faster than it answers.
         """
         if not self._followed:
             return IDLE_SECONDS
         if self._behind:
             return 0.0
         eager = time.monotonic() < self._eager_until and self._reached
-        self._pace = FAST_SECONDS if eager else min(SLOW_SECONDS, self._pace * 1.5)
-        return self._pace
-
-
-def _ask_probe(server: BuildServer) -> dict[str, str] | None:
-    """One probe, in a thread of the pool: no rows here. None when the server did not answer."""
-    try:
-        return open_client(server).probe()
-    except (TransportError, HelperRefused) as error:
-        logger.info("%s was not probed: %s", server.name, error, extra={"action": "probe"})
-        return None
-
-
-def _send_start(one: Followed) -> ProviderError | None:
-    """Send one start, in a thread of the pool: no rows here."""
-    if one.metadata is None:
-        return None
-    try:
-        one.provider.trigger(change_of(one.attempt.job), one.metadata)
-    except ProviderError as error:
-        return error
-    return None
+        self._pace = min(FAST_SECONDS if eager else SLOW_SECONDS, self._pace * 1.5)
+        return max(self._pace, took)

@@ -26,6 +26,7 @@ class Followed:
         self.build_id = build_id_of(provider.name, identifier=str(attempt.pk))
         self.started = attempt.status == AttemptStatus.RUNNING
         self.sent_before = attempt.submitted_at is not None
+        self.send_after = 0.0  # on the monotonic clock: when a start that was not answered is sent again
         self.metadata: Metadata | None = None
         self._cancel_sent = 0.0
         self._tail_from: int | None = None  # set once the log is at its limit

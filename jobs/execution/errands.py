@@ -1,0 +1,133 @@
+"""What a follower has done in threads of their own, so that a slow server or compiler delays no log: starts, the
+removal of finished runs, probes. No rows are read or written here, and what an answer means is follow.py's.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from jobs.execution.followed import Followed
+from jobs.execution.start import change_of
+from jobs.models import Attempt
+from jobs.providers.base import BuildProvider, ProviderError, build_id_of
+from servers.connections import open_client
+from servers.models import BuildServer
+from servers.transport import HelperRefused, TransportError
+
+logger = logging.getLogger(__name__)
+
+PARALLEL_STARTS = 4
+START_SECONDS = 0.1  # how long a round waits for starts: they usually take less, and no log waits much longer
+
+
+@dataclass
+class Forgotten:
+    """Attempts of which the server keeps nothing any more, and what stopped the removal before its end."""
+
+    attempts: list[UUID] = field(default_factory=list)
+    error: ProviderError | None = None
+
+
+class Errands:
+    """The threads of one follower, which alone calls this. `wake` is called, by any thread, when a slow start ended."""
+
+    def __init__(self, name: str, *, wake: Callable[[], None]) -> None:
+        self._pool = ThreadPoolExecutor(PARALLEL_STARTS + 2, thread_name_prefix=f"start-{name}")
+        self._wake = wake
+        self._starts: dict[UUID, tuple[Followed, Future[ProviderError | None]]] = {}
+        self._forgetting: Future[Forgotten] | None = None
+        self._probing: Future[dict[str, str] | None] | None = None
+
+    def close(self, *, wait: bool = False) -> None:
+        """Begin nothing more; what was sent may still arrive, which is as good as a lost answer."""
+        self._pool.shutdown(wait=wait, cancel_futures=True)
+
+    # ---- starts
+
+    def is_starting(self, one: Followed) -> bool:
+        """Whether its start was sent and the answer was not fetched yet."""
+        return one.attempt.pk in self._starts
+
+    def start(self, one: Followed) -> None:
+        """Send a start; `answers` gives what came back."""
+        self._starts[one.attempt.pk] = (one, self._pool.submit(_send_start, one))
+
+    def answers(self) -> list[tuple[Followed, ProviderError | None]]:
+        """The starts that were answered (None), refused or not answered, waiting a moment for all of them."""
+        wait([future for _, future in self._starts.values()], START_SECONDS)
+        ended = [attempt_id for attempt_id, (_, future) in self._starts.items() if future.done()]
+        found = [self._starts.pop(attempt_id) for attempt_id in ended]
+        for _, future in self._starts.values():
+            future.add_done_callback(lambda _: self._wake())
+        return [(one, future.result()) for one, future in found]
+
+    # ---- removal
+
+    @property
+    def is_forgetting(self) -> bool:
+        """Whether a removal goes on."""
+        return self._forgetting is not None
+
+    def forget(self, attempts: Sequence[tuple[Attempt, BuildProvider]]) -> None:
+        """Remove what these finished attempts left on the server; `forgotten` tells when it is done."""
+        self._forgetting = self._pool.submit(_forget, attempts)
+
+    def forgotten(self) -> Forgotten | None:
+        """What the removal came to, once."""
+        if self._forgetting is None or not self._forgetting.done():
+            return None
+        result, self._forgetting = self._forgetting.result(), None
+        return result
+
+    # ---- probes
+
+    @property
+    def is_probing(self) -> bool:
+        """Whether a probe is on its way."""
+        return self._probing is not None
+
+    def probe(self, server: BuildServer) -> None:
+        """Ask the server what it is and has; `probed` gives it."""
+        self._probing = self._pool.submit(_ask_probe, server)
+
+    def probed(self) -> dict[str, str] | None:
+        """What the server answered, once; None while there is nothing."""
+        if self._probing is None or not self._probing.done():
+            return None
+        facts, self._probing = self._probing.result(), None
+        return facts
+
+
+def _send_start(one: Followed) -> ProviderError | None:
+    if one.metadata is None:
+        return None
+    try:
+        one.provider.trigger(change_of(one.attempt.job), one.metadata)
+    except ProviderError as error:
+        return error
+    return None
+
+
+def _forget(attempts: Sequence[tuple[Attempt, BuildProvider]]) -> Forgotten:
+    """One after the other. What never was sent left nothing; what was given up is ended first."""
+    result = Forgotten()
+    for attempt, provider in attempts:
+        try:
+            if attempt.submitted_at is not None:
+                provider.forget(build_id_of(provider.name, identifier=str(attempt.pk)))
+        except ProviderError as error:
+            logger.info("%s", error, extra={"action": "forget", "attempt": str(attempt.pk)})
+            result.error = error
+            break
+        result.attempts.append(attempt.pk)
+    return result
+
+
+def _ask_probe(server: BuildServer) -> dict[str, str] | None:
+    try:
+        return open_client(server).probe()
+    except (TransportError, HelperRefused) as error:
+        logger.info("%s was not probed: %s", server.name, error, extra={"action": "probe"})
+        return None
