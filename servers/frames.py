@@ -12,6 +12,11 @@ from enum import StrEnum
 from servers.transport import BadReply, HelperRefused
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# What a build may have forged is taken only where it fits what is made of it: columns, and Python's own limits.
+_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
+_COMMIT = re.compile(r"[0-9a-f]{1,64}")
+_EXIT = re.compile(r"([a-z]{1,32}) (-1|[0-9]{1,3}) ([0-9]{1,18}) ([0-9]{1,18}) left=([01])", re.ASCII)
+_HIGHEST_CODE = 255
 
 
 class RunState(StrEnum):
@@ -148,7 +153,7 @@ def parse_poll(reply: bytes, *, nonce: str, requests: Sequence[tuple[str, int]])
     """Exactly the attempts that were asked for, each with all its bytes, or BadReply."""
     lines = _Lines(reply, at=_body_start(reply, nonce=nonce))
     head = lines.next_line().split(b" ", 2)
-    if head[0] != b"=" or len(head) != 3 or not head[1].isdigit():
+    if head[0] != b"=" or len(head) != 3 or not _NUMBER.fullmatch(head[1].decode(errors="replace")):
         raise BadReply("a poll begins with the server's time")
     entries = tuple(_parse_entry(lines, id=id, offset=offset) for id, offset in requests)
     if lines.next_line() != f"BBEND {nonce} 0".encode():
@@ -162,7 +167,7 @@ def parse_list(reply: bytes, *, nonce: str) -> tuple[RunListing, ...]:
     if status:
         raise HelperRefused("usage", status=status)
     found = []
-    for line in body.decode(errors="replace").splitlines():
+    for line in body.decode(errors="replace").split("\n")[:-1]:
         id, state, *rest = line.split(" ")
         found.append(RunListing(id=id, state=_state(state), exit=_parse_exit(rest, state=state)))
     return tuple(found)
@@ -201,7 +206,7 @@ def _body_start(reply: bytes, *, nonce: str) -> int:
 def _parse_entry(lines: _Lines, *, id: str, offset: int) -> PollEntry:
     words = lines.next_line().decode(errors="replace").split(" ")
     asked_for = len(words) >= 8 and words[:2] == ["@", id] and words[3] == str(offset)
-    if not asked_for or not (words[4].isdigit() and words[5].isdigit()):
+    if not asked_for or not (_NUMBER.fullmatch(words[4]) and _NUMBER.fullmatch(words[5])):
         raise BadReply(f"the reply about {id} is not one")
     return PollEntry(
         id=id,
@@ -210,7 +215,7 @@ def _parse_entry(lines: _Lines, *, id: str, offset: int) -> PollEntry:
         data=lines.take(int(words[4])),
         size=int(words[5]),
         phase=_parse_phase(words[6]),
-        commit=None if words[7] == "-" else words[7],
+        commit=words[7] if _COMMIT.fullmatch(words[7]) else None,
         exit=_parse_exit(words[8:], state=words[2]),
     )
 
@@ -225,7 +230,7 @@ def _state(word: str) -> RunState:
 def _parse_phase(word: str) -> PhaseMark | None:
     name, _, numbers = word.partition(":")
     epoch, _, log_offset = numbers.partition(":")
-    if not (epoch.isdigit() and log_offset.isdigit()):
+    if not (_NUMBER.fullmatch(epoch) and _NUMBER.fullmatch(log_offset)):
         return None
     return PhaseMark(name=name, epoch=int(epoch), log_offset=int(log_offset))
 
@@ -234,10 +239,13 @@ def _parse_exit(words: Sequence[str], *, state: str) -> ExitRecord | None:
     """The exit record of a done run. A build that wrote into it may lie, not stop the reading of others."""
     if state != RunState.DONE:
         return None
-    try:
-        reason, code, log_bytes, epoch, left = words
-        return ExitRecord(
-            reason=reason, code=int(code), log_bytes=int(log_bytes), epoch=int(epoch), left=left != "left=0"
-        )
-    except ValueError:
+    match = _EXIT.fullmatch(" ".join(words))
+    if match is None or int(match[2]) > _HIGHEST_CODE:
         return ExitRecord(reason="damaged", code=-1, log_bytes=0, epoch=0, left=True)
+    return ExitRecord(
+        reason=match[1],
+        code=int(match[2]),
+        log_bytes=int(match[3]),
+        epoch=int(match[4]),
+        left=match[5] != "0",
+    )

@@ -18,7 +18,7 @@
 # Status: 64 usage, 65 bad input, 66 no such job, 69 not supported here, 74 no room, 75 not now.
 set -f # no record and no argument is ever a pattern; the few globs are switched on where they stand
 umask 077
-unset CDPATH
+unset CDPATH UNSOUND
 : "${BUILDBOARD_LOCALE=${LC_ALL-unset}}" # the build gets back the account's own locale
 LC_ALL=C
 export LC_ALL BUILDBOARD_LOCALE
@@ -106,7 +106,7 @@ read_stat() {
 }
 # alive RECORD: whether the process it names, PID, lives. A pid alone is no identity.
 alive() {
-    [ -e "$1" ] && { read -r PID born boot <"$1"; } 2>/dev/null &&
+    sound "$1" && { read -r PID born boot <"$1"; } 2>/dev/null &&
         [ "$boot" = "$BOOT" ] && read_stat "$PID" && [ "$START" = "$born" ]
 }
 # enroll NAME: this process takes over a replaceable record.
@@ -138,6 +138,7 @@ enter_job() {
 }
 read_limits() {
     WALL=0 IDLE=0 GRACE=5 DISKMIN=0
+    sound spec || return 0
     while IFS='=' read -r key value; do
         case $value in '' | *[!0-9]*) continue ;; esac
         case $key in WALL) WALL=$value ;; IDLE) IDLE=$value ;; GRACE) GRACE=$value ;; DISKMIN) DISKMIN=$value ;; esac
@@ -197,6 +198,7 @@ find_members() {
 # ask_to_end: TERM, once for each; and CONT, since a stopped process would not see it.
 # shellcheck disable=SC2086 # lists of pids
 ask_to_end() {
+    measure
     find_members
     [ -z "$MEMBERS" ] || { kill -s TERM $MEMBERS; kill -s CONT $MEMBERS; } 2>/dev/null
 }
@@ -228,7 +230,7 @@ stop_tree() {
 save_code() {
     reason=exited ended=$1
     [ "$ended" -le 255 ] || ended=$((128 + ended % 128)) # some shells tell signals apart from codes
-    if [ -e cancel ]; then read -r reason _ <cancel; fi
+    if [ -e cancel ] && measure && sound cancel; then read -r reason _ <cancel; fi
     KNOWN_END="$ended $reason"
     keep rc "$KNOWN_END"
 }
@@ -241,13 +243,13 @@ finalize() {
     WAITED=0
     while alive logger && [ "$WAITED" -lt 500 ]; do nap 02; done
     if alive logger; then left=1; fi # someone who could not be found still holds the output
-    if [ -e rc ]; then
+    if sound rc; then
         read -r code reason <rc
     elif [ -n "$KNOWN_END" ]; then
         code=${KNOWN_END% *} reason=${KNOWN_END#* }
-    elif [ -e cancel ]; then
+    elif sound cancel; then
         read -r reason _ <cancel
-    elif read -r _ _ boot <runner && [ "$boot" != "$BOOT" ]; then
+    elif sound runner && read -r _ _ boot <runner && [ "$boot" != "$BOOT" ]; then
         reason=rebooted
     fi
     set +f
@@ -350,11 +352,11 @@ mode_watch() {
             stop_tree
             return
         fi
+        measure
         alive watch && [ "$PID" != $$ ] && return
         true >hb
         now
         if [ "$IDLE" -gt 0 ]; then
-            file_size log
             if [ "$SIZE" != "$size" ]; then size=$SIZE grown=$NOW; fi
             [ $((NOW - grown)) -lt "$IDLE" ] || keep cancel "idle $(date +%s)"
         fi
@@ -376,9 +378,10 @@ mode_watch() {
 # rest. What a build may have done to its records must not break the reply.
 judge() {
     EXIT=
-    if [ -e exit ] && read -r EXIT <./exit; then
+    measure
+    if [ -e exit ]; then
         STATE='done'
-        file_size log
+        ! sound exit || read -r EXIT <./exit
         # shellcheck disable=SC2086 # must be split
         set -- $EXIT
         case ${3:-x}${4:-x} in

@@ -75,7 +75,8 @@ op_launch() {
             nap 01
         done
     fi
-    read -r pid record <runner
+    pid='' record=''
+    ! sound runner || read -r pid record <runner
     if [ "$pid" = "$child" ]; then echo "launched $pid $record"; else echo "already $pid $record"; fi
 }
 # check_start: everything that the last records need has its room before anything runs.
@@ -90,6 +91,24 @@ check_start() {
 
 # ---- following and ending
 
+# measure: SIZE of the log, and UNSOUND, the records that must not be read: in their place a build may have put
+# something endless, and reading it would hold up the answer about all the others.
+measure() {
+    SIZE=0 UNSOUND=' '
+    while read -r mode _ _ _ bytes _ _ _ name _; do
+        case $mode:$bytes:$name in
+        -*:log) [ ! -r log ] || SIZE=$bytes ;;
+        -*:?????*:*) UNSOUND="$UNSOUND$name " ;;
+        esac
+    done <<END
+$(ls -dln log runner build watch logger cancel rc exit phase commit 2>/dev/null)
+END
+}
+# sound RECORD: whether it can be read; a pipe or a device in its place might never end.
+sound() {
+    [ -f "$1" ] && [ ! -h "$1" ] || return 1
+    case $UNSOUND in *" $1 "*) return 1 ;; esac
+}
 # poll MAX ID:OFFSET ... -> `= epoch load`, then for each `@ ID state offset count size phase commit [exit]` and
 # the bytes. Up to ten times a second: only date, ls and, with news, dd are processes here.
 op_poll() {
@@ -105,7 +124,6 @@ op_poll() {
             continue
         fi
         judge
-        [ "$STATE" = "done" ] || file_size log
         range "$offset" "$SIZE" "$max"
         read_marks
         echo "@ $ID $STATE $offset $COUNT $SIZE $PHASE $COMMIT $EXIT"
@@ -115,12 +133,12 @@ op_poll() {
 # read_marks: PHASE and COMMIT, "-" when there is none or it is not one.
 read_marks() {
     PHASE=- COMMIT=- count=0
-    if [ -e phase ]; then
+    if sound phase; then
         while [ "$count" -lt 64 ] && read -r name epoch at _; do
             PHASE=$name:$epoch:$at count=$((count + 1))
         done <phase
     fi
-    if [ -e commit ]; then read -r COMMIT <commit; fi
+    if sound commit; then read -r COMMIT <commit; fi
     case $PHASE in *[!a-z0-9:]*) PHASE=- ;; esac
     case $COMMIT in '' | *[!0-9a-f]*) COMMIT=- ;; esac
 }
@@ -138,7 +156,9 @@ op_cancel() {
         keep runner "0 0 $BOOT" && keep cancel "$2 $(date +%s)" || refuse full 74 || return
         read_limits
     fi
-    read -r pid _ <runner
+    measure
+    pid=
+    ! sound runner || read -r pid _ <runner
     if [ "$pid" = 0 ]; then
         finalize
         answer=neverstarted
@@ -222,16 +242,16 @@ enter_tree() {
     [ -e exit ] || refuse running 75 || return
     if [ -h ws ] || ! cd ws 2>/dev/null; then refuse missing 66; fi
 }
-# files ID LIMIT: `SIZE PATH` for each regular file, `!` for one whose name holds a control character; one more
-# than LIMIT at most.
+# files ID LIMIT: `SIZE PATH` for each regular file, `!` for one whose name holds a control character or that lies
+# too deep; one more than LIMIT at most. A tree has no bound for the length of its paths: the reply has.
 op_files() {
     enter_tree "$1" || return
     if find . -prune -printf '' 2>/dev/null; then
-        find . -type f \( -path '*[[:cntrl:]]*' -printf '!\n' -o -printf '%s %P\n' \) 2>/dev/null
+        find . -maxdepth 100 -type f \( -path '*[[:cntrl:]]*' -printf '!\n' -o -printf '%s %P\n' \) 2>/dev/null
     else # busybox
-        find . -type f ! -path '*[[:cntrl:]]*' -exec stat -c '%s %n' {} + 2>/dev/null
-        find . -type f -path '*[[:cntrl:]]*' -exec echo ! \; 2>/dev/null
-    fi | head -n $(($2 + 1))
+        find . -maxdepth 100 -type f ! -path '*[[:cntrl:]]*' -exec stat -c '%s %n' {} + 2>/dev/null
+        find . -maxdepth 100 -type f -path '*[[:cntrl:]]*' -exec echo ! \; 2>/dev/null
+    fi | head -n $(($2 + 1)) | awk 'length($0) > 4200 { print "!"; next } { print }'
 }
 # file ID OFFSET <path -> `file OFFSET COUNT SIZE` and the bytes. No symbolic link is followed.
 op_file() {

@@ -125,6 +125,26 @@ def test_anything_else_is_refused_and_never_crashes(noise: bytes) -> None:
             parse_poll(reply, nonce=NONCE, requests=REQUESTS)
 
 
+@pytest.mark.parametrize("number", ["9" * 5000, "9" * 19, "\N{SUPERSCRIPT TWO}", "-1", "+1", "1_0"])
+def test_poll_with_a_number_of_no_log_is_refused(number: str) -> None:
+    for place in (b" 5 %d 900 " % len(DATA), b" 0 0 12 "):
+        for at in (2, 3):
+            words = place.split(b" ")
+            words[at] = number.encode()
+            forged = POLL.replace(place, b" ".join(words))
+            with pytest.raises(BadReply):
+                parse_poll(forged, nonce=NONCE, requests=REQUESTS)
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "9" * 19, "x"])
+def test_phase_and_commit_that_a_build_forged_are_none(number: str) -> None:
+    forged = POLL.replace(b":1700000001:17 abc123 ", f":{number}:17 {'a' * 65} ".encode())
+
+    entry = parse_poll(forged, nonce=NONCE, requests=REQUESTS).entries[0]
+
+    assert (entry.phase, entry.commit, entry.data) == (None, None, DATA)
+
+
 def test_answer_gives_its_words_or_its_refusal() -> None:
     assert parse_answer(b"noise" + answer("launched 1 2 x\n"), nonce=NONCE) == ["launched", "1", "2", "x"]
     with pytest.raises(HelperRefused) as refused:
@@ -158,7 +178,14 @@ def test_list_is_parsed() -> None:
 
 
 def test_forged_exit_record_is_damaged_and_not_believed() -> None:
-    for record in ("all is well", "exited x 1 2 left=0", "exited 0 1 2 left=0 more", ""):
+    for record in (
+        *("all is well", "exited x 1 2 left=0", "exited 0 1 2 left=0 more", ""),
+        *(f"exited {code} 1 2 left=0" for code in (256, -2, "9" * 4000, "\N{SUPERSCRIPT TWO}", "1_0")),
+        *(f"exited 0 {size} 2 left=0" for size in (-1, "9" * 19, "9" * 4000)),
+        *(f"exited 0 1 {epoch} left=0" for epoch in (-1, "9" * 19)),
+        f"{'x' * 33} 0 1 2 left=0",
+        "<script> 0 1 2 left=0",
+    ):
         (run,) = parse_list(answer(f"{FIRST} done {record}\n"), nonce=NONCE)
         assert run.exit == ExitRecord("damaged", -1, 0, 0, left=True)
 

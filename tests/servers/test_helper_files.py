@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from uuid import uuid4
@@ -69,6 +70,27 @@ def test_files_are_bounded(durable: Durable) -> None:
         5,
         False,
     )
+
+
+def test_files_that_lie_too_deep_make_no_long_reply(durable: Durable) -> None:
+    dig = """
+import os, pathlib
+pathlib.Path("ok").mkdir()
+pathlib.Path("ok/file").touch()
+for _ in range(120):
+    os.mkdir("0" * 250)
+    os.chdir("0" * 250)
+    pathlib.Path("x").touch()
+"""
+    attempt = durable.start(f"#!{sys.executable}{dig}")
+    ended = durable.finish(attempt)
+
+    listing = durable.client.list_files(attempt)
+
+    assert (ended.exit is not None and ended.exit.code) == 0
+    assert FileEntry("ok/file", 0) in listing.files
+    assert (len(listing.files), listing.refused, listing.truncated) == (17, 83, False)
+    assert durable.client.remove(attempt) == RemoveOutcome.REMOVED
 
 
 def test_file_is_read_from_any_offset(durable: Durable) -> None:

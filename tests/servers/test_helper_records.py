@@ -1,5 +1,6 @@
 """The records of a run: who claims it, what is refused, and what a reader is told however they look."""
 
+import subprocess
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -218,6 +219,53 @@ def test_records_that_a_build_wrote_do_not_break_the_reply_for_others(
     assert [(entry.data, entry.size) for entry in reply.entries] == [(b"forged\n", 7), (b"other\n", 6)]
     assert (reply.entries[0].phase, reply.entries[0].commit) == (None, None)
     assert reply.entries[1].exit is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "forge"),
+    [
+        *((name, "mkfifo x") for name in ("exit", "phase", "commit", "runner", "watch", "cancel")),
+        *((name, "truncate -s 1G x") for name in ("exit", "phase", "commit", "runner")),
+        ("exit", "mkdir x"),
+        ("exit", "ln -s /dev/zero x"),
+    ],
+)
+def test_records_that_never_end_hold_up_neither_the_reply_nor_the_end(
+    durable: Durable, name: str, forge: str
+) -> None:
+    other = durable.start("echo other; sleep 60")
+    forged = durable.start(f"cd ..; {forge}; rm -f {name}; mv x {name}; echo forged; sleep 60")
+    wait_for(lambda: durable.look(forged).data and durable.look(other).data)
+
+    reply = durable.client.poll([(forged, 0), (other, 0)], timeout_seconds=10)
+    for attempt in (forged, other):
+        durable.client.cancel(attempt, timeout_seconds=10)
+    ended = [durable.finish(attempt) for attempt in (forged, other)]
+
+    assert [entry.data for entry in reply.entries] == [b"forged\n", b"other\n"]
+    assert [entry.exit is not None for entry in ended] == [True, True]
+    assert ended[1].exit is not None and ended[1].exit.reason == "cancelled"
+
+
+@pytest.mark.parametrize("forge", ["mkdir log", "mkfifo log", "ln -s /dev/zero log"])
+def test_log_that_is_none_has_no_bytes(durable: Durable, forge: str) -> None:
+    forged, other = durable.start("echo forged"), durable.start("echo other")
+    for attempt in (forged, other):
+        durable.finish(attempt)
+    subprocess.run(f"rm log; {forge}", shell=True, check=True, cwd=durable.job(forged))
+
+    reply = durable.client.poll([(forged, 0), (other, 0)], timeout_seconds=10)
+
+    assert [(entry.data, entry.size) for entry in reply.entries] == [(b"", 0), (b"other\n", 6)]
+
+
+def test_exit_record_without_an_end_of_line_is_an_end(durable: Durable) -> None:
+    attempt = durable.start("printf forged >../exit; sleep 60")
+
+    entry = durable.finish(attempt)
+
+    assert entry.exit is not None
+    assert (entry.exit.reason, entry.exit.left) == ("damaged", True)
 
 
 def test_ids_are_uuids_and_nothing_else(durable: Durable) -> None:
