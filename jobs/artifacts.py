@@ -6,11 +6,14 @@ its content in the storage. Files are never unpacked here.
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import cached_property
 from io import BufferedReader
+from itertools import groupby
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -20,6 +23,8 @@ from jobs.models import Artifact, Attempt
 
 MOST_FILES = 1000
 MOST_PATH_CHARACTERS = 1024
+# Comparisons of a part of a path with a part of a pattern, of one attempt: some seconds of the runner.
+MOST_COMPARISONS = 5_000_000
 _BLOCK_BYTES = 1 << 17
 
 
@@ -36,12 +41,19 @@ class Selection:
 
 
 def select_files(files: Iterable[tuple[str, int]], *, patterns: Sequence[str], limit_bytes: int) -> Selection:
-    """The files (path, size) that a pattern names, in order, within the limits of number, name and bytes."""
+    """The files (path, size) that a pattern names, in order, within the limits of number, name and bytes.
+
+    However patterns and names were chosen, it ends soon: what could not be compared any more is left out.
+    """
+    globs = [Glob(pattern) for pattern in patterns]
     paths: list[str] = []
     left_out: list[str] = []
     total = 0
     for path, size in sorted(files):
-        if not any(matches(path, pattern) for pattern in patterns):
+        if sum(glob.comparisons for glob in globs) > MOST_COMPARISONS:
+            left_out.append(f"{path[:80]} and what follows: the patterns are too many for so many files")
+            break
+        if not any(glob.matches(path) for glob in globs):
             continue
         if len(path) > MOST_PATH_CHARACTERS:
             left_out.append(f"{path[:80]}…: its name is longer than {MOST_PATH_CHARACTERS} characters")
@@ -54,39 +66,64 @@ def select_files(files: Iterable[tuple[str, int]], *, patterns: Sequence[str], l
         else:
             paths.append(path)
             total += size
-    for pattern in patterns:
-        if not any(matches(path, pattern) for path in paths) and not left_out:
+    for pattern, glob in zip(patterns, globs, strict=True):
+        if not glob.found and not left_out:
             left_out.append(f"{pattern}: no file has such a name")
     return Selection(paths, left_out[:100])
 
 
-def matches(path: str, pattern: str) -> bool:
-    """Whether a glob names this path: `*` and `?` within a part, `**` for any number of parts, `dir/` for all in it.
+class Glob:
+    """A pattern: `*` and `?` within a part, `**` for any number of parts, `dir/` for all that lies in it."""
 
-    Linear in the parts of both (each part by fnmatch, whose expressions do not backtrack).
-    """
-    wanted = (pattern + "**" if pattern.endswith("/") else pattern).removeprefix("./").split("/")
-    reached = {0}  # how many parts of the pattern may be used up by the parts of the path so far
-    for part in path.split("/"):
-        reached = _skip_stars(reached, wanted)
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+        self.comparisons = 0
+        """How many parts were compared so far."""
+        self.found = False
+        """Whether some path fitted."""
+
+    @cached_property
+    def _parts(self) -> list[re.Pattern[str] | None]:
+        """What fits each part; None for `**`, of which one is as good as several in a row."""
+        text = self._pattern + "**" if self._pattern.endswith("/") else self._pattern
+        parts = text.removeprefix("./").split("/")
+        kept = [part for part, same in groupby(parts) for part in ([part] if part == "**" else same)]
+        return [None if part == "**" else re.compile(translate(part)) for part in kept]
+
+    def matches(self, path: str) -> bool:
+        """Whether it names this path. Linear in the parts of both; a part's expression does not backtrack."""
+        reached = {0}  # how many parts of the pattern may be used up by the parts of the path so far
+        for part in path.split("/"):
+            reached = self._after(part, reached)
+            if not reached:
+                return False
+        self.found = self.found or len(self._parts) in reached
+        return len(self._parts) in reached
+
+    def _after(self, part: str, reached: set[int]) -> set[int]:
+        wanted, last = self._parts, len(self._parts) - 1
         following = set()
-        for position in reached:
-            if position < len(wanted) and wanted[position] == "**":
-                following |= {position, position + 1} if position == len(wanted) - 1 else {position}
-            elif position < len(wanted) and fnmatchcase(part, wanted[position]):
+        for position in _skip_stars(reached, wanted):
+            if position > last:
+                continue
+            self.comparisons += 1
+            expression = wanted[position]
+            if expression is None:
+                following |= {position, position + 1} if position == last else {position}
+            elif expression.match(part):
                 following.add(position + 1)
-        reached = following
-    return len(wanted) in reached
+        return following
 
 
-def _skip_stars(reached: set[int], wanted: list[str]) -> set[int]:
+def matches(path: str, pattern: str) -> bool:
+    """Whether a glob names this path."""
+    return Glob(pattern).matches(path)
+
+
+def _skip_stars(reached: set[int], wanted: Sequence[object]) -> set[int]:
     """`**` may stand for no part at all, but not at the end: `out/**` is what lies in `out`."""
-    skipped = set(reached)
-    for position in sorted(reached):
-        while position < len(wanted) - 1 and wanted[position] == "**":
-            position += 1
-            skipped.add(position)
-    return skipped
+    last = len(wanted) - 1
+    return reached | {position + 1 for position in reached if position < last and wanted[position] is None}
 
 
 def keep_file(attempt: Attempt, *, path: str, chunks: Iterable[bytes], limit_bytes: int) -> Artifact:
