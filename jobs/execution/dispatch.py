@@ -2,8 +2,10 @@
 
 import logging
 from dataclasses import replace
+from itertools import chain
 from uuid import UUID
 
+from django.db import transaction
 from django.utils import timezone
 
 from jobs.errors import IllegalTransition, NoFreeSlot
@@ -17,6 +19,8 @@ from servers.models import BuildServer
 
 logger = logging.getLogger(__name__)
 
+NOTED_AT_ONCE = 20  # jobs whose refusals are written in one transaction: few enough to keep nobody waiting
+
 
 class Dispatcher:
     """Passes over the queue. It remembers what it last wrote of each job, so an unchanged refusal costs nothing."""
@@ -24,24 +28,38 @@ class Dispatcher:
     def __init__(self) -> None:
         self._noted: dict[UUID, frozenset[tuple[str, str, str]]] = {}
 
-    def dispatch(self) -> list[Attempt]:
-        """Claim every ready job that some server can take now; the attempts that were minted."""
+    def dispatch(self, *, explain: bool = True) -> list[Attempt]:
+        """Claim every ready job that some server can take now; the attempts that were minted.
+
+        Without `explain` it ends where no slot is free any more, and why the others wait is not written: enough
+        for a bell, of which each build rings several.
+        """
+        jobs = ready_jobs()
+        first = next(jobs, None)
+        if first is None:
+            self._noted.clear()
+            return []
         fleet = {server.id: server for server in load_fleet()}
         attempts: list[Attempt] = []
         verdicts: dict[Needs, Choice] = {}
-        waiting: set[UUID] = set()
-        for job in ready_jobs():
-            attempt = self._place(job, fleet, verdicts)
-            if attempt is None:
-                waiting.add(job.pk)
-            else:
-                attempts.append(attempt)
-        self._noted = {job_id: noted for job_id, noted in self._noted.items() if job_id in waiting}
+        waiting: dict[UUID, Choice] = {}
+        for job in chain([first], jobs):
+            if not explain and not any(server.free_slots for server in fleet.values()):
+                break
+            placed = self._place(job, fleet, verdicts)
+            if isinstance(placed, Attempt):
+                attempts.append(placed)
+            elif placed is not None:
+                waiting[job.pk] = placed
+        if explain:
+            self._noted = {job_id: noted for job_id, noted in self._noted.items() if job_id in waiting}
+            self._explain(waiting, fleet_empty=not fleet)
         return attempts
 
     def _place(
         self, job: BuildJob, fleet: dict[UUID, ServerFacts], verdicts: dict[Needs, Choice]
-    ) -> Attempt | None:
+    ) -> Attempt | Choice | None:
+        """The attempt that was minted, or why there is none; None when the job does not wait any more."""
         needs, now = needs_of(job), timezone.now()
         choice = verdicts.get(needs)
         if choice is None:
@@ -51,7 +69,7 @@ class Dispatcher:
         while choice.able:
             server = choice.able[0]
             try:
-                attempt = claim_job(job.pk, server=BuildServer.objects.get(pk=server.id))
+                attempt = self._claim(job, server)
             except IllegalTransition:
                 return None  # another dispatcher was faster, or it was cancelled
             except NoFreeSlot:
@@ -59,16 +77,32 @@ class Dispatcher:
             else:
                 fleet[server.id] = replace(server, held=server.held + 1)
                 verdicts.clear()
-                if self._noted.pop(job.pk, None):
-                    close_refusals(job.pk)
                 return attempt
             verdicts.clear()
             choice = verdicts[needs] = choose(fleet.values(), needs=needs, now=now)
-        self._note(job.pk, choice, fleet_empty=not fleet)
-        return None
+        return choice
 
-    def _note(self, job_id: UUID, choice: Choice, *, fleet_empty: bool) -> None:
-        seen = frozenset((str(server.id), str(one.condition), one.detail) for server, one in choice.refusals)
-        if self._noted.get(job_id) != seen:
-            note_refusals(job_id, refusals=choice.refusals, fleet_empty=fleet_empty)
-            self._noted[job_id] = seen
+    def _claim(self, job: BuildJob, server: ServerFacts) -> Attempt:
+        with transaction.atomic():
+            attempt = claim_job(job.pk, server=BuildServer.objects.get(pk=server.id))
+            if job.pk in self._noted:
+                close_refusals(job.pk)
+        self._noted.pop(job.pk, None)
+        return attempt
+
+    def _explain(self, waiting: dict[UUID, Choice], *, fleet_empty: bool) -> None:
+        """Write why each of these jobs waits, as far as that has changed since the last look."""
+        seen = {id(choice): _summary(choice) for choice in waiting.values()}
+        changed = [
+            job_id for job_id, choice in waiting.items() if self._noted.get(job_id) != seen[id(choice)]
+        ]
+        for at in range(0, len(changed), NOTED_AT_ONCE):
+            some = changed[at : at + NOTED_AT_ONCE]
+            with transaction.atomic():
+                for job_id in some:
+                    note_refusals(job_id, refusals=waiting[job_id].refusals, fleet_empty=fleet_empty)
+            self._noted.update({job_id: seen[id(waiting[job_id])] for job_id in some})
+
+
+def _summary(choice: Choice) -> frozenset[tuple[str, str, str]]:
+    return frozenset((str(server.id), str(one.condition), one.detail) for server, one in choice.refusals)

@@ -55,7 +55,7 @@ class Runner:
         self._followers: dict[UUID, ServerFollower] = {}
         self._dispatcher = Dispatcher()
         self._looked_at = time.monotonic()
-        self._dispatched_at = 0.0
+        self._explained_at = 0.0
         self._swept_at = 0.0
         self.ran_out = False
 
@@ -88,10 +88,11 @@ class Runner:
         for server_id, follower in self._followers.items():
             if f"server:{server_id}" in bells:
                 follower.wake()
-        if bells and not bells & {"jobs"} and not self._is_due():
+        due = self._is_due()
+        if bells and not bells & {"jobs"} and not due:
             return
         try:
-            self._dispatch()
+            self._dispatch(explain=due or not bells)
             if time.monotonic() - self._swept_at > SWEEP_SECONDS:
                 self._swept_at = time.monotonic()
                 sweep()
@@ -101,13 +102,12 @@ class Runner:
             self._stopping.wait(LOOK_SECONDS)
 
     def _is_due(self) -> bool:
-        return time.monotonic() - self._dispatched_at > LOOK_SECONDS
+        return time.monotonic() - self._explained_at > LOOK_SECONDS
 
-    _dispatched_at = 0.0
-
-    def _dispatch(self) -> None:
-        self._dispatched_at = time.monotonic()
-        for attempt in self._dispatcher.dispatch():
+    def _dispatch(self, *, explain: bool) -> None:
+        if explain:
+            self._explained_at = time.monotonic()
+        for attempt in self._dispatcher.dispatch(explain=explain):
             follower = self._followers.get(attempt.server_id) if attempt.server_id else None
             if follower is not None:
                 follower.wake()

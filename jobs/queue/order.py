@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from datetime import datetime
 
+from django.db.models import Q
+
 from jobs.models import BuildJob
 from jobs.queue.choice import Needs
 
+_FIRST_PAGE = 8  # mostly there is room for few
 _PAGE = 200
 
 
@@ -31,13 +34,23 @@ def waited_seconds(job: BuildJob, *, now: datetime) -> float:
 
 def ready_jobs(*, limit: int = 5000) -> Iterator[BuildJob]:
     """Queued jobs that may start, in order, read page by page; at most `limit`."""
-    seen = 0
+    rows = BuildJob.objects.ready().exclude(provider="orchestrator")
+    seen, size = 0, _FIRST_PAGE
+    behind = Q()
     while seen < limit:
-        page = list(BuildJob.objects.ready().exclude(provider="orchestrator")[seen : seen + _PAGE])
+        page = list(rows.filter(behind)[:size])
         yield from page
-        if len(page) < _PAGE:
+        if len(page) < size:
             return
-        seen += len(page)
+        # Behind the last one rather than after so many: those that were claimed meanwhile are in no page any more.
+        last = page[-1]
+        same = Q(priority=last.priority)
+        behind = (
+            Q(priority__lt=last.priority)
+            | (same & Q(created_at__gt=last.created_at))
+            | (same & Q(created_at=last.created_at, pk__gt=last.pk))
+        )
+        seen, size = seen + len(page), _PAGE
 
 
 def position_of(job: BuildJob) -> int:
