@@ -139,7 +139,7 @@ def _ready_lines(url: str, wanted: Wanted, first: FirstAccount | None) -> list[s
             f"  Sign in as   {ADMIN}",
             f"  Password     {password}",
             f"  API token    {first.token}",
-            "  Both are shown only this once.",
+            f"  {'Both are' if first.password else 'The token is'} shown only this once.",
             "",
         ]
     if wanted.local_server:
