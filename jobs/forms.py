@@ -104,6 +104,7 @@ class SubmitForm(forms.Form):
     max_attempts = _number("Attempts, at most", initial=2)
     retry_on = forms.MultipleChoiceField(
         label="Try again after",
+        help_text="system: what failed before the build's own command began, such as a network that was away",
         required=False,
         initial=["system"],
         choices=[(one.value, one.label) for one in ErrorCategory if one != ErrorCategory.CANCELLED],
