@@ -37,10 +37,12 @@ def move_attempt(attempt: Attempt, *, to: AttemptStatus, **fields: Any) -> bool:
     return True
 
 
-def move_job(job_id: uuid.UUID, *, to: JobStatus, **fields: Any) -> JobStatus:
+def move_job(
+    job_id: uuid.UUID, *, to: JobStatus, only_from: JobStatus | None = None, **fields: Any
+) -> JobStatus:
     """Move a job along a legal transition and give the state it came from. Raises IllegalTransition."""
     found = JobStatus(status_of(job_id))
-    if to not in JOB_TRANSITIONS[found]:
+    if to not in JOB_TRANSITIONS[found] or only_from not in (None, found):
         raise IllegalTransition(f"Build job {job_id}", found=found, wanted=to)
     if not BuildJob.objects.filter(pk=job_id, status=found).update(
         status=to, updated_at=timezone.now(), **fields
