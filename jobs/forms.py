@@ -1,6 +1,6 @@
 """The submit form: text fields into the very body that the API takes, then the API's own rules.
 
-It has no rules of its own: types and bounds are in `schemas.py`, rules on values in `validation.py`, and
+It has no rules of its own: types and bounds are in `schemas/`, rules on values in `validation.py`, and
 `submission.py` puts them together for both doors.
 """
 

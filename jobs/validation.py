@@ -1,7 +1,7 @@
 """The rules that submissions must meet, each a function that the form and the API share.
 
 Each takes a value, gives the value to keep, and raises `Invalid` with a sentence that says what to do; it
-never repeats the value, which may hold a password. Types, lengths and unknown keys are schemas.py's; what
+never repeats the value, which may hold a password. Types, lengths and unknown keys are schemas/'s; what
 needs the database (servers, secrets) is submission.py's.
 """
 

@@ -1,6 +1,6 @@
 """How an API operation is declared: its right, its answers, and what is refused before its function runs.
 
-Which right is enough is access.py's matter: the middleware decides before; shapes are in `schemas.py`.
+Which right is enough is access.py's matter: the middleware decides before; shapes are in `schemas/`.
 """
 
 from collections.abc import Callable

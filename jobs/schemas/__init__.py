@@ -1,0 +1,24 @@
+"""One JSON shape a noun of jobs (contract section 3): API, socket and webhooks share them."""
+
+from jobs.schemas.attempt import ArtifactShape, AttemptShape, LogShape
+from jobs.schemas.job import DoneShape, JobShape, JobStatusShape, QueueInfo, QueueShape
+from jobs.schemas.secret import NewSecret, SecretShape
+from jobs.schemas.submission import BuildConfig, Submission
+from jobs.schemas.words import PriorityWord, StatusWord
+
+__all__ = [
+    "ArtifactShape",
+    "AttemptShape",
+    "BuildConfig",
+    "DoneShape",
+    "JobShape",
+    "JobStatusShape",
+    "LogShape",
+    "NewSecret",
+    "PriorityWord",
+    "QueueInfo",
+    "QueueShape",
+    "SecretShape",
+    "StatusWord",
+    "Submission",
+]
