@@ -1,6 +1,8 @@
 """Entry points of django-q2's tasks, named by dotted path; each is short or stops when told, and may run twice."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from buildboard.core.enqueue import enqueue
@@ -15,14 +17,19 @@ def run_builds() -> None:
     if live_runner_here():
         return
     runner = Runner()
+    with _stopped_by_sigterm(runner):
+        runner.run(seconds=RUN_SECONDS)
+    if runner.ran_out:
+        enqueue("jobs.tasks.run_builds", cluster="runner", machine=machine_id())
 
+
+@contextmanager
+def _stopped_by_sigterm(runner: Runner) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         runner.stop()
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        runner.run(seconds=RUN_SECONDS)
+        yield
     finally:
         signal.signal(signal.SIGTERM, before)
-    if runner.ran_out:
-        enqueue("jobs.tasks.run_builds", cluster="runner", machine=machine_id())

@@ -68,7 +68,7 @@ class LocalTransport:
             source.seek(0)
             process = self._start(words, stdin=source, stderr=subprocess.DEVNULL)
         with _ended(process), selectors.DefaultSelector() as selector:
-            assert process.stdout is not None  # noqa: S101 - given to Popen by _start
+            assert process.stdout is not None  # noqa: S101  # given to Popen by _start
             selector.register(process.stdout, selectors.EVENT_READ)
             while True:
                 if not selector.select(timeout_seconds):

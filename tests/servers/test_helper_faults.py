@@ -139,7 +139,7 @@ def test_kill_of_the_logger_again_and_again_costs_no_build(durable: Durable) -> 
     for _ in range(3):
         first = durable.pid(attempt, "logger")
         kill(first)
-        wait_for(lambda first=first: durable.pid(attempt, "logger") != first)  # type: ignore[misc] # bound now
+        wait_for(lambda first=first: durable.pid(attempt, "logger") != first)  # type: ignore[misc]  # bound now
     entry = durable.finish(attempt)
 
     assert entry.exit is not None
