@@ -16,7 +16,7 @@ from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "correct-horse-44"
-NO_PASSWORD = ", without a password: tokens work, signing in only once an admin sets one in the admin site"
+TOKENS_ONLY = ", without a password: tokens work, signing in only once an admin sets one in the admin site"
 
 
 def run(*arguments: str) -> tuple[str, str]:
@@ -44,7 +44,7 @@ def test_create_user_without_a_password(stdin: io.StringIO) -> None:
     out, err = run("create_user", "ann", "--role", "operator")
 
     user = User.objects.get()
-    assert (out, err) == ("", f"Added ann as operator{NO_PASSWORD}.\n")
+    assert (out, err) == ("", f"Added ann as operator{TOKENS_ONLY}.\n")
     assert (user.username, user.role, user.is_active, user.has_usable_password()) == (
         "ann",
         "operator",
@@ -193,7 +193,7 @@ def test_webhook_secret_is_the_same_every_time_and_in_the_standard_form() -> Non
 
 @pytest.mark.parametrize(
     ("typed", "expected"),
-    [([PASSWORD, PASSWORD], "Added ann as viewer.\n"), ([""], f"Added ann as viewer{NO_PASSWORD}.\n")],
+    [([PASSWORD, PASSWORD], "Added ann as viewer.\n"), ([""], f"Added ann as viewer{TOKENS_ONLY}.\n")],
 )
 def test_create_user_asks_at_a_terminal(
     typed: list[str], expected: str, stdin: io.StringIO, monkeypatch: pytest.MonkeyPatch

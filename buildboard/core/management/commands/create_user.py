@@ -14,7 +14,7 @@ from buildboard.core.audit import Actor, record_event
 from buildboard.core.models import User
 from buildboard.core.permissions import Role
 
-_NO_PASSWORD = ", without a password: tokens work, signing in only once an admin sets one in the admin site"
+_TOKENS_ONLY = ", without a password: tokens work, signing in only once an admin sets one in the admin site"
 
 
 class Command(BaseCommand):
@@ -52,7 +52,7 @@ class Command(BaseCommand):
                 f"There is a user {user.username} already; set_role changes the role."
             ) from error
         self.stderr.write(
-            f"Added {user.username} as {role}{'' if password else _NO_PASSWORD}.",
+            f"Added {user.username} as {role}{'' if password else _TOKENS_ONLY}.",
             self.style.SUCCESS,
         )
 
