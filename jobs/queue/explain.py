@@ -1,6 +1,7 @@
 """Why a job waits, in sentences, from the refusals that the last look left."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
+from uuid import UUID
 
 from django.utils import timezone
 
@@ -11,6 +12,12 @@ from jobs.queue.refusals import NO_SERVERS
 from jobs.states import JobStatus
 
 _MOST = 50
+_UNFIT = "No build server can take it."
+_AWAY = "No build server that fits is in service."
+_WAYS_OUT = {
+    _UNFIT: "It starts when one that fits is added or changed. Or cancel it and submit it with other needs.",
+    _AWAY: "It starts when an operator brings one back.",
+}
 
 
 def reasons_for(job: BuildJob) -> list[str]:
@@ -37,25 +44,33 @@ def summary_of(job: BuildJob) -> tuple[str, str]:
     """
     if job.status != JobStatus.QUEUED:
         return "", ""
-    kinds: dict[object, set[Kind]] = {}
-    rows = Refusal.objects.filter(job=job, until__isnull=True).values_list("server_id", "condition", "hard")
-    for server_id, condition, hard in rows:
-        kinds.setdefault(server_id, set()).update(_kinds(condition, hard=hard))
-    if kinds and all(Kind.IMPOSSIBLE in found for found in kinds.values()):
-        return (
-            "No build server can take it.",
-            "It starts when one that fits is added or changed. Or cancel it and submit it with other needs.",
-        )
-    if kinds and all(found & {Kind.IMPOSSIBLE, Kind.OFFLINE} for found in kinds.values()):
-        return "No build server that fits is in service.", "It starts when an operator brings one back."
+    blocked = blocked_among([job.pk]).get(job.pk)
+    if blocked:
+        return blocked, _WAYS_OUT[blocked]
     position = position_of(job)
     return ("It is first in the queue." if position == 1 else f"It is number {position} in the queue."), ""
 
 
-def _kinds(condition: str, *, hard: bool) -> Iterable[Kind]:
-    if condition == NO_SERVERS:
-        return [Kind.IMPOSSIBLE]
-    return [Refused(Condition(condition), "", hard).kind] if condition in set(Condition) else []
+def blocked_among(job_ids: Collection[UUID]) -> dict[UUID, str]:
+    """For those that are not just waiting for their turn: the sentence that says so. One query; none for none."""
+    if not job_ids:
+        return {}
+    found: dict[UUID, dict[UUID | None, set[Kind]]] = {}
+    rows = Refusal.objects.filter(job_id__in=job_ids, until__isnull=True)
+    for job_id, server_id, condition in rows.values_list("job_id", "server_id", "condition"):
+        kinds = found.setdefault(job_id, {}).setdefault(server_id, set())
+        if condition == NO_SERVERS:
+            kinds.add(Kind.IMPOSSIBLE)
+        elif condition in set(Condition):
+            kinds.add(Refused(Condition(condition), "").kind)
+    verdicts = {job_id: _verdict(servers.values()) for job_id, servers in found.items()}
+    return {job_id: verdict for job_id, verdict in verdicts.items() if verdict}
+
+
+def _verdict(servers: Collection[set[Kind]]) -> str:
+    if all(Kind.IMPOSSIBLE in kinds for kinds in servers):
+        return _UNFIT
+    return _AWAY if all(kinds & {Kind.IMPOSSIBLE, Kind.OFFLINE} for kinds in servers) else ""
 
 
 def _sentence(row: Refusal) -> str:

@@ -3,7 +3,9 @@
 It decides nothing: colours and icons of states are in `jobs/states.py`, the icons' shapes in `_sprite.html`.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from django import template
 from django.forms.boundfield import BoundField, BoundWidget
@@ -61,6 +63,12 @@ def options(field: BoundField) -> list[BoundWidget]:
     """The boxes of a multiple choice, as the design draws them."""
     field.field.widget.attrs["class"] = _FIELD_CLASSES["checkbox"]
     return list(field.subwidgets)
+
+
+@register.filter
+def at(found: Mapping[Any, str], key: object) -> str:
+    """What a mapping has for the key; nothing when it has none."""
+    return found.get(key, "")
 
 
 @register.filter

@@ -10,7 +10,7 @@ from django.utils import timezone
 from pytest_django.fixtures import DjangoAssertNumQueries
 
 from buildboard.core.permissions import Role
-from jobs.models import BuildJob
+from jobs.models import BuildJob, Refusal
 from jobs.states import JobStatus
 from jobs.views.selection import PAGE_SIZE
 from tests.factories import make_job, make_server
@@ -142,6 +142,21 @@ def test_the_number_of_queries_does_not_grow_with_the_jobs(
             make_job("failed", error_message="x", server=make_server(), server_name="s")
         with django_assert_num_queries(4):  # session, person, jobs, count of unfinished ones
             client.get("/jobs/")
+
+
+def test_a_waiting_job_that_no_server_can_take_says_so_in_its_row(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    stuck, busy = make_named("stuck", "busy")
+    server = make_server("north")
+    Refusal.objects.create(job=stuck, server=server, condition="architecture", detail="builds x86_64")
+    Refusal.objects.create(job=busy, server=server, condition="full", detail="all 2 slots are taken")
+    client = client_of()
+
+    with django_assert_num_queries(5):  # and the refusals of those that wait
+        rows = client.get("/jobs/").content.decode().split('<tr id="job-')[1:]
+
+    assert ["No build server can take it." in row for row in rows] == [True, False]
 
 
 def test_a_poll_answers_nothing_until_something_changed() -> None:
