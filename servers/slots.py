@@ -49,6 +49,11 @@ def free_slot(holder: uuid.UUID) -> bool:
         return True
 
 
+def has_free_slot() -> bool:
+    """Whether any server has room at all; one short query."""
+    return Slot.objects.filter(holder__isnull=True).exists()
+
+
 def held_slots(server: BuildServer) -> int:
     """Builds that hold a slot of this server now (`active_build_count`)."""
     return Slot.objects.filter(server=server, holder__isnull=False).count()

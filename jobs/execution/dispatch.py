@@ -16,6 +16,7 @@ from jobs.queue.order import needs_of, ready_jobs, waited_seconds
 from jobs.queue.refusals import close_refusals, note_refusals
 from servers.fleet import ServerFacts, load_fleet
 from servers.models import BuildServer
+from servers.slots import has_free_slot
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ class Dispatcher:
         Without `explain` it ends where no slot is free any more, and why the others wait is not written: enough
         for a bell, of which each build rings several.
         """
+        if not explain and not has_free_slot():
+            return []
         jobs = ready_jobs()
         first = next(jobs, None)
         if first is None:
