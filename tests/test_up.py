@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.boards import ROOT, RunningBoard, running_board
+from tests.requirements import require
 
 # The boards here have databases of their own.
 pytestmark = [pytest.mark.slow, pytest.mark.sqlite_only]
@@ -180,8 +181,7 @@ def test_data_dir_that_cannot_be_made(foreign_folder: Path) -> None:
 
 
 def test_data_dir_that_is_read_only(foreign_folder: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to make a folder of another account")
+    require("root")  # to make a folder of another account
     secrets = {"BUILDBOARD_SECRET_KEY": "x" * 60, "BUILDBOARD_ENCRYPTION_KEYS": "A" * 43 + "="}
 
     status, said = run_command("up", "--port", "0", data_dir=foreign_folder, **secrets)

@@ -121,7 +121,10 @@ def test_a_token_that_is_no_good_is_401_on_both_doors(
     "text", ["", "x", "bb_", "Bearer", "bbo_" + "0" * 32 + "_" + "A" * 43, "bb_" + "0" * 400]
 )
 def test_a_bearer_that_is_not_a_token_is_401(text: str) -> None:
-    assert Client().get("/api/test/read", headers=bearer(text)).status_code == 401
+    answered = Client().get("/api/test/read", headers=bearer(text))
+
+    assert (answered.status_code, answered.json()["code"]) == (401, "unauthorized")
+    assert answered.headers["WWW-Authenticate"] == "Bearer"
 
 
 def test_another_authorization_scheme_is_no_credential_of_ours() -> None:

@@ -127,7 +127,11 @@ def test_cancel_takes_no_fields() -> None:
 
     assert_error(api.put(f"{BUILD_JOBS}/{job.pk}/cancel", {"force": True}), 422, fields=["force"])
     assert_error(api.put(f"{BUILD_JOBS}/{job.pk}/cancel", b"force"), 400)
+    job.refresh_from_db()
+    assert job.status == JobStatus.QUEUED
     assert api.put(f"{BUILD_JOBS}/{job.pk}/cancel", {}).status_code == 200
+    job.refresh_from_db()
+    assert job.status == JobStatus.CANCELLED
 
 
 def test_cancel_by_get_or_post_is_refused() -> None:
@@ -243,7 +247,15 @@ def test_submitter_cancels_and_retries_their_own() -> None:
     job = make_job(created_by=api.user)
 
     assert api.put(f"{BUILD_JOBS}/{job.pk}/cancel").status_code == 200
-    assert api.post(f"{BUILD_JOBS}/{job.pk}/retry").status_code == 201
+    again = api.post(f"{BUILD_JOBS}/{job.pk}/retry")
+
+    job.refresh_from_db()
+    assert job.status == JobStatus.CANCELLED
+    assert (again.status_code, again.json()["retry_of"], again.json()["status"]) == (
+        201,
+        str(job.pk),
+        "queued",
+    )
 
 
 def test_role_taken_away_counts_for_ones_own_jobs() -> None:

@@ -79,7 +79,11 @@ def test_tokens_of_others_are_not_found_but_for_admins_in_the_browser() -> None:
     # No scope gives an admin's right: it takes a session.
     assert_error(ApiClient(Role.ADMIN).delete(f"{TOKENS}/{token.pk}"), 404)
     admin = sign_in(Client(), make_user(Role.ADMIN))
+    token.refresh_from_db()
+    assert token.revoked_at is None
     assert admin.delete(f"{TOKENS}/{token.pk}").status_code == 204
+    token.refresh_from_db()
+    assert token.revoked_at is not None
 
 
 @pytest.mark.parametrize(
@@ -135,7 +139,8 @@ def test_scopes_that_are_none() -> None:
     api = ApiClient(Role.ADMIN)
 
     for scopes in ([], ["admin"], ["read", "read", "read", "read"], [1], None):
-        assert api.post(TOKENS, {"name": "x", "scopes": scopes}).status_code == 422
+        assert_error(api.post(TOKENS, {"name": "x", "scopes": scopes}), 422)
+    assert not ApiToken.objects.filter(name="x").exists()
 
 
 # ---- secrets --------------------------------------------------------------------------------------------
