@@ -32,7 +32,9 @@ def test_every_command_is_in_the_readme() -> None:
 
 def test_every_target_of_the_makefile_that_the_readme_names_exists() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    named = set(re.findall(r"`make ([a-z-]+)", README)) | set(re.findall(r"^    make ([a-z-]+)", README, re.MULTILINE))
+    named = set(re.findall(r"`make ([a-z-]+)", README)) | set(
+        re.findall(r"^    make ([a-z-]+)", README, re.MULTILINE)
+    )
 
     assert {target for target in named if f"\n{target}:" not in makefile} == set()
 

@@ -13,7 +13,9 @@ ROOT = Path(__file__).parent.parent
 
 def check(data_dir: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
     """`manage.py check` of an empty data dir, with these variables alone."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("BUILDBOARD_", "DATABASE_"))}
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith(("BUILDBOARD_", "DATABASE_"))
+    }
     return subprocess.run(
         [sys.executable, str(ROOT / "manage.py"), "check", "--fail-level", "ERROR"],
         env={**clean, "BUILDBOARD_DATA_DIR": str(data_dir), **environment},

@@ -155,9 +155,7 @@ def _check_text(value: Any) -> None:
     """Refuses what a database cannot keep; the depth is bounded by now."""
     if isinstance(value, str):
         if _UNSTORABLE.search(value):
-            raise _malformed(
-                "A text holds a NUL or half of a surrogate pair, which cannot be stored."
-            )
+            raise _malformed("A text holds a NUL or half of a surrogate pair, which cannot be stored.")
     elif isinstance(value, dict):
         for key, item in value.items():
             _check_text(key)

@@ -231,7 +231,9 @@ def test_an_admin_revokes_anybodys_token() -> None:
     assert Event.objects.get(kind="token_revoked").door == "admin"
 
 
-@pytest.mark.parametrize("query", ["at__year=99999999999", "at__year=0", "at__gte=x", "sequence=" + "9" * 5000])
+@pytest.mark.parametrize(
+    "query", ["at__year=99999999999", "at__year=0", "at__gte=x", "sequence=" + "9" * 5000]
+)
 def test_list_answers_a_value_that_cannot_be_compared_without_filters(query: str) -> None:
     response = client_of(Role.ADMIN).get(f"{reverse('admin:core_event_changelist')}?{query}")
 

@@ -47,7 +47,14 @@ def test_what_no_key_fits_is_named_and_not_shown(stored: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "good"), [pytest.param(make_key(), True, id="made"), ("", False), ("x", False), ("é" * 44, False), ("A" * 43, False)]
+    ("text", "good"),
+    [
+        pytest.param(make_key(), True, id="made"),
+        ("", False),
+        ("x", False),
+        ("é" * 44, False),
+        ("A" * 43, False),
+    ],
 )
 def test_a_key_is_told_from_other_text(text: str, good: bool) -> None:
     assert is_key(text) is good
