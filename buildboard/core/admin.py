@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.apps import apps
 from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
 from django.contrib.auth.models import Group
@@ -39,7 +40,18 @@ for _model in _UNUSED:
         admin.site.unregister(_model)
 
 
-class Audited(BaseAdmin):
+class Steady(BaseAdmin):
+    """A list that no address breaks: Django knows only some of the values that cannot be compared with a column."""
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Called by the admin site for a list; what it raises here leads back to the list without filters."""
+        try:
+            return super().get_changelist_instance(request)
+        except (ValueError, OverflowError) as error:
+            raise IncorrectLookupParameters(error) from error
+
+
+class Audited(Steady):
     """Writes an event beside each of the admin site's own log entries."""
 
     subject_type = ""
@@ -64,7 +76,7 @@ class Audited(BaseAdmin):
         )
 
 
-class LookOnly(BaseAdmin):
+class LookOnly(Steady):
     """A table that is shown and never changed here: the module that owns it writes it."""
 
     show_full_result_count = False
