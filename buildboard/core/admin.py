@@ -41,7 +41,7 @@ for _model in _UNUSED:
 
 
 class Steady(BaseAdmin):
-    """A list that no address breaks: Django knows only some of the values that cannot be compared with a column."""
+    """A list that no address can break: Django catches only some of the values that no column compares with."""
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Called by the admin site for a list; what it raises here leads back to the list without filters."""
