@@ -2,10 +2,9 @@
 
 import os
 import subprocess
-import time
 from pathlib import Path
 
-from bench.measure import Figure, repeat, show
+from bench.measure import Figure, ended_at, repeat, show
 from tests.repositories import make_repository
 from tests.whole_board import WholeBoard
 
@@ -36,8 +35,7 @@ def _once(board: WholeBoard, repository: Path, source: Path) -> float:
     stamp = source.with_name("began")
     command = f'date +%s.%N >"{stamp}"; cat "{source}"'
     job_id = board.submit(repository, build_command=command, timeout_seconds=900)
-    board.wait_until_finished(job_id, seconds=600)
-    end = time.time()
+    end = ended_at(board, job_id)
     log = board.log(job_id)
     assert len(log) > source.stat().st_size, "the log is not whole"
     return end - float(stamp.read_text())

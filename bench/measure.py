@@ -5,6 +5,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from tests.waiting import wait_for
+from tests.whole_board import WholeBoard
+
+LOOK_SECONDS = 0.5  # a call costs the board several milliseconds: seldom enough not to be what is measured
+MOST_SECONDS = 600.0
 
 
 @dataclass
@@ -42,6 +50,21 @@ def timed(seconds: list[float]) -> Iterator[None]:
     begin = time.perf_counter()
     yield
     seconds.append(time.perf_counter() - begin)
+
+
+def ended_at(board: WholeBoard, job_id: str) -> float:
+    """When the job completed, by the board's own clock, as seconds since 1970; asks for it now and then."""
+    deadline = time.monotonic() + MOST_SECONDS
+    while not (job := board.job(job_id))["completed_at"]:
+        assert time.monotonic() < deadline, f"job {job_id} did not end"
+        time.sleep(LOOK_SECONDS)
+    assert job["status"] == "completed", job
+    return datetime.fromisoformat(job["completed_at"]).timestamp()
+
+
+def wait_for_file(path: Path) -> None:
+    """Until the file is there, without asking the board."""
+    wait_for(path.exists, what=f"{path.name} is there", seconds=MOST_SECONDS)
 
 
 def show(figure: Figure, *, beside: list[Figure]) -> None:

@@ -4,7 +4,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from bench.measure import repeat
+from bench.measure import ended_at, repeat
 from tests.repositories import make_repository
 from tests.whole_board import WholeBoard
 
@@ -22,11 +22,10 @@ def run(folder: Path) -> None:
         )
         repository = make_repository(folder / "demo", {"README": "x\n"})
         board.wait_until_finished(board.submit(repository, build_command="true"))
-        begin = time.perf_counter()
+        begin = time.time()
         jobs = [board.submit(repository, build_command="true") for _ in range(JOBS)]
-        for job_id in jobs:
-            board.wait_until_finished(job_id, seconds=600)
-        seconds = time.perf_counter() - begin
+        # The last first: it is near the end, and the others need to be asked once each then.
+        seconds = max(ended_at(board, job_id) for job_id in reversed(jobs)) - begin
     bare = repeat("bare", lambda: _bare(repository, folder), times=20)
     print(f"{JOBS} trivial jobs with {SLOTS} slots, submitted one by one over HTTP")
     print(f"  through the board      {60 * JOBS / seconds:8.0f} jobs a minute")
