@@ -182,6 +182,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 _HTTPS = _public.scheme == "https"
+SESSION_ENGINE = "buildboard.core.sessions"
 SESSION_COOKIE_NAME = "__Host-bb_session" if _HTTPS else "bb_session"
 CSRF_COOKIE_NAME = "__Host-bb_csrf" if _HTTPS else "bb_csrf"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = _HTTPS
@@ -228,6 +229,10 @@ LOGGING = {
     "loggers": {
         "django.request": {"level": "ERROR"},
         "django.server": {"level": "WARNING"},
+        # Answered with 400; a traceback each would let anybody fill the disk.
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
+        "django.security.TooManyFieldsSent": {"level": "CRITICAL"},
+        "django.security.RequestDataTooBig": {"level": "CRITICAL"},
         "daphne": {"level": "WARNING"},
         "django-q": {"level": "WARNING"},
         "axes": {"level": "WARNING"},

@@ -229,3 +229,13 @@ def test_a_session_of_a_deleted_user_is_a_visitor() -> None:
 
     assert principal_of_scope(scope).user is None
     assert store.get_model_class().objects.count() == 1
+
+
+def test_a_session_cookie_that_no_database_could_hold_is_a_visitors() -> None:
+    cookie = f'{django_settings.SESSION_COOKIE_NAME}="\\000{"a" * 31}"'
+
+    response = Client().get("/tokens/", headers={"cookie": cookie})
+    principal = principal_of_scope({"type": "websocket", "headers": [(b"cookie", cookie.encode())]})
+
+    assert (response.status_code, response.headers["Location"]) == (302, "/login/?next=/tokens/")
+    assert (principal.user, principal.session_key) == (None, "")
