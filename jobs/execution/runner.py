@@ -34,6 +34,7 @@ HEARTBEAT = "runner"
 BEAT_SECONDS = 2.0
 DEAD_SECONDS = 10.0
 LOOK_SECONDS = 1.0
+GAP_SECONDS = 0.02  # between two looks: every build rings several bells, and one look answers all that came
 SWEEP_SECONDS = 10.0
 
 
@@ -56,6 +57,7 @@ class Runner:
         self._dispatcher = Dispatcher()
         self._looked_at = time.monotonic()
         self._explained_at = 0.0
+        self._dispatched_at = 0.0
         self._swept_at = 0.0
         self.ran_out = False
 
@@ -92,7 +94,9 @@ class Runner:
         if bells and not bells & {"jobs"} and not due:
             return
         try:
+            self._stopping.wait(max(0.0, self._dispatched_at + GAP_SECONDS - time.monotonic()))
             self._dispatch(explain=due or not bells)
+            self._dispatched_at = time.monotonic()
             if time.monotonic() - self._swept_at > SWEEP_SECONDS:
                 self._swept_at = time.monotonic()
                 sweep()
