@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 RETRY_AFTER_SECONDS = 5
+_PAGE_OF_API = "/api/docs"
 # What SQLite says when it is only away for now; its other operational errors are our own mistakes.
 _SQLITE_AWAY = ("locked", "unable to open", "disk i/o error", "readonly database", "is full")
 _FORWARDED = ("HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED")
@@ -45,8 +46,8 @@ logger = logging.getLogger(__name__)
 
 
 def is_api(request: HttpRequest) -> bool:
-    """Whether errors of this request are answered as JSON."""
-    return request.path_info.startswith("/api/")
+    """Whether errors of this request are answered as JSON; the API's own page is one for people."""
+    return request.path_info.startswith("/api/") and request.path_info != _PAGE_OF_API
 
 
 # ---- who is at the other end ----------------------------------------------------------------------------

@@ -63,6 +63,13 @@ def test_document_is_served() -> None:
 
 
 @pytest.mark.django_db
+def test_page_asks_a_visitor_to_sign_in_as_every_page_does() -> None:
+    answer = Client().get("/api/docs")
+
+    assert (answer.status_code, answer["Location"]) == (302, "/login/?next=/api/docs")
+
+
+@pytest.mark.django_db
 def test_page_lists_every_operation_without_script_or_style() -> None:
     response = sign_in(Client(), make_user(Role.VIEWER)).get("/api/docs")
 
