@@ -11,7 +11,7 @@ class IllegalTransition(JobError):
     """The state does not allow it. Names the state that was found and the one that was asked for."""
 
     def __init__(self, what: str, *, found: str, wanted: str) -> None:
-        super().__init__(f"{what} is {found} and cannot become {wanted}.")
+        super().__init__(f"{what} is {found} and cannot be {wanted}.")
         self.found = found
         self.wanted = wanted
 
