@@ -280,7 +280,7 @@ def test_requeued_job_keeps_its_attempts_and_waits() -> None:
 
     job.refresh_from_db()
     assert (job.status, job.attempts, job.not_before, job.completed_at) == (JobStatus.QUEUED, 1, later, None)
-    assert (job.server, job.server_name) == (None, "")
+    assert (job.server, job.server_name, job.started_at) == (None, "", None)
     assert list(BuildJob.objects.ready()) == []
     BuildJob.objects.update(not_before=timezone.now())
     assert lifecycle.claim_job(job.pk, server=server).number == 2
