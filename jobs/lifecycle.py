@@ -255,7 +255,7 @@ def finish_attempt(attempt: Attempt, *, outcome: Outcome, requeue_at: datetime |
         again = requeue_at is not None and _may_run_again(attempt, outcome=outcome)
         target = JobStatus.QUEUED if again else _JOB_AFTER[outcome.status]
         if again:
-            waiting = {"progress": 0, "server": None, "server_name": "", "started_at": None}
+            waiting: dict[str, Any] = {"progress": 0, "server": None, "server_name": "", "started_at": None}
             found = move_job(attempt.job_id, to=target, not_before=requeue_at, **waiting)
         else:
             found = move_job(attempt.job_id, to=target, result=outcome.as_result(), progress=100, **ended)
