@@ -8,6 +8,7 @@ from jobs.providers.base import Report
 from jobs.states import AttemptStatus, ErrorCategory, Phase
 
 _LOST_REASONS = {
+    "damaged": "The records of the build on its server are damaged: what it came to is not known.",
     "rebooted": "The build server was restarted while the build ran.",
     "lost": "The build's processes ended without leaving a result.",
 }
