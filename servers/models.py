@@ -2,10 +2,12 @@
 
 import uuid
 
+from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 
+from buildboard.core.permissions import Right
 from servers.states import ServerStatus, TransportKind
 
 
@@ -13,8 +15,9 @@ class BuildServerQuerySet(models.QuerySet["BuildServer"]):
     """Selections in the field's words."""
 
     def visible_to(self, user: object) -> "BuildServerQuerySet":
-        """Servers a reader may see: all of them; the door has checked the right to read."""
-        return self.all()
+        """Servers that this person (or visitor) may see: all with the right to read, none without it."""
+        rights: frozenset[Right] = getattr(user, "rights", frozenset())
+        return self if Right.READ in rights or settings.PUBLIC_READ else self.none()
 
 
 class BuildServer(models.Model):

@@ -19,6 +19,7 @@ from servers.transport import HelperRefused, TransportError
 logger = logging.getLogger(__name__)
 
 PARALLEL_STARTS = 4
+GARBAGE_DAYS = 14  # runs that ended so long ago and that no board asked to remove
 START_SECONDS = 0.1  # how long a round waits for starts: they usually take less, and no log waits much longer
 
 
@@ -39,6 +40,7 @@ class Errands:
         self._starts: dict[UUID, tuple[Followed, Future[ProviderError | None]]] = {}
         self._forgetting: Future[Forgotten] | None = None
         self._probing: Future[dict[str, str] | None] | None = None
+        self._cleared = False
 
     def close(self, *, wait: bool = False) -> None:
         """Begin nothing more; what was sent may still arrive, which is as good as a lost answer."""
@@ -89,8 +91,9 @@ class Errands:
         return self._probing is not None
 
     def probe(self, server: BuildServer) -> None:
-        """Ask the server what it is and has; `probed` gives it."""
-        self._probing = self._pool.submit(_ask_probe, server)
+        """Ask the server what it is and has; `probed` gives it. The first time, clear away what crashes left."""
+        self._probing = self._pool.submit(_ask_probe, server, clear=not self._cleared)
+        self._cleared = True
 
     def probed(self) -> dict[str, str] | None:
         """What the server answered, once; None while there is nothing."""
@@ -125,9 +128,12 @@ def _forget(attempts: Sequence[tuple[Attempt, BuildProvider]]) -> Forgotten:
     return result
 
 
-def _ask_probe(server: BuildServer) -> dict[str, str] | None:
+def _ask_probe(server: BuildServer, *, clear: bool) -> dict[str, str] | None:
     try:
-        return open_client(server).probe()
+        client = open_client(server)
+        if clear:
+            client.collect_garbage(days=GARBAGE_DAYS)
+        return client.probe()
     except (TransportError, HelperRefused) as error:
         logger.info("%s was not probed: %s", server.name, error, extra={"action": "probe"})
         return None

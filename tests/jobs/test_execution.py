@@ -1,5 +1,7 @@
 """A build from submission to result over the local transport: real git, real processes, the real runner."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from jobs.artifacts import read_artifact
 from jobs.lifecycle import request_cancel
 from jobs.models import Attempt
 from jobs.states import AttemptStatus, ErrorCategory, JobStatus
+from servers.connections import open_client
+from servers.frames import RunLimits
 from servers.models import Slot
 from tests.jobs.board import (
     log_of,
@@ -109,3 +113,25 @@ def test_artifacts_are_kept_and_what_is_missing_is_named(
     assert b"".join(read_artifact(attempt.artifacts.all()[0], start=0, end=4)) == b"one\n"
     assert attempt.metrics == {"artifacts_left_out": ["*.deb: no file has such a name"]}
     assert job.status == JobStatus.COMPLETED
+
+
+def test_runs_that_ended_long_ago_and_nobody_asked_about_are_cleared_away(tmp_path: Path) -> None:
+    server = make_local_server(tmp_path / "work")
+    client = open_client(server)
+    ids = {"old": "11111111-1111-4111-8111-111111111111", "new": "22222222-2222-4222-8222-222222222222"}
+    for attempt_id in ids.values():
+        client.submit(attempt_id, script=b"exit 0", environment={}, limits=RunLimits(disk_floor_kib=0))
+    jobs = tmp_path / "work" / "jobs"
+    wait_for(lambda: all((jobs / one / "exit").exists() for one in ids.values()), what="both ended")
+    long_ago = time.time() - 20 * 86_400
+    record = jobs / ids["old"] / "exit"
+    reason, code, size, _, left = record.read_text().split()
+    record.chmod(0o600)
+    record.write_text(f"{reason} {code} {size} {long_ago:.0f} {left}\n")
+    for path in (record, jobs / ids["old"]):
+        os.utime(path, (long_ago, long_ago))
+
+    with running_runner():
+        wait_for(lambda: not (jobs / ids["old"]).exists(), what="the old one is gone")
+
+    assert (jobs / ids["new"]).exists()
