@@ -40,9 +40,11 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)
 
 # Needs Node 20 or newer; users never do.
+CSS_TOOLS := tailwindcss@4.3.5 @tailwindcss/cli@4.3.5 daisyui@5.8.1
+
 css:
-	npm install --no-package-lock --no-audit --no-fund --silent
-	npm run --silent css
+	npm install --no-save --no-package-lock --no-audit --no-fund --silent $(CSS_TOOLS)
+	node_modules/.bin/tailwindcss -i static/src/app.css -o static/app.css --minify
 
 clean:
 	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache
