@@ -1,5 +1,6 @@
 """The one writer of a server's status: what a probe saw, reached or not, maintenance. Each change is an event."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -34,6 +35,7 @@ _TOOLS = (
     "autoconf",
     "bazel",
 )
+_LARGEST_COLUMN = 2**31 - 1  # of a PositiveIntegerField
 _VERSION = re.compile(r"\d+(?:\.\d+)+")
 
 
@@ -100,9 +102,9 @@ def apply_probe(server_id: UUID, *, facts: Mapping[str, str]) -> None:
     with transaction.atomic():
         BuildServer.objects.filter(pk=server_id).update(
             **seen,
-            total_cpu_cores=int(cores) if cores else None,
-            total_memory_mb=int(total_kb / 1024) if total_kb else None,
-            total_storage_gb=int(disk_kb / 1024 / 1024) if disk_kb else None,
+            total_cpu_cores=_whole(cores),
+            total_memory_mb=_whole(total_kb, unit=1024),
+            total_storage_gb=_whole(disk_kb, unit=1024 * 1024),
             boot_id=facts.get("boot_id", "")[:64],
             facts=dict(facts),
             last_health_check=now,
@@ -141,10 +143,17 @@ def _version(line: str) -> str:
 
 
 def _number(text: str | None) -> float | None:
+    """A finite number of at least 0; `nan`, `inf` and less are words that `float` would take too."""
     try:
-        return float(text) if text else None
+        number = float(text) if text else None
     except ValueError:
         return None
+    return number if number is not None and 0 <= number < math.inf else None
+
+
+def _whole(number: float | None, *, unit: int = 1) -> int | None:
+    """Whole units, when there are any and their column has room for them."""
+    return int(number / unit) if number and number / unit <= _LARGEST_COLUMN else None
 
 
 def _used(total: float | None, free: float | None) -> float | None:

@@ -1,0 +1,204 @@
+"""A server's status and what its probes saw: each change is an event, and nonsense is not believed."""
+
+import uuid
+
+import pytest
+
+from buildboard.core.audit import Actor
+from buildboard.core.models import Event
+from servers.health import apply_probe, note_reached, note_unreachable, set_maintenance, set_status
+from servers.models import BuildServer, ProbeSample, Toolchain
+from servers.states import ServerStatus
+from tests.factories import make_server
+
+pytestmark = pytest.mark.django_db
+PROBE = {
+    "cores": "8",
+    "load": "2.00 1.50 1.00",
+    "mem.MemTotal_kb": "16777216",
+    "mem.MemAvailable_kb": "4194304",
+    "disk.total_kb": "104857600",
+    "disk.avail_kb": "52428800",
+    "boot_id": "boot-1",
+}
+PERCENTAGES = ("cpu_percent", "memory_percent", "storage_percent")
+SIZES = ("total_cpu_cores", "total_memory_mb", "total_storage_gb")
+
+
+def changes(server: BuildServer) -> list[tuple[str, ...]]:
+    events = Event.objects.filter(subject_type="server", subject_id=str(server.pk), kind="status")
+    return list(events.values_list("from_state", "to_state", "reason", "actor", "door"))
+
+
+def row(server: BuildServer, *columns: str) -> tuple[object, ...]:
+    return tuple(BuildServer.objects.values_list(*columns).get(pk=server.pk))
+
+
+def test_a_change_of_status_is_stored_with_its_reason_and_an_event() -> None:
+    server = make_server()
+    before = server.status_changed_at
+
+    assert set_status(server.pk, status=ServerStatus.DEGRADED, reason="Slow disk.") is True
+
+    server.refresh_from_db()
+    assert (server.status, server.status_reason) == ("degraded", "Slow disk.")
+    assert server.status_changed_at > before
+    assert changes(server) == [("online", "degraded", "Slow disk.", "", "runner")]
+
+
+def test_the_same_status_again_is_no_change() -> None:
+    server = make_server()
+
+    assert set_status(server.pk, status=ServerStatus.ONLINE, reason="Again.") is False
+    assert row(server, "status_reason", "status_changed_at") == ("", server.status_changed_at)
+    assert changes(server) == []
+
+
+def test_a_server_that_is_gone_changes_nothing() -> None:
+    assert set_status(uuid.uuid4(), status=ServerStatus.ONLINE) is False
+    assert Event.objects.count() == 0
+
+
+@pytest.mark.parametrize("status", [ServerStatus.ONLINE, ServerStatus.DEGRADED, ServerStatus.UNKNOWN])
+def test_an_unreachable_server_is_offline_since_the_first_time(status: str) -> None:
+    server = make_server(status=status)
+
+    note_unreachable(server.pk, reason="No route.")
+    since = row(server, "unreachable_since")
+    note_unreachable(server.pk, reason="Timed out.")
+
+    assert since != (None,)
+    assert row(server, "unreachable_since") == since
+    assert row(server, "status", "status_reason") == ("offline", "No route.")
+    assert changes(server) == [(status, "offline", "No route.", "", "runner")]
+
+
+@pytest.mark.parametrize("status", [ServerStatus.OFFLINE, ServerStatus.UNKNOWN])
+def test_a_reached_server_is_online(status: str) -> None:
+    server = make_server(status=status)
+
+    note_reached(server.pk)
+    note_reached(server.pk)
+
+    assert row(server, "status", "status_reason") == ("online", "It answers.")
+    assert changes(server) == [(status, "online", "It answers.", "", "runner")]
+
+
+def test_a_server_in_maintenance_stays_so_reached_or_not() -> None:
+    server = make_server(status=ServerStatus.MAINTENANCE)
+
+    note_unreachable(server.pk, reason="No route.")
+    assert row(server, "unreachable_since") != (None,)
+    note_reached(server.pk)
+
+    assert row(server, "status", "unreachable_since") == ("maintenance", None)
+    assert changes(server) == []
+
+
+def test_maintenance_begins_and_ends_by_a_person_and_a_probe_brings_the_server_back() -> None:
+    server = make_server()
+    anna = Actor(name="anna", door="admin")
+
+    assert set_maintenance(server.pk, enabled=True, actor=anna, reason="New disk.") is True
+    assert set_maintenance(server.pk, enabled=True, actor=anna, reason="New disk.") is False
+    assert set_maintenance(server.pk, enabled=False, actor=anna) is True
+    assert row(server, "status", "status_reason") == ("unknown", "")
+    note_reached(server.pk)
+
+    assert changes(server) == [
+        ("online", "maintenance", "New disk.", "anna", "admin"),
+        ("maintenance", "unknown", "", "anna", "admin"),
+        ("unknown", "online", "It answers.", "", "runner"),
+    ]
+
+
+def test_a_probe_is_stored_and_sampled() -> None:
+    server = make_server(status=ServerStatus.OFFLINE)
+
+    apply_probe(server.pk, facts=PROBE)
+
+    assert row(server, *PERCENTAGES) == (25.0, 75.0, 50.0)
+    assert row(server, *SIZES) == (8, 16384, 100)
+    assert row(server, "boot_id", "facts", "status") == ("boot-1", PROBE, "online")
+    sampled = ProbeSample.objects.values_list("server", *PERCENTAGES)
+    assert list(sampled) == [(server.pk, 25.0, 75.0, 50.0)]
+    assert row(server, "last_health_check") == ProbeSample.objects.values_list("at").get()
+
+
+def test_percentages_stay_between_nothing_and_all() -> None:
+    server = make_server()
+
+    apply_probe(
+        server.pk, facts=PROBE | {"load": "99.0", "disk.avail_kb": "0", "mem.MemAvailable_kb": "99999999"}
+    )
+
+    assert row(server, *PERCENTAGES) == (100.0, 0.0, 100.0)
+
+
+@pytest.mark.parametrize("word", ["", "many", "8 cores", "-8", "nan", "inf", "-inf", "1e300", "0x10"])
+def test_a_value_that_is_no_number_is_not_known(word: str) -> None:
+    server = make_server(total_cpu_cores=4, total_memory_mb=4, total_storage_gb=4)
+    names = ("cores", "mem.MemTotal_kb", "disk.total_kb")
+
+    apply_probe(server.pk, facts=PROBE | dict.fromkeys(names, word))
+
+    assert row(server, *SIZES) == (None, None, None)
+
+
+@pytest.mark.parametrize("word", ["", "much", "-1", "nan", "inf"])
+def test_a_load_or_rest_that_is_no_number_gives_no_percentage(word: str) -> None:
+    server = make_server()
+    names = ("load", "mem.MemAvailable_kb", "disk.avail_kb")
+
+    apply_probe(server.pk, facts=PROBE | dict.fromkeys(names, word))
+
+    assert row(server, *PERCENTAGES) == (None, None, None)
+    assert row(server, *SIZES) == (8, 16384, 100)
+
+
+def test_a_probe_that_says_nothing_leaves_nothing_known() -> None:
+    server = make_server(cpu_percent=50.0, total_cpu_cores=4)
+
+    apply_probe(server.pk, facts={})
+
+    assert row(server, *PERCENTAGES, *SIZES) == (None,) * 6
+    assert row(server, "boot_id", "facts", "status") == ("", {}, "online")
+
+
+@pytest.mark.parametrize(
+    ("tool", "line", "version"),
+    [
+        ("gcc", "gcc (Debian 12.2.0-14+deb12u1) 12.2.0", "12.2.0"),
+        ("clang", "Debian clang version 14.0.6", "14.0.6"),
+        ("make", "GNU Make 4.3", "4.3"),
+        ("cargo", "cargo 1.79.0 (ffa9cf99a 2024-06-03)", "1.79.0"),
+        ("go", "go version go1.22.1 linux/amd64", "1.22.1"),
+        ("node", "v20.11.0", "20.11.0"),
+        ("java", 'openjdk version "17.0.15" 2025-04-15', "17.0.15"),
+        ("python3", "Python 3.11.7", "3.11.7"),
+        ("cc", "no version here", ""),
+        ("ninja", "", ""),
+    ],
+)
+def test_the_version_is_read_from_what_a_tool_says_of_itself(tool: str, line: str, version: str) -> None:
+    server = make_server()
+
+    apply_probe(server.pk, facts={f"tool.{tool}": f"/usr/bin/{tool}|{line}"})
+
+    found = Toolchain.objects.values_list("server", "name", "version", "path", "target_architecture")
+    assert list(found) == [(server.pk, tool, version, f"/usr/bin/{tool}", "")]
+
+
+def test_toolchains_follow_the_last_probe_and_those_for_others_stay() -> None:
+    server = make_server()
+    Toolchain.objects.create(server=server, name="gcc", target_architecture="aarch64", path="/cross/gcc")
+    apply_probe(
+        server.pk, facts={"tool.gcc": "/usr/bin/gcc|gcc 12.2.0", "tool.make": "/usr/bin/make|Make 4.3"}
+    )
+
+    apply_probe(
+        server.pk, facts={"tool.gcc": "/usr/bin/gcc|gcc 13.1.0", "tool.nonsense": "/x|1.0", "tool.cc": "|"}
+    )
+
+    found = Toolchain.objects.order_by("path").values_list("name", "version", "path")
+    assert list(found) == [("gcc", "", "/cross/gcc"), ("gcc", "13.1.0", "/usr/bin/gcc")]
