@@ -38,6 +38,7 @@ def ready_jobs(*, limit: int = 5000) -> Iterator[BuildJob]:
     seen, size = 0, _FIRST_PAGE
     behind = Q()
     while seen < limit:
+        size = min(size, limit - seen)
         page = list(rows.filter(behind)[:size])
         yield from page
         if len(page) < size:
