@@ -185,7 +185,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='buildjob',
-            index=models.Index(condition=models.Q(('status', 'queued')), fields=['-priority', 'created_at', 'id'], name='job_queued'),
+            index=models.Index(condition=models.Q(('status', 'queued')), fields=['status', '-priority', 'created_at', 'id'], name='job_queued'),
         ),
         migrations.AddIndex(
             model_name='buildjob',

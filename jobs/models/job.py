@@ -129,10 +129,11 @@ class BuildJob(models.Model):
             ),
         ]
         indexes = [
-            # Dispatch takes queued jobs in this order; counters of the queue.
+            # Dispatch takes queued jobs in this order; counters of the queue. The status is in front though it is
+            # always the same: without statistics SQLite would rather search another index for it, and sort.
             models.Index(
                 name="job_queued",
-                fields=["-priority", "created_at", "id"],
+                fields=["status", "-priority", "created_at", "id"],
                 condition=models.Q(status=JobStatus.QUEUED),
             ),
             # What is claimed or running, for pages and counters.
