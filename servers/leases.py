@@ -60,11 +60,11 @@ def acquire_lease(server_id: UUID, *, runner: str) -> HeldLease | None:
 
 
 def renew_lease(lease: HeldLease, *, runner: str) -> bool:
-    """Extend a lease; False when it was lost to another runner: then stop following that server."""
+    """Extend a lease; False when it was released or lost to another runner: then stop following that server."""
     return bool(
-        ServerLease.objects.filter(pk=lease.server_id, runner=runner, fence=lease.fence).update(
-            until=Now() + timedelta(seconds=LEASE_SECONDS)
-        )
+        ServerLease.objects.filter(
+            pk=lease.server_id, runner=runner, fence=lease.fence, until__isnull=False
+        ).update(until=Now() + timedelta(seconds=LEASE_SECONDS))
     )
 
 

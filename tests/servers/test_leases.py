@@ -95,6 +95,15 @@ def test_released_leases_are_free_at_once() -> None:
     ]
 
 
+def test_a_released_lease_is_not_renewed_by_who_released_it() -> None:
+    lease = acquire_lease(make_server().pk, runner="runner-1")
+    assert lease is not None
+    release_leases("runner-1")
+
+    assert renew_lease(lease, runner="runner-1") is False
+    assert ServerLease.objects.get().until is None
+
+
 def test_a_local_server_is_only_for_its_machine() -> None:
     here = make_server("here", machine_id="this")
     make_server("there", machine_id="that")
