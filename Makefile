@@ -29,7 +29,7 @@ test: $(VENV)/.dev
 	$(BIN)/python -m tests.on_postgres $(ARGS)
 
 test-fast: $(VENV)/.dev
-	$(BIN)/python -m pytest -m 'not slow and not e2e and not ssh and not postgres and not redis' $(ARGS)
+	$(BIN)/python -m pytest -n auto -m 'not slow and not e2e and not ssh and not postgres and not redis' $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
