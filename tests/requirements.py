@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.services import postgres_tool
+from tests.ssh_servers import sshd_program
 
 
 def _has_postgres() -> bool:
@@ -25,6 +26,8 @@ _CHECKS: dict[str, Callable[[], bool]] = {
     "postgres": _has_postgres,
     "redis": _has_redis,
     "root": lambda: os.geteuid() == 0,
+    # Not on the PATH of every account; and its keys are made by its client's tool.
+    "sshd": lambda: sshd_program() is not None and shutil.which("ssh-keygen") is not None,
 }
 
 

@@ -1,4 +1,4 @@
-"""A server of this machine for the tests of the durable run."""
+"""Servers for the tests: one of this machine for the durable run, and a real sshd."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from tests.requirements import require
 from tests.servers.durable import SHELLS, Durable
+from tests.ssh_servers import SshServer
 
 
 @pytest.fixture
@@ -25,3 +26,11 @@ def durable_any_shell(request: pytest.FixtureRequest, tmp_path: Path) -> Iterato
     server = Durable(tmp_path / "work dir", shell=shell)
     yield server
     server.clear()
+
+
+@pytest.fixture
+def ssh_server() -> Iterator[SshServer]:
+    """A real sshd on loopback with its own home."""
+    require("sshd")
+    with SshServer() as server:
+        yield server
