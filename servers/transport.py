@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from servers.host_keys import HostKey
+
 _HERE = Path(__file__).parent
 _WORD = re.compile(r"[A-Za-z0-9._:-]+")
 
@@ -39,6 +41,33 @@ class TransportTimeout(TransportError):
 
 class BadReply(TransportError):
     """The reply was cut, or was not the helper's. What was asked may have happened; ask again."""
+
+
+class LoginRefused(TransportError):
+    """The server does not let us in: another key or account is needed. Asking again alone cannot help."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, nothing_sent=True)
+
+
+class HostKeyProblem(TransportError):
+    """The server's host key is not a pinned one: nothing was sent, no login was tried.
+
+    `seen` is the key that it showed; `server_id` the row whose host this is, which may be a jump host.
+    """
+
+    def __init__(self, message: str, *, seen: HostKey, server_id: str = "") -> None:
+        super().__init__(message, nothing_sent=True)
+        self.seen = seen
+        self.server_id = server_id
+
+
+class HostKeyUnknown(HostKeyProblem):
+    """No key is pinned yet: an operator must accept the one that was seen."""
+
+
+class HostKeyMismatch(HostKeyProblem):
+    """Another key than the pinned ones: the host was set up anew, or somebody stands in between."""
 
 
 class HelperRefused(Exception):
