@@ -1,8 +1,11 @@
-"""The one writer of a server's status: what a probe saw, reached or not, maintenance. Each change is an event."""
+"""The one writer of a server's status: what a probe saw, reached or not, host keys, maintenance. Each change is an
+event. It is not in charge of connecting (connections.py), nor of what a person changes (registry.py).
+"""
 
-import math
-import re
+import logging
+import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -11,32 +14,14 @@ from django.utils import timezone
 
 from buildboard.core.audit import BOARD, Actor, record_event
 from buildboard.core.doorbell import ring_on_commit
+from servers.host_keys import HostKey
 from servers.models import BuildServer, ProbeSample, Toolchain
-from servers.states import ServerStatus
+from servers.probe import architecture_of, find_tools, is_full, measure, troubles
+from servers.states import ServerStatus, TransportKind
 
-_TOOLS = (
-    "gcc",
-    "g++",
-    "clang",
-    "cc",
-    "make",
-    "cmake",
-    "ninja",
-    "meson",
-    "cargo",
-    "rustc",
-    "go",
-    "node",
-    "npm",
-    "python3",
-    "java",
-    "mvn",
-    "gradle",
-    "autoconf",
-    "bazel",
-)
-_LARGEST_COLUMN = 2**31 - 1  # of a PositiveIntegerField
-_VERSION = re.compile(r"\d+(?:\.\d+)+")
+logger = logging.getLogger(__name__)
+
+_TOOL_FACTS = ("tool.", "cross.", "targets.")
 
 
 def set_status(server_id: UUID, *, status: ServerStatus, reason: str = "", actor: Actor = BOARD) -> bool:
@@ -64,10 +49,12 @@ def set_status(server_id: UUID, *, status: ServerStatus, reason: str = "", actor
 
 
 def note_reached(server_id: UUID) -> None:
-    """The server answered: it is no longer unreachable; in maintenance it stays so."""
+    """The server answered: it is no longer unreachable. In maintenance it stays so, and out while its key is not
+    the pinned one.
+    """
     BuildServer.objects.filter(pk=server_id, unreachable_since__isnull=False).update(unreachable_since=None)
-    status = BuildServer.objects.filter(pk=server_id).values_list("status", flat=True).first()
-    if status in {ServerStatus.OFFLINE, ServerStatus.UNKNOWN}:
+    server = BuildServer.objects.filter(pk=server_id).first()
+    if server is not None and server.is_trusted and server.status in _AWAY:
         set_status(server_id, status=ServerStatus.ONLINE, reason="It answers.")
 
 
@@ -82,83 +69,181 @@ def note_unreachable(server_id: UUID, *, reason: str) -> None:
 
 
 def set_maintenance(server_id: UUID, *, enabled: bool, actor: Actor, reason: str = "") -> bool:
-    """Take a server out for maintenance, or back (it is `unknown` until the next probe)."""
-    status = ServerStatus.MAINTENANCE if enabled else ServerStatus.UNKNOWN
-    return set_status(server_id, status=status, reason=reason, actor=actor)
+    """Take a server out for maintenance, or back (it is `unknown` until the next probe, soon)."""
+    if enabled:
+        return set_status(server_id, status=ServerStatus.MAINTENANCE, reason=reason, actor=actor)
+    if not BuildServer.objects.filter(pk=server_id, status=ServerStatus.MAINTENANCE).exists():
+        return False
+    ended = set_status(server_id, status=ServerStatus.UNKNOWN, reason=reason, actor=actor)
+    ring_on_commit(f"probe:{server_id}")
+    return ended
 
 
-def apply_probe(server_id: UUID, *, facts: Mapping[str, str]) -> None:
-    """Store what a probe saw: size, load, disk, tools. Values are the server's word: numbers or short text."""
-    cores = _number(facts.get("cores"))
-    total_kb, available_kb = _number(facts.get("mem.MemTotal_kb")), _number(facts.get("mem.MemAvailable_kb"))
-    disk_kb, free_kb = _number(facts.get("disk.total_kb")), _number(facts.get("disk.avail_kb"))
-    load = _number(facts.get("load", "").split(" ")[0])
-    seen: dict[str, Any] = {
-        "cpu_percent": _share(load, cores),
-        "memory_percent": _used(total_kb, available_kb),
-        "storage_percent": _used(disk_kb, free_kb),
-    }
+_AWAY = {ServerStatus.OFFLINE, ServerStatus.UNKNOWN}
+
+# ---- host keys --------------------------------------------------------------------------------------------
+
+
+def note_host_key(server_id: UUID, *, seen: HostKey, changed: bool) -> None:
+    """The server showed this key, which is not the pinned one (`changed`), or no key is pinned yet.
+
+    Nothing was authenticated. It takes no builds until an operator accepts the key, or the pinned one shows again.
+    """
+    with transaction.atomic():
+        server = BuildServer.objects.select_for_update(of=("self",)).filter(pk=server_id).first()
+        if server is None or server.transport == TransportKind.LOCAL or bool(server.host_key) != changed:
+            return  # an operator was faster; the next contact tells
+        if server.host_key == seen.line:
+            return
+        is_new = server.seen_host_key != seen.line
+        BuildServer.objects.filter(pk=server_id).update(seen_host_key=seen.line, updated_at=timezone.now())
+        if changed:
+            _take_out(server, seen=seen, alarm=is_new)
+        else:
+            reason = (
+                f"It waits for an operator to accept its host key, {seen.kind} {seen.fingerprint}: compare it with "
+                "what the server itself says of it."
+            )
+            _put(server, status=ServerStatus.UNKNOWN, reason=reason)
+
+
+def note_pinned_key(server_id: UUID) -> None:
+    """The pinned key showed itself in a new connection: an alarm about another one is over."""
+    with transaction.atomic():
+        over = BuildServer.objects.filter(pk=server_id).exclude(host_key="").exclude(seen_host_key="")
+        if over.update(seen_host_key="", updated_at=timezone.now()):
+            record_event("server", subject_id=server_id, kind="host_key_back")
+
+
+def _take_out(server: BuildServer, *, seen: HostKey, alarm: bool) -> None:
+    pinned = server.host_key_fingerprint
+    reason = (
+        f"Its host key changed: {pinned} is pinned, it shows {seen.fingerprint}. Nothing is sent there. If the server "
+        "was set up anew, accept the new key; if not, somebody may have put another machine in its place."
+    )
+    _put(server, status=ServerStatus.OFFLINE, reason=reason)
+    if not alarm:
+        return
+    data = {"pinned": pinned, "seen": seen.fingerprint, "kind": seen.kind}
+    record_event("server", subject_id=server.pk, kind="host_key_changed", reason=reason, data=data)
+    extra = {"action": "host_key", "server": str(server.pk)}
+    transaction.on_commit(partial(logger.error, "%s: %s", server.name, reason, extra=extra), robust=True)
+
+
+def _put(server: BuildServer, *, status: ServerStatus, reason: str) -> None:
+    """Move the server there, or say anew why it is there; in maintenance it stays so."""
+    if server.status == ServerStatus.MAINTENANCE:
+        return
+    if not set_status(server.pk, status=status, reason=reason):
+        BuildServer.objects.filter(pk=server.pk, status=status).update(status_reason=reason)
+
+
+# ---- another machine --------------------------------------------------------------------------------------
+
+
+def forget_machine(server_id: UUID, *, actor: Actor) -> None:
+    """The address changed: nothing that was measured before is known of what is there now."""
+    nothing = dict.fromkeys((*_PERCENTAGES, *_SIZES), None)
+    BuildServer.objects.filter(pk=server_id).update(
+        **nothing, boot_id="", facts={}, last_health_check=None, unreachable_since=None
+    )
+    Toolchain.objects.filter(server_id=server_id).delete()
+    ProbeSample.objects.filter(server_id=server_id).delete()
+    expect_probe(server_id, reason="Its address changed; it was not probed there yet.", actor=actor)
+
+
+def expect_probe(server_id: UUID, *, reason: str, actor: Actor) -> None:
+    """The status is not known until the next probe; in maintenance it stays so."""
+    server = BuildServer.objects.filter(pk=server_id).first()
+    if server is not None and server.status != ServerStatus.MAINTENANCE:
+        set_status(server_id, status=ServerStatus.UNKNOWN, reason=reason, actor=actor)
+
+
+# ---- probes -----------------------------------------------------------------------------------------------
+
+_PERCENTAGES = ("cpu_percent", "memory_percent", "storage_percent")
+_SIZES = ("total_cpu_cores", "total_memory_mb", "total_storage_gb")
+
+
+def apply_probe(server_id: UUID, *, facts: Mapping[str, str], latency_ms: float | None = None) -> bool:
+    """Store what a probe saw: size, load, disk, tools. Values are the server's word: numbers or short text.
+
+    A light probe leaves the tools as they are. True when the machine was started anew since the last one: then its
+    tools should be looked at, too.
+    """
+    measures = measure(facts, now=time.time())
+    seen: dict[str, Any] = {name: getattr(measures, name) for name in _PERCENTAGES}
     now = timezone.now()
     with transaction.atomic():
+        server = BuildServer.objects.select_for_update(of=("self",)).filter(pk=server_id).first()
+        if server is None or not server.is_trusted:
+            return False  # its address changed meanwhile: this was another machine
+        rebooted = _note_boot(server, boot_id=facts.get("boot_id", "")[:64])
+        known = {} if is_full(facts) else _tool_facts(server.facts)
         BuildServer.objects.filter(pk=server_id).update(
             **seen,
-            total_cpu_cores=_whole(cores),
-            total_memory_mb=_whole(total_kb, unit=1024),
-            total_storage_gb=_whole(disk_kb, unit=1024 * 1024),
+            total_cpu_cores=measures.cores,
+            total_memory_mb=measures.memory_mb,
+            total_storage_gb=measures.storage_gb,
             boot_id=facts.get("boot_id", "")[:64],
-            facts=dict(facts),
+            facts=known | dict(facts),
+            architectures=server.architectures or _own_architectures(facts),
             last_health_check=now,
             updated_at=now,
         )
-        ProbeSample.objects.create(server_id=server_id, at=now, **seen)
-        _store_toolchains(server_id, facts)
-    note_reached(server_id)
+        ProbeSample.objects.create(server_id=server_id, at=now, latency_ms=latency_ms, **seen)
+        if is_full(facts):
+            _store_toolchains(server_id, facts)
+        note_reached(server_id)
+        _judge(server_id, unwell=" ".join(troubles(measures, facts)))
+    return rebooted
+
+
+def _judge(server_id: UUID, *, unwell: str) -> None:
+    """Degraded while something is wrong, with what and what to do; online again when it is not."""
+    server = BuildServer.objects.get(pk=server_id)
+    if unwell and server.status in {ServerStatus.ONLINE, ServerStatus.DEGRADED}:
+        _put(server, status=ServerStatus.DEGRADED, reason=unwell)
+    elif not unwell and server.status == ServerStatus.DEGRADED:
+        set_status(server_id, status=ServerStatus.ONLINE, reason="It is well again.")
+
+
+def _note_boot(server: BuildServer, *, boot_id: str) -> bool:
+    if not boot_id or not server.boot_id or server.boot_id == boot_id:
+        return False
+    data = {"previous": server.boot_id, "boot_id": boot_id}
+    record_event("server", subject_id=server.pk, kind="rebooted", reason="It was started anew.", data=data)
+    return True
+
+
+def _own_architectures(facts: Mapping[str, str]) -> list[str]:
+    """What a server that nobody named architectures for builds: its own."""
+    own = architecture_of(facts)
+    return [own] if own else []
+
+
+def _tool_facts(facts: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in facts.items() if key.startswith(_TOOL_FACTS)}
 
 
 def _store_toolchains(server_id: UUID, facts: Mapping[str, str]) -> None:
-    found = []
-    for name in _TOOLS:
-        path, _, version = facts.get(f"tool.{name}", "").partition("|")
-        if path:
-            found.append(
-                Toolchain(server_id=server_id, name=name, path=path[:255], version=_version(version))
-            )
-    if not found:
-        return
-    Toolchain.objects.bulk_create(
-        found,
-        update_conflicts=True,
-        unique_fields=["server", "name", "target_architecture", "path"],
-        update_fields=["version", "seen_at"],
-    )
-    Toolchain.objects.filter(server_id=server_id, target_architecture="").exclude(
-        path__in=[tool.path for tool in found]
-    ).delete()
-
-
-def _version(line: str) -> str:
-    """The last word that looks like a version: `gcc (Debian 12.2.0-14) 12.2.0`, `openjdk version "17.0.15"`."""
-    words = [word.strip('"(),v').removeprefix("go") for word in line.split()]
-    return next((word for word in reversed(words) if _VERSION.fullmatch(word)), "")[:64]
-
-
-def _number(text: str | None) -> float | None:
-    """A finite number of at least 0; `nan`, `inf` and less are words that `float` would take too."""
-    try:
-        number = float(text) if text else None
-    except ValueError:
-        return None
-    return number if number is not None and 0 <= number < math.inf else None
-
-
-def _whole(number: float | None, *, unit: int = 1) -> int | None:
-    """Whole units, when there are any and their column has room for them."""
-    return int(number / unit) if number and number / unit <= _LARGEST_COLUMN else None
-
-
-def _used(total: float | None, free: float | None) -> float | None:
-    return None if not total or free is None else round(max(0.0, min(100.0, 100 * (1 - free / total))), 1)
-
-
-def _share(load: float | None, cores: float | None) -> float | None:
-    return None if not cores or load is None else round(min(100.0, 100 * load / cores), 1)
+    now = timezone.now()
+    found = [
+        Toolchain(
+            server_id=server_id,
+            name=tool.name,
+            version=tool.version,
+            target_architecture=tool.target,
+            path=tool.path,
+            seen_at=now,
+        )
+        for tool in find_tools(facts)
+    ]
+    if found:
+        Toolchain.objects.bulk_create(
+            found,
+            update_conflicts=True,
+            unique_fields=["server", "name", "target_architecture", "path"],
+            update_fields=["version", "seen_at"],
+        )
+    Toolchain.objects.filter(server_id=server_id, seen_at__lt=now).delete()

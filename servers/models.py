@@ -8,6 +8,7 @@ from django.db import models
 from django.utils import timezone
 
 from buildboard.core.permissions import Right
+from servers.host_keys import parse_host_key
 from servers.states import ServerStatus, TransportKind
 
 
@@ -33,6 +34,11 @@ class BuildServer(models.Model):
     ssh_username = models.CharField(max_length=64, blank=True)
     private_key = models.TextField(blank=True, editable=False, help_text="Encrypted at rest.")
     public_key = models.TextField(blank=True, editable=False)
+    key_generated = models.BooleanField(
+        default=True,
+        editable=False,
+        help_text="The board made the key pair; a given key is never replaced silently.",
+    )
     host_key = models.TextField(blank=True)
     seen_host_key = models.TextField(blank=True, editable=False)
     jump_host = models.ForeignKey(
@@ -44,7 +50,12 @@ class BuildServer(models.Model):
     work_dir = models.CharField(
         max_length=255, blank=True, help_text="Empty: .buildboard in the account's home."
     )
-    architectures = models.JSONField(default=list)
+    environment = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="Variables of every probe and build there, such as PATH: a session without login reads no profile.",
+    )
+    architectures = models.JSONField(default=list, blank=True)
     labels = models.JSONField(default=dict, blank=True)
     group = models.CharField(max_length=64, blank=True)
     max_concurrent_builds = models.PositiveSmallIntegerField(
@@ -97,6 +108,33 @@ class BuildServer(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def is_trusted(self) -> bool:
+        """Whether it is known who answers there: a key is pinned, and no other one was seen since."""
+        return self.transport == TransportKind.LOCAL or bool(self.host_key and not self.seen_host_key)
+
+    @property
+    def host_key_fingerprint(self) -> str | None:
+        """`SHA256:...` of the pinned key; None while there is none."""
+        return _fingerprint_of(self.host_key)
+
+    @property
+    def seen_host_key_fingerprint(self) -> str | None:
+        """Of the key that it showed and that waits to be accepted; None when none does."""
+        return _fingerprint_of(self.seen_host_key)
+
+    @property
+    def login_key_fingerprint(self) -> str | None:
+        """Of the key that the board logs in with."""
+        return _fingerprint_of(self.public_key)
+
+
+def _fingerprint_of(line: str) -> str | None:
+    try:
+        return parse_host_key(line).fingerprint
+    except ValueError:
+        return None
+
 
 class Toolchain(models.Model):
     """A compiler or tool that a probe found."""
@@ -141,7 +179,7 @@ class ProbeSample(models.Model):
 
 
 class ServerCheck(models.Model):
-    """A check that a person asked for in the web; the runner fills it, since only the runner connects."""
+    """A check that a person asked for; the runner fills it, since only the runner connects. Written by checks.py."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     server = models.ForeignKey(BuildServer, on_delete=models.CASCADE, related_name="checks")
@@ -150,9 +188,13 @@ class ServerCheck(models.Model):
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     steps = models.JSONField(default=list)
+    claim = models.UUIDField(null=True, editable=False, help_text="Of the runner's thread that does it.")
+    beat_at = models.DateTimeField(null=True, editable=False, help_text="The claimer's last sign of life.")
 
     class Meta:
         indexes = [
+            # The last checks of one server.
+            models.Index(name="check_of_server", fields=["server", "-requested_at"]),
             # What the runner has still to do.
             models.Index(
                 name="check_open", fields=["requested_at"], condition=models.Q(finished_at__isnull=True)
@@ -161,6 +203,11 @@ class ServerCheck(models.Model):
 
     def __str__(self) -> str:
         return f"check of {self.server_id}"
+
+    @property
+    def ok(self) -> bool | None:
+        """Whether the whole way is free; None until it is finished."""
+        return None if self.finished_at is None else all(step.get("ok") for step in self.steps)
 
 
 class Slot(models.Model):

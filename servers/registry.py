@@ -1,17 +1,215 @@
-"""Adds servers to the fleet: this machine as build server `local`. It is not in charge of their health."""
+"""Adds servers to the fleet, changes and removes them; what is trusted of one: its pin and its login key.
+
+Not in charge of health and status (health.py), of slots (slots.py), or of checking what was given (fields.py).
+No event and no error holds a private key.
+"""
 
 import os
 import platform
+from collections.abc import Mapping
+from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
+from django.utils import timezone
 
+from buildboard.core.audit import Actor, record_event
+from buildboard.core.crypto import encrypt, generate_ssh_key_pair
+from servers import health
 from servers.architectures import canonical_architecture
-from servers.health import set_status
+from servers.checks import request_check
+from servers.errors import InvalidServer, ServerConflict
+from servers.fields import CheckedFields, GivenKey, check_fields
 from servers.models import BuildServer
-from servers.slots import fit_slots
+from servers.slots import fit_slots, lock_slots
 from servers.states import ServerStatus, TransportKind
 
 LOCAL_NAME = "local"
+_ADDRESS = frozenset({"hostname", "ssh_port", "ssh_username"})
+# A check tells soon whether the server can still be used as it is now.
+_TELLING = _ADDRESS | {"host_key", "jump_host", "work_dir", "environment", "private_key"}
+
+
+def add_server(fields: Mapping[str, Any], *, actor: Actor) -> BuildServer:
+    """Add a server that is reached over SSH; its host key is read at once, and waits to be accepted unless given.
+
+    `fields` are the contract's. Without `private_key` the board makes a pair. Raises InvalidServer.
+    """
+    checked = check_fields(fields, server=None)
+    columns = checked.columns | _key_columns(checked.key, name=checked.columns["name"])
+    with transaction.atomic():
+        try:
+            with transaction.atomic():
+                server = BuildServer.objects.create(**columns)
+        except IntegrityError as error:
+            raise _name_taken() from error
+        fit_slots(server)
+        data = {"name": server.name, "hostname": server.hostname, **_trust_of(server)}
+        record_event("server", subject_id=server.pk, kind="server_added", actor=actor, data=data)
+        request_check(server, actor=actor)
+    return server
+
+
+def change_server(server: BuildServer, fields: Mapping[str, Any], *, actor: Actor) -> BuildServer:
+    """Change what `fields` name and nothing else; gives the row as it is now.
+
+    Another host, port or user is another machine: its pin goes, and with it the login key, which the board makes
+    anew or which must be given again. `private_key: None` makes a new pair. Raises InvalidServer, and
+    ServerConflict when builds run where the board would no longer look, or the server is gone.
+    """
+    with transaction.atomic():
+        row = BuildServer.objects.select_for_update(of=("self",)).filter(pk=server.pk).first()
+        if row is None:
+            raise ServerConflict("This server was deleted meanwhile.")
+        checked = check_fields(fields, server=row)
+        changes = {name: value for name, value in checked.columns.items() if getattr(row, name) != value}
+        moved = bool(_ADDRESS & changes.keys())
+        if (moved or "work_dir" in changes) and (held := lock_slots(row)):
+            raise ServerConflict(
+                f"{_builds(held)} on {row.name}: drain it and wait, or cancel them, to move it."
+            )
+        changes |= _trust_changes(row, changes, checked, moved=moved)
+        if changes:
+            _write(row, changes, moved=moved, actor=actor)
+    row.refresh_from_db()
+    return row
+
+
+def delete_server(server: BuildServer, *, actor: Actor) -> None:
+    """Remove a server for good. Raises ServerConflict while builds run there or others are reached through it."""
+    with transaction.atomic():
+        if held := lock_slots(server):
+            raise ServerConflict(
+                f"{_builds(held)} on {server.name}: drain it and wait, or cancel them, before you delete it."
+            )
+        behind = list(server.jumped_by.order_by("name").values_list("name", flat=True)[:5])
+        if behind:
+            raise ServerConflict(
+                f"{server.name} is the jump host of {', '.join(behind)}: give them another one before you delete it."
+            )
+        data = {"name": server.name, "hostname": server.hostname}
+        record_event("server", subject_id=server.pk, kind="server_deleted", actor=actor, data=data)
+        BuildServer.objects.filter(pk=server.pk).delete()
+
+
+def accept_host_key(server: BuildServer, *, fingerprint: str, actor: Actor) -> BuildServer:
+    """Pin the key that the board saw last. Raises ServerConflict unless it is the one of this fingerprint."""
+    with transaction.atomic():
+        row = BuildServer.objects.select_for_update(of=("self",)).filter(pk=server.pk).first()
+        if row is None:
+            raise ServerConflict("This server was deleted meanwhile.")
+        seen = row.seen_host_key_fingerprint
+        if seen is None:
+            if row.host_key and row.host_key_fingerprint == fingerprint:
+                return row  # asked twice
+            raise ServerConflict("The board has seen no new host key of this server. Probe it first.")
+        if seen != fingerprint:
+            raise ServerConflict(
+                f"The server last showed {seen}, another key. Look again before you accept it."
+            )
+        previous = row.host_key_fingerprint
+        row.host_key, row.seen_host_key = row.seen_host_key, ""
+        _update(row, "host_key", "seen_host_key")
+        data = {"fingerprint": seen, "previous": previous}
+        record_event("server", subject_id=row.pk, kind="host_key_accepted", actor=actor, data=data)
+        health.expect_probe(row.pk, reason="Its host key was accepted; a probe brings it in.", actor=actor)
+        request_check(row, actor=actor)
+    row.refresh_from_db()
+    return row
+
+
+# ---- trust ------------------------------------------------------------------------------------------------
+
+
+def _trust_changes(
+    row: BuildServer, changes: Mapping[str, Any], checked: CheckedFields, *, moved: bool
+) -> dict[str, Any]:
+    """The columns of pin and login key that change along."""
+    trust: dict[str, Any] = {}
+    if moved:
+        trust |= {"host_key": changes.get("host_key", ""), "seen_host_key": ""}
+    elif "host_key" in changes:
+        trust["seen_host_key"] = ""
+    if row.transport == TransportKind.LOCAL or not (moved or checked.names_key):
+        return trust
+    if checked.key is None and not checked.names_key and not row.key_generated:
+        message = (
+            "The address changes, and a key is not sent to another machine unasked: give the private key again, "
+            "or null to have the board make a pair."
+        )
+        raise InvalidServer([{"field": "private_key", "message": message}])
+    return trust | _key_columns(checked.key, name=str(changes.get("name", row.name)))
+
+
+def _key_columns(key: GivenKey | None, *, name: str) -> dict[str, Any]:
+    """The columns of a login key: the one that was given, or a fresh pair."""
+    private, public = (
+        generate_ssh_key_pair(f"buildboard-{name}") if key is None else (key.private_text, key.public_line)
+    )
+    return {"private_key": encrypt(private), "public_key": public, "key_generated": key is None}
+
+
+def _trust_of(server: BuildServer) -> dict[str, Any]:
+    """What an event may say of pin and login key."""
+    return {
+        "host_key": server.host_key_fingerprint,
+        "login_key": server.login_key_fingerprint,
+        "key_generated": server.key_generated,
+    }
+
+
+# ---- writing ----------------------------------------------------------------------------------------------
+
+
+def _write(row: BuildServer, changes: Mapping[str, Any], *, moved: bool, actor: Actor) -> None:
+    """Write changed columns with their events; what follows from them is done in the same transaction."""
+    before = _trust_of(row)
+    for name, value in changes.items():
+        setattr(row, name, value)
+    try:
+        with transaction.atomic():
+            _update(row, *changes)
+    except IntegrityError as error:
+        raise _name_taken() from error
+    secret = {"private_key", "public_key", "key_generated", "seen_host_key"}
+    named = sorted(changes.keys() - secret)
+    if named:
+        record_event(
+            "server",
+            subject_id=row.pk,
+            kind="server_changed",
+            actor=actor,
+            data={"name": row.name, "what": named},
+        )
+    after = _trust_of(row)
+    for column, kind in (("host_key", "host_key_replaced"), ("login_key", "login_key_replaced")):
+        if before[column] != after[column]:
+            data = {"previous": before[column], "fingerprint": after[column], "address_changed": moved}
+            record_event("server", subject_id=row.pk, kind=kind, actor=actor, data=data)
+    if "max_concurrent_builds" in changes:
+        fit_slots(row)
+    if moved:
+        health.forget_machine(row.pk, actor=actor)
+    if _TELLING & changes.keys() and row.transport == TransportKind.SSH:
+        request_check(row, actor=actor)
+
+
+def _update(row: BuildServer, *columns: str) -> None:
+    row.updated_at = timezone.now()
+    values = {name: getattr(row, name) for name in (*columns, "updated_at")}
+    BuildServer.objects.filter(pk=row.pk).update(**values)
+
+
+def _name_taken() -> InvalidServer:
+    return InvalidServer(
+        [{"field": "name", "message": "Another server has this name; choose one that is free."}]
+    )
+
+
+def _builds(count: int) -> str:
+    return "A build runs" if count == 1 else f"{count} builds run"
+
+
+# ---- this machine -----------------------------------------------------------------------------------------
 
 
 def register_local_server(*, machine: str) -> BuildServer:
@@ -31,7 +229,7 @@ def register_local_server(*, machine: str) -> BuildServer:
                 max_concurrent_builds=max(2, min(4, os.cpu_count() or 2)),
                 total_cpu_cores=os.cpu_count(),
             )
-            set_status(server.pk, status=ServerStatus.ONLINE, reason="It is this machine.")
+            health.set_status(server.pk, status=ServerStatus.ONLINE, reason="It is this machine.")
             server.refresh_from_db()
         elif not server.enabled:
             BuildServer.objects.filter(pk=server.pk).update(enabled=True)

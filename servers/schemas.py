@@ -1,23 +1,12 @@
 """One JSON shape a noun of the fleet (contract section 3). Credentials are in none of them."""
 
-import base64
-import binascii
-import hashlib
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
+from pydantic import Field
+
 from buildboard.core.schemas import Shown, Timestamp
-from servers.models import BuildServer, Toolchain
-
-
-def fingerprint_of(key_line: str) -> str | None:
-    """`SHA256:...` of a public key line, as `ssh-keygen -l` shows it; None when there is no key in it."""
-    words = key_line.split()
-    try:
-        key = base64.b64decode(words[1], validate=True)
-    except (IndexError, binascii.Error):
-        return None
-    return "SHA256:" + base64.b64encode(hashlib.sha256(key).digest()).decode().rstrip("=")
+from servers.models import BuildServer, ServerCheck, Toolchain
 
 
 class ToolchainShape(Shown):
@@ -46,6 +35,15 @@ class Utilization(Shown):
     memory_percent: float | None
     storage_percent: float | None
 
+    @classmethod
+    def of(cls, server: BuildServer) -> "Utilization":
+        """As last measured."""
+        return cls(
+            cpu_percent=server.cpu_percent,
+            memory_percent=server.memory_percent,
+            storage_percent=server.storage_percent,
+        )
+
 
 class UtilizationLimits(Shown):
     """Above these a server takes no jobs, 0-100."""
@@ -53,6 +51,15 @@ class UtilizationLimits(Shown):
     cpu_percent: int
     memory_percent: int
     storage_percent: int
+
+    @classmethod
+    def of(cls, server: BuildServer) -> "UtilizationLimits":
+        """As they are set."""
+        return cls(
+            cpu_percent=server.cpu_limit_percent,
+            memory_percent=server.memory_limit_percent,
+            storage_percent=server.storage_limit_percent,
+        )
 
 
 class ServerShape(Shown):
@@ -65,7 +72,14 @@ class ServerShape(Shown):
     ssh_username: str
     public_key: str | None
     host_key: str | None
-    host_key_fingerprint: str | None
+    host_key_fingerprint: Annotated[
+        str | None, Field(description="Of the pinned key; while none is pinned, of the one that was seen.")
+    ]
+    seen_host_key: Annotated[
+        str | None, Field(description="A key that it showed and that waits to be accepted.")
+    ]
+    seen_host_key_fingerprint: str | None
+    key_generated: Annotated[bool, Field(description="The board made the key pair.")]
     jump_host: UUID | None
     transport: Literal["ssh", "local"]
     architectures: list[str]
@@ -73,6 +87,7 @@ class ServerShape(Shown):
     labels: dict[str, str]
     group: str | None
     work_dir: str | None
+    environment: dict[str, str]
     enabled: bool
     status: Literal["online", "offline", "degraded", "maintenance", "unknown"]
     status_reason: str | None
@@ -103,7 +118,10 @@ class ServerShape(Shown):
             ssh_username=server.ssh_username,
             public_key=server.public_key or None,
             host_key=server.host_key or None,
-            host_key_fingerprint=fingerprint_of(server.host_key or server.seen_host_key),
+            host_key_fingerprint=server.host_key_fingerprint or server.seen_host_key_fingerprint,
+            seen_host_key=server.seen_host_key or None,
+            seen_host_key_fingerprint=server.seen_host_key_fingerprint,
+            key_generated=server.key_generated,
             jump_host=server.jump_host_id,
             transport=server.transport,  # type: ignore[arg-type]  # a choice of these words
             architectures=server.architectures,
@@ -111,6 +129,7 @@ class ServerShape(Shown):
             labels=server.labels,
             group=server.group or None,
             work_dir=server.work_dir or None,
+            environment=server.environment,
             enabled=server.enabled,
             status=server.status,  # type: ignore[arg-type]  # a constraint holds it to these words
             status_reason=server.status_reason or None,
@@ -121,20 +140,84 @@ class ServerShape(Shown):
             unreachable_since=server.unreachable_since,
             toolchains=[ToolchainShape.of(toolchain) for toolchain in server.toolchains.all()],
             active_build_count=active_build_count,
-            utilization=Utilization(
-                cpu_percent=server.cpu_percent,
-                memory_percent=server.memory_percent,
-                storage_percent=server.storage_percent,
-            ),
-            utilization_limits=UtilizationLimits(
-                cpu_percent=server.cpu_limit_percent,
-                memory_percent=server.memory_limit_percent,
-                storage_percent=server.storage_limit_percent,
-            ),
+            utilization=Utilization.of(server),
+            utilization_limits=UtilizationLimits.of(server),
             total_cpu_cores=server.total_cpu_cores,
             total_memory_mb=server.total_memory_mb,
             total_storage_gb=server.total_storage_gb,
             last_health_check=server.last_health_check,
             created_at=server.created_at,
             updated_at=server.updated_at,
+        )
+
+
+class CapacityShape(Shown):
+    """How much more a server can take now."""
+
+    server_id: UUID
+    name: str
+    status: Literal["online", "offline", "degraded", "maintenance", "unknown"]
+    max_concurrent_builds: int
+    active_build_count: int
+    available_slots: int
+    utilization: Utilization
+    utilization_limits: UtilizationLimits
+    total_cpu_cores: int | None
+    total_memory_mb: int | None
+    total_storage_gb: int | None
+    last_health_check: Timestamp | None
+
+    @classmethod
+    def of(cls, server: BuildServer, *, active_build_count: int) -> "CapacityShape":
+        """The capacity of a server, as last measured."""
+        return cls(
+            server_id=server.pk,
+            name=server.name,
+            status=server.status,  # type: ignore[arg-type]  # a constraint holds it to these words
+            max_concurrent_builds=server.max_concurrent_builds,
+            active_build_count=active_build_count,
+            available_slots=max(0, server.max_concurrent_builds - active_build_count),
+            utilization=Utilization.of(server),
+            utilization_limits=UtilizationLimits.of(server),
+            total_cpu_cores=server.total_cpu_cores,
+            total_memory_mb=server.total_memory_mb,
+            total_storage_gb=server.total_storage_gb,
+            last_health_check=server.last_health_check,
+        )
+
+
+class StepShape(Shown):
+    """One step on the way to a server. `ok` is null while it is not known."""
+
+    name: Literal["reach", "host_key", "login", "shell", "git", "work_dir", "disk"]
+    ok: bool | None
+    seen: Annotated[str, Field(description="What the board saw.")]
+    advice: Annotated[str, Field(description="What to do, if something.")]
+    milliseconds: int | None
+
+
+class CheckShape(Shown):
+    """A check of a server; a runner writes its steps as they come."""
+
+    id: UUID
+    server_id: UUID
+    requested_by: str | None
+    requested_at: Timestamp
+    started_at: Timestamp | None
+    finished_at: Timestamp | None
+    ok: Annotated[bool | None, Field(description="Null until it is finished.")]
+    steps: list[StepShape]
+
+    @classmethod
+    def of(cls, check: ServerCheck) -> "CheckShape":
+        """The shape of a check."""
+        return cls(
+            id=check.pk,
+            server_id=check.server_id,
+            requested_by=check.requested_by or None,
+            requested_at=check.requested_at,
+            started_at=check.started_at,
+            finished_at=check.finished_at,
+            ok=check.ok,
+            steps=[StepShape(**step) for step in check.steps],
         )

@@ -49,6 +49,12 @@ def free_slot(holder: uuid.UUID) -> bool:
         return True
 
 
+def lock_slots(server: BuildServer) -> int:
+    """Builds that hold a slot now; until the caller's transaction ends nobody takes one."""
+    rows = Slot.objects.select_for_update().filter(server=server).order_by("pk")
+    return sum(holder is not None for holder in rows.values_list("holder", flat=True))
+
+
 def has_free_slot() -> bool:
     """Whether any server has room at all; one short query."""
     return Slot.objects.filter(holder__isnull=True).exists()

@@ -32,6 +32,7 @@ WRITERS = {
     "ProbeSample": {"servers/health.py"},
     "Refusal": {"jobs/queue/refusals.py"},
     "Secret": {"jobs/secrets.py"},
+    "ServerCheck": {"servers/checks.py"},
     "ServerLease": {"servers/leases.py"},
     "Slot": {"servers/slots.py"},
     "Toolchain": {"servers/health.py"},

@@ -10,6 +10,7 @@ from ninja.errors import HttpError, ValidationError
 from buildboard.core.errors import ApiError, FieldProblem
 from jobs.errors import FieldError, IllegalTransition, InvalidSubmission, QueueFull
 from jobs.validation import field_errors
+from servers.errors import InvalidServer, ServerConflict
 
 # Where django-ninja found a value, and the names that this package gives to whole bodies and filters.
 _SOURCES = frozenset({"body", "query", "path", "header"})
@@ -62,6 +63,8 @@ _ANSWERS: dict[type[Exception], Any] = {
     InvalidSubmission: lambda error: _invalid(error.errors),
     IllegalTransition: lambda error: ApiError(409, "conflict", str(error)),
     QueueFull: _queue_full,
+    InvalidServer: lambda error: _invalid([FieldError(**problem) for problem in error.problems]),
+    ServerConflict: lambda error: ApiError(409, "conflict", str(error)),
     Http404: lambda error: not_found("resource"),
     HttpError: lambda error: ApiError(error.status_code, "", error.message),
 }

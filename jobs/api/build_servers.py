@@ -1,20 +1,26 @@
-"""Build servers over HTTP, to look at. They are managed in the admin site for now."""
+"""Build servers over HTTP: readers see them without credentials, operators add, change, test and remove them."""
 
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
+from ninja.responses import Status
 
 from buildboard.core.auth import principal_of
 from buildboard.core.permissions import Right
 from jobs.api.answers import not_found
 from jobs.api.operations import operation
 from jobs.api.paging import Keyset, PageQuery, read_page
-from servers.models import BuildServer
-from servers.schemas import ServerShape
+from servers.checks import request_check
+from servers.given import GivenFingerprint, GivenMaintenance, NewServer, ServerChange
+from servers.health import set_maintenance
+from servers.models import BuildServer, ServerCheck
+from servers.registry import accept_host_key, add_server, change_server, delete_server
+from servers.schemas import CapacityShape, CheckShape, ServerShape
 from servers.slots import count_held_slots, held_slots
 
 router = Router(tags=["build servers"])
+NEWEST_CHECKS = Keyset(("requested_at", "id"), descending=True)
 
 
 @operation(router, "GET", "", right=Right.READ, name="list_build_servers", answers={200: list[ServerShape]})
@@ -27,12 +33,161 @@ def list_build_servers(request: HttpRequest, response: HttpResponse, filters: Pa
 
 
 @operation(
+    router,
+    "POST",
+    "",
+    right=Right.OPERATE,
+    name="add_build_server",
+    answers={201: ServerShape},
+    errors=(409,),
+)
+def add(request: HttpRequest, given: NewServer) -> Status[ServerShape]:
+    """Add a server that is reached over SSH.
+
+    Install its `public_key` in the account's `~/.ssh/authorized_keys`. Without `host_key` it stays `unknown` until
+    an operator accepts the key that the board saw.
+    """
+    server = add_server(given.fields(), actor=principal_of(request).actor)
+    return Status(201, _shape(server))
+
+
+@operation(
     router, "GET", "/{uuid:server_id}", right=Right.READ, name="get_build_server", answers={200: ServerShape}
 )
 def get_build_server(request: HttpRequest, server_id: UUID) -> ServerShape:
     """Get one build server."""
-    rows = BuildServer.objects.visible_to(principal_of(request)).prefetch_related("toolchains")
-    server = rows.filter(pk=server_id).first()
+    return _shape(_find(request, server_id))
+
+
+@operation(
+    router,
+    "PATCH",
+    "/{uuid:server_id}",
+    right=Right.OPERATE,
+    name="change_build_server",
+    answers={200: ServerShape},
+    errors=(409,),
+)
+def change(request: HttpRequest, server_id: UUID, given: ServerChange) -> ServerShape:
+    """Change what is named. Another hostname, port or user drops the pin and the login key."""
+    server = _find(request, server_id)
+    return _shape(change_server(server, given.fields(), actor=principal_of(request).actor))
+
+
+@operation(
+    router,
+    "DELETE",
+    "/{uuid:server_id}",
+    right=Right.OPERATE,
+    name="delete_build_server",
+    answers={204: None},
+    errors=(409,),
+)
+def delete(request: HttpRequest, server_id: UUID) -> Status[None]:
+    """Remove a server for good; not while builds run there or others are reached through it."""
+    delete_server(_find(request, server_id), actor=principal_of(request).actor)
+    return Status(204, None)
+
+
+@operation(
+    router,
+    "POST",
+    "/{uuid:server_id}/probe",
+    right=Right.OPERATE,
+    name="probe_build_server",
+    answers={202: CheckShape},
+)
+def probe(request: HttpRequest, server_id: UUID) -> Status[CheckShape]:
+    """Have a runner test the connection step by step and look at the tools; follow it by the check's id."""
+    check = request_check(_find(request, server_id), actor=principal_of(request).actor)
+    return Status(202, CheckShape.of(check))
+
+
+@operation(
+    router,
+    "GET",
+    "/{uuid:server_id}/checks",
+    right=Right.READ,
+    name="list_server_checks",
+    answers={200: list[CheckShape]},
+)
+def list_checks(
+    request: HttpRequest, response: HttpResponse, server_id: UUID, filters: PageQuery
+) -> list[CheckShape]:
+    """List the last checks of a server, newest first."""
+    rows = ServerCheck.objects.filter(server=_find(request, server_id))
+    page = read_page(rows, keyset=NEWEST_CHECKS, page=filters, request=request, response=response)
+    return [CheckShape.of(check) for check in page]
+
+
+@operation(
+    router,
+    "GET",
+    "/{uuid:server_id}/checks/{uuid:check_id}",
+    right=Right.READ,
+    name="get_server_check",
+    answers={200: CheckShape},
+)
+def get_check(request: HttpRequest, server_id: UUID, check_id: UUID) -> CheckShape:
+    """Get one check with the steps so far."""
+    check = ServerCheck.objects.filter(server=_find(request, server_id), pk=check_id).first()
+    if check is None:
+        raise not_found("check")
+    return CheckShape.of(check)
+
+
+@operation(
+    router,
+    "POST",
+    "/{uuid:server_id}/accept-host-key",
+    right=Right.OPERATE,
+    name="accept_host_key",
+    answers={200: ServerShape},
+    errors=(409,),
+)
+def accept(request: HttpRequest, server_id: UUID, given: GivenFingerprint) -> ServerShape:
+    """Pin the key that the board saw, if it is the one of this fingerprint."""
+    server = _find(request, server_id)
+    actor = principal_of(request).actor
+    return _shape(accept_host_key(server, fingerprint=given.fingerprint, actor=actor))
+
+
+@operation(
+    router,
+    "POST",
+    "/{uuid:server_id}/maintenance",
+    right=Right.OPERATE,
+    name="set_server_maintenance",
+    answers={200: ServerShape},
+)
+def maintain(request: HttpRequest, server_id: UUID, given: GivenMaintenance) -> ServerShape:
+    """Take a server out for maintenance (running builds go on), or back; asked again it changes nothing."""
+    server = _find(request, server_id)
+    actor = principal_of(request).actor
+    set_maintenance(server.pk, enabled=given.enabled, actor=actor, reason=given.reason)
+    return _shape(_find(request, server_id))
+
+
+@operation(
+    router,
+    "GET",
+    "/{uuid:server_id}/capacity",
+    right=Right.READ,
+    name="get_server_capacity",
+    answers={200: CapacityShape},
+)
+def capacity(request: HttpRequest, server_id: UUID) -> CapacityShape:
+    """Get how many more builds a server can take now, and its load as last measured."""
+    server = _find(request, server_id)
+    return CapacityShape.of(server, active_build_count=held_slots(server))
+
+
+def _find(request: HttpRequest, server_id: UUID) -> BuildServer:
+    server = BuildServer.objects.visible_to(principal_of(request)).filter(pk=server_id).first()
     if server is None:
         raise not_found("build server")
+    return server
+
+
+def _shape(server: BuildServer) -> ServerShape:
     return ServerShape.of(server, active_build_count=held_slots(server))

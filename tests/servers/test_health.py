@@ -18,10 +18,11 @@ PROBE = {
     "mem.MemTotal_kb": "16777216",
     "mem.MemAvailable_kb": "4194304",
     "disk.total_kb": "104857600",
-    "disk.avail_kb": "52428800",
+    "disk.available_kb": "52428800",
     "boot_id": "boot-1",
 }
 PERCENTAGES = ("cpu_percent", "memory_percent", "storage_percent")
+FULL = {"depth": "tools", "util.git": "1"}
 SIZES = ("total_cpu_cores", "total_memory_mb", "total_storage_gb")
 
 
@@ -129,7 +130,7 @@ def test_percentages_stay_between_nothing_and_all() -> None:
     server = make_server()
 
     apply_probe(
-        server.pk, facts=PROBE | {"load": "99.0", "disk.avail_kb": "0", "mem.MemAvailable_kb": "99999999"}
+        server.pk, facts=PROBE | {"load": "99.0", "disk.available_kb": "0", "mem.MemAvailable_kb": "99999999"}
     )
 
     assert row(server, *PERCENTAGES) == (100.0, 0.0, 100.0)
@@ -148,7 +149,7 @@ def test_a_value_that_is_no_number_is_not_known(word: str) -> None:
 @pytest.mark.parametrize("word", ["", "much", "-1", "nan", "inf"])
 def test_a_load_or_rest_that_is_no_number_gives_no_percentage(word: str) -> None:
     server = make_server()
-    names = ("load", "mem.MemAvailable_kb", "disk.avail_kb")
+    names = ("load", "mem.MemAvailable_kb", "disk.available_kb")
 
     apply_probe(server.pk, facts=PROBE | dict.fromkeys(names, word))
 
@@ -183,22 +184,25 @@ def test_a_probe_that_says_nothing_leaves_nothing_known() -> None:
 def test_the_version_is_read_from_what_a_tool_says_of_itself(tool: str, line: str, version: str) -> None:
     server = make_server()
 
-    apply_probe(server.pk, facts={f"tool.{tool}": f"/usr/bin/{tool}|{line}"})
+    apply_probe(server.pk, facts=FULL | {f"tool.{tool}": f"/usr/bin/{tool}|{line}"})
 
     found = Toolchain.objects.values_list("server", "name", "version", "path", "target_architecture")
     assert list(found) == [(server.pk, tool, version, f"/usr/bin/{tool}", "")]
 
 
-def test_toolchains_follow_the_last_probe_and_those_for_others_stay() -> None:
+def test_toolchains_follow_the_last_full_probe_and_a_light_one_leaves_them() -> None:
     server = make_server()
-    Toolchain.objects.create(server=server, name="gcc", target_architecture="aarch64", path="/cross/gcc")
-    apply_probe(
-        server.pk, facts={"tool.gcc": "/usr/bin/gcc|gcc 12.2.0", "tool.make": "/usr/bin/make|Make 4.3"}
-    )
+    tools = {"tool.gcc": "/usr/bin/gcc|gcc 12.2.0", "tool.make": "/usr/bin/make|Make 4.3"}
+    apply_probe(server.pk, facts=FULL | tools | {"cross.aarch64-linux-gnu-gcc": "/usr/bin/x-gcc|gcc 12.2.0"})
 
-    apply_probe(
-        server.pk, facts={"tool.gcc": "/usr/bin/gcc|gcc 13.1.0", "tool.nonsense": "/x|1.0", "tool.cc": "|"}
-    )
+    apply_probe(server.pk, facts=PROBE | {"depth": "light"})
+    after_light = set(Toolchain.objects.values_list("name", "target_architecture"))
+    kept = row(server, "facts")
+    apply_probe(server.pk, facts=FULL | {"tool.gcc": "/usr/bin/gcc|gcc 13.1.0", "tool.cc": "|"})
 
+    assert after_light == {("gcc", ""), ("make", ""), ("gcc", "aarch64")}
+    assert kept == (
+        PROBE | {"depth": "light"} | tools | {"cross.aarch64-linux-gnu-gcc": "/usr/bin/x-gcc|gcc 12.2.0"},
+    )
     found = Toolchain.objects.order_by("path").values_list("name", "version", "path")
-    assert list(found) == [("gcc", "", "/cross/gcc"), ("gcc", "13.1.0", "/usr/bin/gcc")]
+    assert list(found) == [("gcc", "13.1.0", "/usr/bin/gcc")]

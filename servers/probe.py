@@ -1,0 +1,219 @@
+"""Reads what probe.sh said: facts as short printable text, sizes and load as numbers, tools with their targets.
+
+Every value is a server's word: data, never markup, path to open or command. Storing it is health.py's.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from servers.architectures import canonical_architecture
+
+MAX_FACTS = 300
+MAX_VALUE = 200
+FULL = "tools"  # the depth of a probe that asked the tools, too
+
+_KEY = re.compile(r"[A-Za-z0-9_.+-]{1,64}", re.ASCII)
+_NOT_PRINTABLE = re.compile(r"[^ -~]")
+_LARGEST_COLUMN = 2**31 - 1  # of a PositiveIntegerField
+_VERSION = re.compile(r"\d+(?:\.\d+)+")
+_TRIPLE = re.compile(
+    r"([a-z0-9_]+)-(?:[a-z0-9_]+-)*?(?:linux|none|elf|unknown|w64|freebsd|netbsd)(?:-[a-z0-9_]+)*"
+)
+_LEAST_FREE_INODES = 1000
+_LEAST_FREE_KB = 1024 * 1024
+_LARGEST_CLOCK_ERROR = 300  # seconds
+
+
+@dataclass(frozen=True)
+class ToolSeen:
+    """One tool of a server; an empty target is the server's own architecture."""
+
+    name: str
+    version: str
+    target: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Sizes and load as numbers; None: not measured, or the word was no number."""
+
+    cpu_percent: float | None
+    memory_percent: float | None
+    storage_percent: float | None
+    cores: int | None
+    memory_mb: int | None
+    storage_gb: int | None
+    free_kb: float | None
+    free_inodes: float | None
+    clock_error_seconds: float | None
+
+
+def parse_facts(text: str) -> dict[str, str]:
+    """The `key TAB value` lines of a probe, the first of each key; what is not such a line is left out."""
+    facts: dict[str, str] = {}
+    for line in text.split("\n"):
+        key, tab, value = line.partition("\t")
+        if tab and _KEY.fullmatch(key) and key not in facts and len(facts) < MAX_FACTS:
+            facts[key] = _NOT_PRINTABLE.sub(" ", value)[:MAX_VALUE].strip()
+    return facts
+
+
+def is_full(facts: Mapping[str, str]) -> bool:
+    """Whether the tools were asked, too."""
+    return facts.get("depth") == FULL
+
+
+def measure(facts: Mapping[str, str], *, now: float) -> Measures:
+    """Sizes and load; `now` is the board's clock in seconds since the epoch."""
+    cores = _number(facts.get("cores"))
+    total_kb, available_kb = _number(facts.get("mem.MemTotal_kb")), _number(facts.get("mem.MemAvailable_kb"))
+    limit_kb = _cgroup_kb(facts.get("cgroup.memory_max"))
+    if limit_kb and total_kb and limit_kb < total_kb:
+        total_kb, available_kb = limit_kb, min(available_kb, limit_kb) if available_kb is not None else None
+    disk_kb, free_kb = _number(facts.get("disk.total_kb")), _number(facts.get("disk.available_kb"))
+    used_kb = _number(facts.get("disk.used_kb"))
+    load, clock = _number(facts.get("load", "").split(" ")[0]), _number(facts.get("time"))
+    return Measures(
+        cpu_percent=_share(load, cores),
+        memory_percent=_used(total_kb, available_kb),
+        storage_percent=_disk_used(disk_kb, used_kb, free_kb),
+        cores=_whole(cores),
+        memory_mb=_whole(total_kb, unit=1024),
+        storage_gb=_whole(disk_kb, unit=1024 * 1024),
+        free_kb=free_kb,
+        free_inodes=_number(facts.get("disk.inodes_free")),
+        clock_error_seconds=None if clock is None else abs(clock - now),
+    )
+
+
+def find_tools(facts: Mapping[str, str]) -> list[ToolSeen]:
+    """Compilers and tools: native ones, cross compilers by their prefix, and the targets that clang and rustup name."""
+    found = {(tool.name, tool.target, tool.path): tool for tool in _each_tool(facts)}
+    return list(found.values())
+
+
+def troubles(measures: Measures, facts: Mapping[str, str]) -> list[str]:
+    """What makes a server unwell though it answers, each a sentence that says what to do."""
+    found = []
+    if measures.free_kb is not None and measures.free_kb < _LEAST_FREE_KB:
+        found.append(f"Only {measures.free_kb / 1024:.0f} MB of its disk are free: make room.")
+    if (
+        measures.free_inodes is not None
+        and measures.free_inodes < _LEAST_FREE_INODES
+        and _counts_inodes(facts)
+    ):
+        found.append(f"Only {measures.free_inodes:.0f} files fit on its disk (inodes): remove small files.")
+    if measures.clock_error_seconds is not None and measures.clock_error_seconds > _LARGEST_CLOCK_ERROR:
+        found.append(f"Its clock is {measures.clock_error_seconds:.0f} s off: set it, best with NTP.")
+    if facts.get("depth") and "util.git" not in facts:
+        found.append("It has no git: install it, or add its folder to PATH in the server's environment.")
+    if facts.get("os") == "Linux" and not facts.get("boot_id"):
+        found.append("It has no readable /proc: builds cannot be watched without it.")
+    return found
+
+
+def version_of(line: str) -> str:
+    """The last word that looks like a version: `gcc (Debian 12.2.0-14) 12.2.0`, `openjdk version "17.0.15"`."""
+    words = [word.strip('"(),v').removeprefix("go") for word in line.split()]
+    return next((word for word in reversed(words) if _VERSION.fullmatch(word)), "")[:64]
+
+
+def architecture_of(facts: Mapping[str, str]) -> str:
+    """The server's own architecture in its one spelling; empty when it named none."""
+    try:
+        return canonical_architecture(facts.get("arch", ""))
+    except ValueError:
+        return ""
+
+
+# ---- tools ------------------------------------------------------------------------------------------------
+
+
+def _each_tool(facts: Mapping[str, str]) -> Iterator[ToolSeen]:
+    own = architecture_of(facts)
+    for key, value in facts.items():
+        kind, _, name = key.partition(".")
+        path, _, line = value.partition("|")
+        if kind == "tool" and path.startswith("/"):
+            yield ToolSeen(name[:64], version_of(line), "", path[:255])
+        elif kind == "cross" and path.startswith("/"):
+            triple, _, tool = name.rpartition("-")
+            target = _target_of(triple)
+            if target and tool:
+                yield ToolSeen(tool[:64], version_of(line), "" if target == own else target, path[:255])
+        elif kind == "targets":
+            yield from _targets_of(facts, name, value, own=own)
+
+
+def _targets_of(facts: Mapping[str, str], name: str, value: str, *, own: str) -> Iterator[ToolSeen]:
+    """The further architectures that one tool builds for, as it lists them; only next to the tool itself."""
+    path, _, line = facts.get(f"tool.{name}", "").partition("|")
+    if not path.startswith("/"):
+        return
+    targets = dict.fromkeys(_target_of(word) or _plain_target(word) for word in value.split())
+    for target in targets:
+        if target and target != own:
+            yield ToolSeen(name[:64], version_of(line), target, path[:255])
+
+
+def _target_of(triple: str) -> str:
+    """The architecture of a triple such as `arm-linux-gnueabihf`; empty when there is none in it."""
+    match = _TRIPLE.fullmatch(triple)
+    if match is None:
+        return ""
+    first = match[1]
+    if (
+        first == "arm"
+    ):  # the name says how it passes floats, and that is what the field means by armv7 and armel
+        first = "armv7" if triple.endswith("hf") else "armel"
+    return _plain_target(first)
+
+
+def _plain_target(word: str) -> str:
+    try:
+        return canonical_architecture(word)
+    except ValueError:
+        return ""
+
+
+# ---- numbers ----------------------------------------------------------------------------------------------
+
+
+def _number(text: str | None) -> float | None:
+    """A finite number of at least 0; `nan`, `inf` and less are words that `float` would take too."""
+    try:
+        number = float(text) if text else None
+    except ValueError:
+        return None
+    return number if number is not None and 0 <= number < math.inf else None
+
+
+def _whole(number: float | None, *, unit: int = 1) -> int | None:
+    """Whole units, when there are any and their column has room for them."""
+    return int(number / unit) if number and number / unit <= _LARGEST_COLUMN else None
+
+
+def _cgroup_kb(text: str | None) -> float | None:
+    number = _number(text)
+    return None if number is None else number / 1024
+
+
+def _used(total: float | None, free: float | None) -> float | None:
+    return None if not total or free is None else round(max(0.0, min(100.0, 100 * (1 - free / total))), 1)
+
+
+def _disk_used(total: float | None, used: float | None, free: float | None) -> float | None:
+    """As `df` says it: of what this account could fill, since some is kept for root."""
+    return _used(total, free) if used is None or free is None else _used(used + free, free)
+
+
+def _share(load: float | None, cores: float | None) -> float | None:
+    return None if not cores or load is None else round(min(100.0, 100 * load / cores), 1)
+
+
+def _counts_inodes(facts: Mapping[str, str]) -> bool:
+    """Some file systems (btrfs) have no fixed number of files and say 0 of 0."""
+    return facts.get("disk.inodes_total", "0") not in {"", "0", "-"}
