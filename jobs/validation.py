@@ -32,6 +32,7 @@ _SECRET_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _LABEL_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]{0,62}")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+_TOOLCHAIN = re.compile(rf"{_WORD.pattern}(?:>=\d+(?:\.\d+)*)?")
 _KERNEL_CONFIG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+/-]{0,127}")
 _REF_FORBIDDEN = re.compile(r"[ ~^:?*\[\\]|\.\.|@\{|//")
 
@@ -177,9 +178,12 @@ def check_group(value: str) -> str:
 
 
 def check_toolchain(value: str) -> str:
-    """A toolchain's name, with a version if wanted; empty: any."""
-    if value and not (len(value) <= 128 and _WORD.fullmatch(value)):
-        raise Invalid("Write a toolchain's name, with a version if need be, such as gcc, gcc-12 or clang-16.")
+    """A toolchain's name, with a version or a least version if wanted; empty: any. Spaces around `>=` go."""
+    value = re.sub(r" *>= *", ">=", value)
+    if value and not (len(value) <= 128 and _TOOLCHAIN.fullmatch(value)):
+        raise Invalid(
+            "Write a toolchain's name, with a version if need be, such as gcc, gcc-12, gcc>=12 or clang-16."
+        )
     return value
 
 

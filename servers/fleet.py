@@ -2,22 +2,29 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
+from django.db.models import Exists, OuterRef, Prefetch, Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
-from servers.models import BuildServer
+from servers.models import BuildServer, ServerLease, Toolchain
 from servers.slots import count_held_slots
 from servers.states import ServerStatus, TransportKind
 
 
 @dataclass(frozen=True)
 class ToolchainFacts:
-    """One toolchain that a probe found; an empty target architecture is the server's own."""
+    """One toolchain that a probe found; an empty target architecture is the server's own.
+
+    `program` is the last part of its path, such as `aarch64-linux-gnu-gcc-12`.
+    """
 
     name: str
     version: str = ""
     target_architecture: str = ""
+    program: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,7 @@ class ServerFacts:
     draining: bool = False
     draining_reason: str = ""
     quarantined_until: datetime | None = None
+    quarantine_reason: str = ""
     architectures: frozenset[str] = frozenset()
     toolchains: tuple[ToolchainFacts, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
@@ -55,31 +63,59 @@ class ServerFacts:
         """Room for that many more builds."""
         return max(0, self.slots - self.held)
 
+    @property
+    def free_storage_gb(self) -> int | None:
+        """Storage that nothing uses yet, as the last probe saw it; None: not measured."""
+        if self.storage_gb is None or self.storage_percent is None:
+            return None
+        return int(self.storage_gb * (100 - min(100.0, self.storage_percent)) / 100)
+
+
+# Nothing decides by them, and they may be long.
+_NOT_FACTS = ("facts", "private_key", "public_key", "host_key", "seen_host_key")
+
+
+def takes_jobs(server: BuildServer) -> bool:
+    """Whether the server is in service by its row: a last look at what may have changed since the fleet was read."""
+    quarantined = server.quarantined_until is not None and server.quarantined_until > timezone.now()
+    pinned = server.transport == TransportKind.LOCAL or bool(server.host_key)
+    well = server.status in {ServerStatus.ONLINE, ServerStatus.DEGRADED}
+    return server.enabled and well and pinned and not server.draining and not quarantined
+
 
 def load_fleet() -> list[ServerFacts]:
-    """Every server by name, with its slots, toolchains and whether a runner follows it."""
+    """Every server by name, with its slots, toolchains and whether a runner follows it. Three queries."""
     held = count_held_slots()
-    now = timezone.now()
-    servers = BuildServer.objects.select_related("lease").prefetch_related("toolchains").order_by("name")
-    return [_facts(server, held=held.get(server.pk, 0), now=now) for server in servers]
+    live = ServerLease.objects.filter(server=OuterRef("pk"), until__gt=Now())
+    tools = Prefetch(
+        "toolchains", Toolchain.objects.only("server", "name", "version", "target_architecture", "path")
+    )
+    servers = (
+        BuildServer.objects.defer(*_NOT_FACTS)
+        .annotate(is_followed=Exists(live), is_pinned=~Q(host_key=""))
+        .prefetch_related(tools)
+        .order_by("name")
+    )
+    return [_facts(server, held=held.get(server.pk, 0)) for server in servers]
 
 
-def _facts(server: BuildServer, *, held: int, now: datetime) -> ServerFacts:
-    lease = getattr(server, "lease", None)
+def _facts(server: BuildServer, *, held: int) -> ServerFacts:
+    annotated: Any = server
     return ServerFacts(
         id=server.pk,
         name=server.name,
         enabled=server.enabled,
         status=server.status,
         status_reason=server.status_reason,
-        followed=lease is not None and lease.until is not None and lease.until > now,
-        pinned=server.transport == TransportKind.LOCAL or bool(server.host_key),
+        followed=annotated.is_followed,
+        pinned=server.transport == TransportKind.LOCAL or annotated.is_pinned,
         draining=server.draining,
         draining_reason=server.draining_reason,
         quarantined_until=server.quarantined_until,
+        quarantine_reason=server.quarantine_reason,
         architectures=frozenset(server.architectures),
         toolchains=tuple(
-            ToolchainFacts(tool.name, tool.version, tool.target_architecture)
+            ToolchainFacts(tool.name, tool.version, tool.target_architecture, tool.path.rpartition("/")[2])
             for tool in server.toolchains.all()
         ),
         labels={str(key): str(value) for key, value in server.labels.items()},

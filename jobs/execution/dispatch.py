@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from datetime import datetime
 from itertools import chain
 from uuid import UUID
 
@@ -10,24 +11,29 @@ from django.utils import timezone
 
 from jobs.errors import IllegalTransition, NoFreeSlot
 from jobs.lifecycle import claim_job
-from jobs.models import Attempt, BuildJob
-from jobs.queue.choice import Choice, Needs, choose
-from jobs.queue.order import needs_of, ready_jobs, waited_seconds
-from jobs.queue.refusals import close_refusals, note_refusals
-from servers.fleet import ServerFacts, load_fleet
+from jobs.models import Attempt
+from jobs.queue.choice import Judged, is_patient
+from jobs.queue.conditions import Needs
+from jobs.queue.order import Waiting, ready_jobs
+from jobs.queue.refusals import Look, close_all_but, close_refusals, look_of, note_refusals
+from servers.fleet import ServerFacts, load_fleet, takes_jobs
 from servers.models import BuildServer
 from servers.slots import has_free_slot
 
 logger = logging.getLogger(__name__)
 
 NOTED_AT_ONCE = 20  # jobs whose refusals are written in one transaction: few enough to keep nobody waiting
+# The first jobs of each class of need whose refusals are kept as rows. Those behind wait for the same servers,
+# and for these; to keep each server's refusal of each of them would be more rows than the fleet does work.
+KEPT_OF_A_CLASS = 10
 
 
 class Dispatcher:
     """Passes over the queue. It remembers what it last wrote of each job, so an unchanged refusal costs nothing."""
 
     def __init__(self) -> None:
-        self._noted: dict[UUID, frozenset[tuple[str, str, str]]] = {}
+        self._needs: dict[UUID, Needs] = {}
+        self._noted: dict[UUID, Look] | None = None  # None: what another process left is not known
 
     def dispatch(self, *, explain: bool = True) -> list[Attempt]:
         """Claim every ready job that some server can take now; the attempts that were minted.
@@ -37,75 +43,121 @@ class Dispatcher:
         """
         if not explain and not has_free_slot():
             return []
-        jobs = ready_jobs()
+        jobs = ready_jobs(self._needs)
         first = next(jobs, None)
         if first is None:
-            self._noted.clear()
+            self._needs.clear()
+            if explain:
+                self._explain({})
             return []
-        fleet = {server.id: server for server in load_fleet()}
+        look = _Pass()
         attempts: list[Attempt] = []
-        verdicts: dict[Needs, Choice] = {}
-        waiting: dict[UUID, Choice] = {}
+        waiting: dict[UUID, Judged] = {}
+        seen: set[UUID] = set()
         for job in chain([first], jobs):
-            if not explain and not any(server.free_slots for server in fleet.values()):
+            if not explain and not look.has_room:
                 break
-            placed = self._place(job, fleet, verdicts)
-            if isinstance(placed, Attempt):
-                attempts.append(placed)
-            elif placed is not None:
-                waiting[job.pk] = placed
+            seen.add(job.id)
+            attempt = self._place(job, look)
+            if attempt is not None:
+                attempts.append(attempt)
+            elif look.is_kept(job):
+                waiting[job.id] = look.judged(job)
         if explain:
-            self._noted = {job_id: noted for job_id, noted in self._noted.items() if job_id in waiting}
-            self._explain(waiting, fleet_empty=not fleet)
+            self._needs = {job_id: needs for job_id, needs in self._needs.items() if job_id in seen}
+            self._explain(waiting, fleet_empty=look.is_empty)
         return attempts
 
-    def _place(
-        self, job: BuildJob, fleet: dict[UUID, ServerFacts], verdicts: dict[Needs, Choice]
-    ) -> Attempt | Choice | None:
-        """The attempt that was minted, or why there is none; None when the job does not wait any more."""
-        needs, now = needs_of(job), timezone.now()
-        choice = verdicts.get(needs)
-        if choice is None:
-            # One verdict a class of need and pass, judged for its oldest job; a claim makes it new.
-            waited = waited_seconds(job, now=now)
-            choice = verdicts[needs] = choose(fleet.values(), needs=needs, now=now, waited_seconds=waited)
-        while choice.able:
-            server = choice.able[0]
+    def _place(self, job: Waiting, look: "_Pass") -> Attempt | None:
+        """The attempt that was minted; None when no server takes the job now, or it waits no more."""
+        while server := look.judged(job).best():
             try:
-                attempt = self._claim(job, server)
+                attempt = self._claim(job.id, server)
             except IllegalTransition:
-                return None  # another dispatcher was faster, or it was cancelled
+                look.gone.add(job.id)  # another dispatcher was faster, or it was cancelled
+                return None
             except NoFreeSlot:
-                fleet[server.id] = replace(server, held=server.slots)
+                look.change(replace(server, held=server.slots))
             else:
-                fleet[server.id] = replace(server, held=server.held + 1)
-                verdicts.clear()
+                look.change(replace(server, held=server.held + 1))
                 return attempt
-            verdicts.clear()
-            choice = verdicts[needs] = choose(fleet.values(), needs=needs, now=now)
-        return choice
+        return None
 
-    def _claim(self, job: BuildJob, server: ServerFacts) -> Attempt:
+    def _claim(self, job_id: UUID, server: ServerFacts) -> Attempt:
+        noted = self._noted or {}
         with transaction.atomic():
-            attempt = claim_job(job.pk, server=BuildServer.objects.get(pk=server.id))
-            if job.pk in self._noted:
-                close_refusals(job.pk)
-        self._noted.pop(job.pk, None)
+            row = BuildServer.objects.filter(pk=server.id).first()
+            if row is None or not takes_jobs(row):
+                raise NoFreeSlot(f"{server.name} takes no jobs any more.")
+            attempt = claim_job(job_id, server=row)
+            if job_id in noted:
+                close_refusals(job_id)
+        noted.pop(job_id, None)
         return attempt
 
-    def _explain(self, waiting: dict[UUID, Choice], *, fleet_empty: bool) -> None:
+    def _explain(self, waiting: dict[UUID, Judged], *, fleet_empty: bool = False) -> None:
         """Write why each of these jobs waits, as far as that has changed since the last look."""
-        seen = {id(choice): _summary(choice) for choice in waiting.values()}
-        changed = [
-            job_id for job_id, choice in waiting.items() if self._noted.get(job_id) != seen[id(choice)]
-        ]
+        words: dict[int, Look] = {}
+        for judged in waiting.values():
+            if id(judged) not in words:
+                words[id(judged)] = look_of(judged.choice.refusals, fleet_empty=fleet_empty)
+        looks = {job_id: words[id(judged)] for job_id, judged in waiting.items()}
+        before = self._noted
+        changed = [job_id for job_id, found in looks.items() if before is None or before.get(job_id) != found]
         for at in range(0, len(changed), NOTED_AT_ONCE):
-            some = changed[at : at + NOTED_AT_ONCE]
-            with transaction.atomic():
-                for job_id in some:
-                    note_refusals(job_id, refusals=waiting[job_id].refusals, fleet_empty=fleet_empty)
-            self._noted.update({job_id: seen[id(waiting[job_id])] for job_id in some})
+            note_refusals({job_id: looks[job_id] for job_id in changed[at : at + NOTED_AT_ONCE]})
+        if before is None or before.keys() != looks.keys():
+            close_all_but(looks.keys())
+        self._noted = looks
 
 
-def _summary(choice: Choice) -> frozenset[tuple[str, str, str]]:
-    return frozenset((str(server.id), str(one.condition), one.detail) for server, one in choice.refusals)
+class _Pass:
+    """The fleet during one pass, judged once for each class of need; what a claim changes is judged anew."""
+
+    def __init__(self) -> None:
+        self._now: datetime = timezone.now()
+        self._fleet = {server.id: server for server in load_fleet()}
+        self._free = sum(server.free_slots for server in self._fleet.values())
+        self._changes: list[UUID] = []
+        self._classes: dict[tuple[Needs, bool], Judged] = {}
+        self._caught_up: dict[tuple[Needs, bool], int] = {}
+        self._kept: dict[Needs, int] = {}
+        self.gone: set[UUID] = set()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no server at all."""
+        return not self._fleet
+
+    @property
+    def has_room(self) -> bool:
+        """Whether any slot is free."""
+        return self._free > 0
+
+    def judged(self, job: Waiting) -> Judged:
+        """The fleet as it is now, judged for this job's class."""
+        waited = job.waited_seconds(self._now)
+        key = (job.needs, is_patient(waited))
+        found = self._classes.get(key)
+        if found is None:
+            found = self._classes[key] = Judged(
+                self._fleet.values(), needs=job.needs, now=self._now, waited_seconds=waited
+            )
+        else:
+            for server_id in dict.fromkeys(self._changes[self._caught_up[key] :]):
+                found.update(self._fleet[server_id])
+        self._caught_up[key] = len(self._changes)
+        return found
+
+    def change(self, server: ServerFacts) -> None:
+        """Slots were taken there."""
+        self._free += server.free_slots - self._fleet[server.id].free_slots
+        self._fleet[server.id] = server
+        self._changes.append(server.id)
+
+    def is_kept(self, job: Waiting) -> bool:
+        """Whether the job still waits and is among the first of its class."""
+        if job.id in self.gone:
+            return False
+        self._kept[job.needs] = self._kept.get(job.needs, 0) + 1
+        return self._kept[job.needs] <= KEPT_OF_A_CLASS

@@ -6,7 +6,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from jobs.models import BuildJob, Refusal
-from jobs.queue.choice import Condition, Kind, Refused
+from jobs.queue.conditions import Condition, Kind, Refused
 from jobs.queue.order import position_of
 from jobs.queue.refusals import NO_SERVERS
 from jobs.states import JobStatus

@@ -1,63 +1,134 @@
 """The order in which queued jobs are looked at: priority, then age, and one class of need never blocks another."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+from uuid import UUID
 
 from django.db.models import Q
 
 from jobs.models import BuildJob
-from jobs.queue.choice import Needs
+from jobs.queue.conditions import Needs
 
+FLEET = "fleet"  # the provider whose jobs are given to build servers
+ANY_SERVER = "auto"
 _FIRST_PAGE = 8  # mostly there is room for few
-_PAGE = 200
+_PAGE = 1000
+_NEEDS_AT_ONCE = 200
+# What needs are made of: columns and values inside the submission, without the rest of it, which may be long.
+_COLUMNS = ("target_architecture", "required_toolchain", "required_labels", "group", "requested_server")
+_IN_SPEC = ("server_id", "min_cpu_cores", "min_memory_mb", "min_storage_gb", "build_command", "build_config")
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A queued job as the dispatcher reads it."""
+
+    id: UUID
+    needs: Needs
+    since: datetime
+
+    def waited_seconds(self, now: datetime) -> float:
+        """How long it could have been started, a retry not before its time."""
+        return max(0.0, (now - self.since).total_seconds())
 
 
 def needs_of(job: BuildJob) -> Needs:
     """What a job asks of a server, from its columns and its frozen submission."""
-    spec = job.spec
-    return Needs(
-        architecture=job.target_architecture,
-        toolchain=job.required_toolchain,
-        labels=tuple(sorted((str(key), str(value)) for key, value in job.required_labels.items())),
-        group=job.group,
-        server_id=str(job.requested_server_id or ""),
-        cores=int(spec.get("min_cpu_cores") or 0),
-        memory_mb=int(spec.get("min_memory_mb") or 0),
-        storage_gb=int(spec.get("min_storage_gb") or 0),
-    )
+    columns = [getattr(job, name) for name in (*_COLUMNS[:-1], "requested_server_id")]
+    return _needs(*columns + [job.spec.get(name) for name in _IN_SPEC])
 
 
-def waited_seconds(job: BuildJob, *, now: datetime) -> float:
-    """How long the job has been queued."""
-    return max(0.0, (now - job.created_at).total_seconds())
+def read_needs(job_ids: Iterable[UUID]) -> dict[UUID, Needs]:
+    """What these jobs ask for; a query for every 200 of them."""
+    wanted = list(job_ids)
+    fields = ("pk", *_COLUMNS, *(f"spec__{name}" for name in _IN_SPEC))
+    found: dict[UUID, Needs] = {}
+    for at in range(0, len(wanted), _NEEDS_AT_ONCE):
+        rows = BuildJob.objects.filter(pk__in=wanted[at : at + _NEEDS_AT_ONCE]).order_by()
+        found.update({row[0]: _needs(*row[1:]) for row in rows.values_list(*fields)})
+    return found
 
 
-def ready_jobs(*, limit: int = 5000) -> Iterator[BuildJob]:
-    """Queued jobs that may start, in order, read page by page; at most `limit`."""
-    rows = BuildJob.objects.ready().exclude(provider="orchestrator")
+def waiting_of(job: BuildJob) -> Waiting:
+    """A job's row as the dispatcher would read it."""
+    return Waiting(job.pk, needs_of(job), job.not_before or job.created_at)
+
+
+def ready_jobs(known: dict[UUID, Needs] | None = None, *, limit: int = 100_000) -> Iterator[Waiting]:
+    """Queued jobs that may start, in order, read page by page; at most `limit`.
+
+    Needs never change, so those in `known` are not read again, and new ones are added to it; but what a named
+    server is may change with the fleet.
+    """
+    known = {} if known is None else known
+    rows = BuildJob.objects.ready().filter(provider=FLEET)
     seen, size = 0, _FIRST_PAGE
     behind = Q()
     while seen < limit:
         size = min(size, limit - seen)
-        page = list(rows.filter(behind)[:size])
-        yield from page
+        page = list(rows.filter(behind).values_list("pk", "priority", "created_at", "not_before")[:size])
+        unsure = [job_id for job_id, *_ in page if job_id not in known or known[job_id].server]
+        known.update(read_needs(unsure))
+        for job_id, _, created_at, not_before in page:
+            if job_id in known:
+                yield Waiting(job_id, known[job_id], not_before or created_at)
         if len(page) < size:
             return
         # Behind the last one rather than after so many: those that were claimed meanwhile are in no page any more.
-        last = page[-1]
-        same = Q(priority=last.priority)
-        behind = (
-            Q(priority__lt=last.priority)
-            | (same & Q(created_at__gt=last.created_at))
-            | (same & Q(created_at=last.created_at, pk__gt=last.pk))
-        )
+        last_id, priority, created_at, _ = page[-1]
+        behind = _after(last_id, priority=priority, created_at=created_at)
         seen, size = seen + len(page), _PAGE
 
 
-def position_of(job: BuildJob) -> int:
-    """The job's place in the queue, from 1: who is of higher priority, or of the same and older."""
+def _after(job_id: UUID, *, priority: int, created_at: datetime) -> Q:
+    same = Q(priority=priority)
+    return (
+        Q(priority__lt=priority)
+        | (same & Q(created_at__gt=created_at))
+        | (same & Q(created_at=created_at, pk__gt=job_id))
+    )
+
+
+def position_of(job: BuildJob, *, architecture: str = "") -> int:
+    """The job's place in the queue, from 1: who is of higher priority, or of the same and older.
+
+    With an architecture only jobs for it are counted.
+    """
     queued = BuildJob.objects.queued().order_by()
+    if architecture:
+        queued = queued.filter(target_architecture=architecture)
     higher = queued.filter(priority__gt=job.priority).count()
     same = queued.filter(priority=job.priority)
     older = same.filter(created_at__lt=job.created_at).count()
     return 1 + higher + older + same.filter(created_at=job.created_at, pk__lt=job.pk).count()
+
+
+def _needs(
+    architecture: str,
+    toolchain: str,
+    labels: dict[str, Any],
+    group: str,
+    requested_server: UUID | None,
+    server: str | None,
+    cores: int | None,
+    memory_mb: int | None,
+    storage_gb: int | None,
+    command: str | None,
+    kernel: dict[str, Any] | None,
+) -> Needs:
+    """A job whose named server was removed still waits for it: `auto` was not what it said."""
+    asked = server if server and server != ANY_SERVER else str(requested_server or "")
+    return Needs(
+        architecture=architecture,
+        toolchain=toolchain,
+        labels=tuple(sorted((str(key), str(value)) for key, value in labels.items())),
+        group=group,
+        server=asked,
+        server_id=str(requested_server or ""),
+        cores=int(cores or 0),
+        memory_mb=int(memory_mb or 0),
+        storage_gb=int(storage_gb or 0),
+        crosses=kernel is not None and not command,
+    )

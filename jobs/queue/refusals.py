@@ -1,52 +1,89 @@
-"""Keeps the refusals of the last look at a job as rows, with their history. Nobody else writes `Refusal`."""
+"""Keeps the refusals of the last look at a job as rows, with their history. Nobody else writes `Refusal`.
 
-from collections.abc import Iterable
+What a page says of now is judged anew (explain.py); these rows tell what stood in the way before.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
 from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
 
 from jobs.models import Refusal
-from jobs.queue.choice import Refused
+from jobs.queue.conditions import Kind, Refused
 from servers.fleet import ServerFacts
 
 NO_SERVERS = "no_servers"
+MOST_SERVERS = 100  # whose refusals are kept of one job, those that come nearest first
+_FAR = {Kind.BUSY: 0, Kind.OFFLINE: 1, Kind.IMPOSSIBLE: 2}
+_CLOSED_AT_ONCE = 500
+
+Key = tuple[UUID | None, str]
+Told = tuple[str, bool]
+Look = dict[Key, Told]
 
 
-def note_refusals(
-    job_id: UUID, *, refusals: Iterable[tuple[ServerFacts, Refused]], fleet_empty: bool
-) -> None:
-    """Write what changed since the last look: new refusals open, those that no longer hold close."""
-    wanted: dict[tuple[UUID | None, str], tuple[str, bool]] = {
-        (server.id, str(one.condition)): (one.detail[:255], one.hard) for server, one in refusals
-    }
+def look_of(refusals: Iterable[tuple[ServerFacts, Refused]], *, fleet_empty: bool) -> Look:
+    """What one look at a class of need found, as it is kept: by server and condition, in words."""
     if fleet_empty:
-        wanted[(None, NO_SERVERS)] = ("there is no build server yet", True)
+        return {(None, NO_SERVERS): ("there is no build server yet", True)}
+    servers: dict[UUID, list[Refused]] = {}
+    for server, one in refusals:
+        servers.setdefault(server.id, []).append(one)
+    nearest = sorted(servers, key=lambda server_id: max(_FAR[one.kind] for one in servers[server_id]))
+    return {
+        (server_id, str(one.condition)): (one.detail[:255], one.hard)
+        for server_id in nearest[:MOST_SERVERS]
+        for one in servers[server_id]
+    }
+
+
+def note_refusals(looks: Mapping[UUID, Look]) -> None:
+    """Write what changed of these jobs: new refusals open, those that no longer hold close. At most four queries."""
     with transaction.atomic():
         now = timezone.now()
-        open_rows = {
-            (row.server_id, row.condition): row
-            for row in Refusal.objects.filter(job_id=job_id, until__isnull=True)
-        }
-        gone = [row.pk for key, row in open_rows.items() if key not in wanted]
-        if gone:
-            Refusal.objects.filter(pk__in=gone).update(until=now)
-        for key, (detail, hard) in wanted.items():
-            row = open_rows.get(key)
-            if row is not None and row.detail != detail:
-                Refusal.objects.filter(pk=row.pk).update(detail=detail, hard=hard)
+        gone: list[int] = []
+        changed: list[Refusal] = []
+        standing: set[tuple[UUID, Key]] = set()
+        for row in Refusal.objects.filter(job_id__in=looks, until__isnull=True):
+            key: Key = (row.server_id, row.condition)
+            told = looks[row.job_id].get(key)
+            if told is None:
+                gone.append(row.pk)
+                continue
+            standing.add((row.job_id, key))
+            if (row.detail, row.hard) != told:
+                row.detail, row.hard = told
+                changed.append(row)
+        _close(gone)
+        Refusal.objects.bulk_update(changed, ["detail", "hard"], batch_size=200)
         Refusal.objects.bulk_create(
             [
                 Refusal(
-                    job_id=job_id, server_id=server, condition=condition, detail=detail, hard=hard, since=now
+                    job_id=job_id, server_id=key[0], condition=key[1], detail=detail, hard=hard, since=now
                 )
-                for (server, condition), (detail, hard) in wanted.items()
-                if (server, condition) not in open_rows
+                for job_id, look in looks.items()
+                for key, (detail, hard) in look.items()
+                if (job_id, key) not in standing
             ],
             ignore_conflicts=True,  # another dispatcher wrote the same
         )
 
 
 def close_refusals(job_id: UUID) -> None:
-    """The job was placed or ended: nothing refuses it any more."""
+    """The job was placed: nothing refuses it any more."""
     Refusal.objects.filter(job_id=job_id, until__isnull=True).update(until=timezone.now())
+
+
+def close_all_but(job_ids: Collection[UUID]) -> None:
+    """Close what stands of other jobs: they were placed, ended, or are not at the head of their class now."""
+    found = Refusal.objects.filter(until__isnull=True).order_by().values_list("job_id", flat=True).distinct()
+    others = [job_id for job_id in found if job_id not in job_ids]
+    for at in range(0, len(others), _CLOSED_AT_ONCE):
+        rows = Refusal.objects.filter(job_id__in=others[at : at + _CLOSED_AT_ONCE], until__isnull=True)
+        rows.update(until=timezone.now())
+
+
+def _close(row_ids: list[int]) -> None:
+    for at in range(0, len(row_ids), _CLOSED_AT_ONCE):
+        Refusal.objects.filter(pk__in=row_ids[at : at + _CLOSED_AT_ONCE]).update(until=timezone.now())

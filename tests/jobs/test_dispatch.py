@@ -1,12 +1,23 @@
 """One pass over the queue: who is taken, in which order, and when the reasons of the others are written."""
 
-import pytest
+import uuid
+from datetime import timedelta
 
-from jobs.execution.dispatch import Dispatcher
+import pytest
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from buildboard.core.audit import BOARD
+from jobs.execution import dispatch
+from jobs.execution.dispatch import KEPT_OF_A_CLASS, Dispatcher
+from jobs.lifecycle import request_cancel
 from jobs.models import BuildJob, Refusal
+from jobs.queue.refusals import MOST_SERVERS
 from jobs.states import JobStatus, Priority
+from servers.fleet import ServerFacts, load_fleet
 from servers.leases import acquire_lease
 from servers.models import BuildServer
+from servers.states import ServerStatus
 from tests.factories import make_job, make_server
 
 pytestmark = pytest.mark.django_db
@@ -57,3 +68,132 @@ def test_job_that_no_server_can_take_does_not_hold_up_those_behind_it() -> None:
     attempts = Dispatcher().dispatch(explain=False)
 
     assert [attempt.job_id for attempt in attempts] == [job.pk]
+
+
+def open_refusals() -> list[tuple[object, str]]:
+    rows = Refusal.objects.filter(until__isnull=True).order_by("job__created_at", "condition")
+    return list(rows.values_list("job", "condition"))
+
+
+def test_refusals_open_change_and_close_with_the_servers_conditions() -> None:
+    server = make_followed(slots=1)
+    BuildServer.objects.filter(pk=server.pk).update(draining=True, memory_percent=90.0)
+    job = make_job()
+    dispatcher = Dispatcher()
+    dispatcher.dispatch()
+    assert open_refusals() == [(job.pk, "draining"), (job.pk, "memory_limit")]
+
+    BuildServer.objects.filter(pk=server.pk).update(draining=False, memory_percent=95.0)
+    dispatcher.dispatch()
+    (row,) = Refusal.objects.filter(until__isnull=True)
+    assert (row.condition, row.detail) == ("memory_limit", "uses 95 % of its memory, over its limit of 85 %")
+    (ended,) = Refusal.objects.filter(until__isnull=False)
+    assert (ended.condition, ended.until is not None and ended.until > ended.since) == ("draining", True)
+
+    BuildServer.objects.filter(pk=server.pk).update(draining=True)
+    dispatcher.dispatch()
+    assert Refusal.objects.filter(condition="draining").count() == 2
+
+    BuildServer.objects.filter(pk=server.pk).update(draining=False, memory_percent=1.0)
+    assert [attempt.job_id for attempt in dispatcher.dispatch()] == [job.pk]
+    assert open_refusals() == []
+    assert Refusal.objects.count() == 3
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_refusals_of_jobs_that_ended_or_are_elsewhere_close_with_the_next_look(restarted: bool) -> None:
+    make_followed(slots=1).slots.update(holder=uuid.uuid4())
+    ended, elsewhere, stays = [make_job() for _ in range(3)]
+    dispatcher = Dispatcher()
+    dispatcher.dispatch()
+    assert [job_id for job_id, _ in open_refusals()] == [ended.pk, elsewhere.pk, stays.pk]
+
+    request_cancel(ended, actor=BOARD)
+    BuildJob.objects.filter(pk=elsewhere.pk).update(status=JobStatus.CLAIMED)
+    (Dispatcher() if restarted else dispatcher).dispatch()
+
+    assert open_refusals() == [(stays.pk, "full")]
+
+
+def test_refusals_are_kept_of_the_first_jobs_of_each_class_and_of_the_nearest_servers() -> None:
+    make_followed(slots=1).slots.update(holder=uuid.uuid4())
+    far = [make_server(architectures=["aarch64"]) for _ in range(MOST_SERVERS)]
+    jobs = [make_job() for _ in range(KEPT_OF_A_CLASS + 1)]
+    other = make_job(group="south")
+    dispatcher = Dispatcher()
+
+    dispatcher.dispatch()
+
+    kept = Refusal.objects.filter(until__isnull=True)
+    assert set(kept.values_list("job", flat=True)) == {job.pk for job in (*jobs[:-1], other)}
+    assert kept.filter(job=jobs[0], condition="full").count() == 1
+    assert kept.filter(job=jobs[0], condition="architecture").count() == len(far) - 1
+
+    request_cancel(jobs[0], actor=BOARD)
+    dispatcher.dispatch()
+    assert set(kept.values_list("job", flat=True)) == {job.pk for job in (*jobs[1:], other)}
+
+
+def test_unchanged_refusals_cost_no_query(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    make_followed(slots=1).slots.update(holder=uuid.uuid4())
+    for _ in range(30):
+        make_job()
+    dispatcher = Dispatcher()
+    dispatcher.dispatch()
+
+    with django_assert_num_queries(5):  # two pages of the queue, then slots, servers and toolchains
+        dispatcher.dispatch()
+
+
+def test_high_job_that_is_new_leaves_an_older_one_its_right_to_a_server_over_its_cpu_limit() -> None:
+    hot, full = make_followed(slots=1), make_followed(slots=1)
+    full.slots.update(holder=uuid.uuid4())
+    BuildServer.objects.filter(pk=hot.pk).update(cpu_percent=99.0)
+    old = make_job(created_at=timezone.now() - timedelta(minutes=2))
+    make_job(priority=Priority.HIGH)
+
+    attempts = Dispatcher().dispatch()
+
+    assert [(attempt.job_id, attempt.server_id) for attempt in attempts] == [(old.pk, hot.pk)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"enabled": False},
+        {"draining": True},
+        {"status": ServerStatus.MAINTENANCE},
+        {"transport": "ssh", "hostname": "h", "ssh_username": "u", "host_key": ""},
+        {"quarantined_until": timezone.now() + timedelta(hours=1)},
+    ],
+)
+def test_server_that_is_taken_out_of_service_during_the_look_gets_no_job(
+    change: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = make_followed(slots=1)
+    job = make_job()
+    load = load_fleet
+
+    def load_then_change() -> list[ServerFacts]:
+        fleet = load()
+        BuildServer.objects.filter(pk=server.pk).update(**change)
+        return fleet
+
+    monkeypatch.setattr(dispatch, "load_fleet", load_then_change)
+
+    assert Dispatcher().dispatch() == []
+    assert BuildJob.objects.get(pk=job.pk).status == JobStatus.QUEUED
+
+
+def test_job_waits_for_the_server_that_it_names() -> None:
+    named = make_followed(slots=1)
+    make_followed(slots=1)
+    named.slots.update(holder=uuid.uuid4())
+    job = make_job(requested_server=named, spec={"server_id": named.name})
+    dispatcher = Dispatcher()
+    assert dispatcher.dispatch() == []
+
+    named.slots.update(holder=None)
+    attempts = dispatcher.dispatch()
+
+    assert [(attempt.job_id, attempt.server_id) for attempt in attempts] == [(job.pk, named.pk)]

@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
 from jobs.models import BuildJob, JobDependency
-from jobs.queue.choice import Needs
-from jobs.queue.order import needs_of, position_of, ready_jobs, waited_seconds
+from jobs.queue.conditions import Needs
+from jobs.queue.order import needs_of, position_of, read_needs, ready_jobs, waiting_of
 from jobs.states import JobStatus, Priority
 from tests.factories import make_job, make_server
 
@@ -35,7 +36,7 @@ def make_many(count: int) -> list[uuid.UUID]:
 
 
 def ready() -> list[uuid.UUID]:
-    return [job.pk for job in ready_jobs()]
+    return [job.id for job in ready_jobs()]
 
 
 def test_jobs_go_by_priority_then_by_age() -> None:
@@ -90,8 +91,8 @@ def test_jobs_that_are_claimed_meanwhile_push_nobody_off_a_page() -> None:
     seen = []
 
     for job in ready_jobs():
-        seen.append(job.pk)
-        BuildJob.objects.filter(pk=job.pk).update(status=JobStatus.CLAIMED)
+        seen.append(job.id)
+        BuildJob.objects.filter(pk=job.id).update(status=JobStatus.CLAIMED)
 
     assert seen == order
 
@@ -100,7 +101,7 @@ def test_jobs_that_are_claimed_meanwhile_push_nobody_off_a_page() -> None:
 def test_no_more_than_the_limit_is_read(limit: int) -> None:
     order = make_many(20)
 
-    assert [job.pk for job in ready_jobs(limit=limit)] == order[:limit]
+    assert [job.id for job in ready_jobs(limit=limit)] == order[:limit]
 
 
 @pytest.mark.sqlite_only
@@ -113,14 +114,24 @@ def test_the_queue_is_read_by_its_index_and_not_sorted() -> None:
     assert "TEMP B-TREE" not in plan
 
 
+FULL_SPEC = {
+    "server_id": "north",
+    "min_cpu_cores": 4,
+    "min_memory_mb": 512,
+    "min_storage_gb": 10,
+    "build_command": None,
+    "build_config": {"kernel_config": "defconfig"},
+}
+
+
 def test_needs_are_read_from_the_job_and_its_submission() -> None:
-    server = make_server()
+    server = make_server("north")
     job = make_job(
         required_toolchain="gcc-12",
         required_labels={"site": "north", "disk": "nvme"},
         group="arm",
         requested_server=server,
-        spec={"min_cpu_cores": 4, "min_memory_mb": 512, "min_storage_gb": 10},
+        spec=FULL_SPEC,
     )
 
     assert needs_of(job) == Needs(
@@ -128,15 +139,58 @@ def test_needs_are_read_from_the_job_and_its_submission() -> None:
         toolchain="gcc-12",
         labels=(("disk", "nvme"), ("site", "north")),
         group="arm",
+        server="north",
         server_id=str(server.pk),
         cores=4,
         memory_mb=512,
         storage_gb=10,
+        crosses=True,
     )
-    assert needs_of(make_job(spec={"min_cpu_cores": None})) == Needs(architecture="x86_64")
+    assert read_needs([job.pk]) == {job.pk: needs_of(job)}
 
 
-def test_a_job_waits_since_it_was_made() -> None:
+@pytest.mark.parametrize(
+    ("spec", "needs"),
+    [
+        ({}, Needs("x86_64")),
+        ({"min_cpu_cores": None, "server_id": "auto"}, Needs("x86_64")),
+        ({"build_config": {"kernel_config": ""}}, Needs("x86_64", crosses=True)),
+        ({"build_config": {"kernel_config": ""}, "build_command": "make"}, Needs("x86_64")),
+        ({"server_id": "removed"}, Needs("x86_64", server="removed")),
+    ],
+)
+def test_needs_that_are_not_given_are_none(spec: dict[str, object], needs: Needs) -> None:
+    job = make_job(spec=spec)
+
+    assert needs_of(job) == needs
+    assert read_needs([job.pk]) == {job.pk: needs}
+
+
+def test_known_needs_are_not_read_again_but_those_of_a_named_server(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    server = make_server("north")
+    jobs = [make_job(created_at=at(number)) for number in range(3)]
+    known: dict[uuid.UUID, Needs] = {}
+
+    with django_assert_num_queries(2):
+        first = list(ready_jobs(known))
+    with django_assert_num_queries(1):
+        assert list(ready_jobs(known)) == first
+    named = make_job(created_at=at(9), requested_server=server, spec={"server_id": "north"})
+    assert len(list(ready_jobs(known))) == 4
+    server.delete()
+    with django_assert_num_queries(2):
+        again = list(ready_jobs(known))
+
+    assert [job.id for job in again] == [job.pk for job in (*jobs, named)]
+    assert again[-1].needs == Needs("x86_64", server="north")
+
+
+def test_a_job_waits_since_it_was_made_or_since_its_next_try_was_due() -> None:
     job = make_job(created_at=at(0))
+    again = make_job(created_at=at(1), not_before=at(60))
 
-    assert [waited_seconds(job, now=at(seconds)) for seconds in (90, 0, -5)] == [90.0, 0.0, 0.0]
+    assert [waiting_of(job).waited_seconds(at(seconds)) for seconds in (90, 0, -5)] == [90.0, 0.0, 0.0]
+    assert waiting_of(again).waited_seconds(at(90)) == 30.0
+    assert [one.waited_seconds(at(90)) for one in ready_jobs()] == [90.0, 30.0]

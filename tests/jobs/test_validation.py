@@ -196,6 +196,7 @@ def test_secret_name_is_refused(name: str) -> None:
         (validation.check_toolchain, "aarch64-linux-gnu-gcc"),
         (validation.check_toolchain, "gcc-12.2"),
         (validation.check_toolchain, "g++"),
+        (validation.check_toolchain, "gcc>=12.2"),
         (validation.check_retry_on, ["system", "lost", "exit_code"]),
         (validation.check_retry_on, []),
     ],
@@ -223,7 +224,10 @@ def test_value_is_kept(rule: Callable[[Any], Any], kept: Any) -> None:
         ),
         *((validation.check_labels, {"a": value}) for value in ("x\ny", "\0", "\x1b", "\u202e")),
         *((validation.check_group, word) for word in ("-x", "a b", "x" * 65, "a;b", "a\n")),
-        *((validation.check_toolchain, word) for word in ("-x", "a b", "x" * 129, "gcc;x", "$(x)", "gcc\n")),
+        *(
+            (validation.check_toolchain, word)
+            for word in ("-x", "a b", "x" * 129, "gcc;x", "$(x)", "gcc\n", "gcc>=", "gcc>=x", "gcc<9", ">=9")
+        ),
         *((validation.check_retry_on, [word]) for word in ("cancelled", "always", "")),
     ],
 )

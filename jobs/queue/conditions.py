@@ -1,0 +1,238 @@
+"""What a server must meet to take a job: each condition a pure function of facts that answers in a sentence.
+
+A refusal's detail goes on behind the server's name: `arm-1 needs ...`. Nothing is read or written here, and
+which of the able servers takes the job is choice.py's.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from jobs.queue.toolchains import judge_tools
+from servers.fleet import ServerFacts
+from servers.states import ServerStatus
+
+CPU_PATIENCE_SECONDS = 60
+_GB = 1024
+_READS_AS_GB = 10 * _GB
+
+
+class Kind(StrEnum):
+    """What a refusal means: never as things are, not now because the server is away, or just busy."""
+
+    IMPOSSIBLE = "impossible"
+    OFFLINE = "offline"
+    BUSY = "busy"
+
+
+class Condition(StrEnum):
+    """What a server must meet; the value names the one that it does not."""
+
+    OTHER_SERVER = "other_server"
+    ARCHITECTURE = "architecture"
+    TOOLCHAIN = "toolchain"
+    LABELS = "labels"
+    GROUP = "group"
+    CORES = "cores"
+    MEMORY = "memory"
+    STORAGE = "storage"
+    DISABLED = "disabled"
+    UNPINNED = "unpinned"
+    MAINTENANCE = "maintenance"
+    OFFLINE = "offline"
+    UNKNOWN = "unknown"
+    UNMEASURED = "unmeasured"
+    DRAINING = "draining"
+    QUARANTINED = "quarantined"
+    NOT_FOLLOWED = "not_followed"
+    FREE_STORAGE = "free_storage"
+    MEMORY_LIMIT = "memory_limit"
+    STORAGE_LIMIT = "storage_limit"
+    CPU_LIMIT = "cpu_limit"
+    FULL = "full"
+
+
+_IMPOSSIBLE = {
+    Condition.OTHER_SERVER,
+    Condition.ARCHITECTURE,
+    Condition.TOOLCHAIN,
+    Condition.LABELS,
+    Condition.GROUP,
+    Condition.CORES,
+    Condition.MEMORY,
+    Condition.STORAGE,
+}
+_BUSY = {
+    Condition.FREE_STORAGE,
+    Condition.MEMORY_LIMIT,
+    Condition.STORAGE_LIMIT,
+    Condition.CPU_LIMIT,
+    Condition.FULL,
+}
+
+
+@dataclass(frozen=True)
+class Refused:
+    """One condition that one server does not meet. A soft one may be passed over after a while."""
+
+    condition: Condition
+    detail: str
+    hard: bool = True
+
+    @property
+    def kind(self) -> Kind:
+        """Impossible, offline or busy."""
+        if self.condition in _IMPOSSIBLE:
+            return Kind.IMPOSSIBLE
+        return Kind.BUSY if self.condition in _BUSY else Kind.OFFLINE
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a job asks of a server. Jobs with equal needs are of one class.
+
+    `server` is the id or name as the job gave it (empty: any), `server_id` the server that it meant; `crosses`:
+    it is a kernel build without a command of its own, which the board can point at a cross compiler.
+    """
+
+    architecture: str
+    toolchain: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    group: str = ""
+    server: str = ""
+    server_id: str = ""
+    cores: int = 0
+    memory_mb: int = 0
+    storage_gb: int = 0
+    crosses: bool = False
+
+
+def judge(server: ServerFacts, *, needs: Needs, now: datetime, waited_seconds: float = 0) -> list[Refused]:
+    """Every condition that the server does not meet; none: it can take the job now."""
+    return [
+        *_judge_fit(server, needs),
+        *_judge_size(server, needs),
+        *_judge_state(server, now),
+        *_judge_room(server, needs, waited_seconds),
+    ]
+
+
+def is_over_cpu_limit(server: ServerFacts) -> bool:
+    """Whether it is passed over while another may come free."""
+    return (server.cpu_percent or 0) > server.cpu_limit_percent
+
+
+def memory_text(megabytes: int) -> str:
+    """`64 GB`, `31.3 GB`, `512 MB`."""
+    if megabytes < _READS_AS_GB and megabytes % _GB:
+        return f"{megabytes} MB"
+    return f"{megabytes / _GB:.1f}".removesuffix(".0") + " GB"
+
+
+# ---- what the server is -----------------------------------------------------------------------------------
+def _judge_fit(server: ServerFacts, needs: Needs) -> Iterator[Refused]:
+    named = needs.server_id or needs.server  # without an id the server was removed: one like it may come
+    is_named = bool(named) and named in {str(server.id), "" if needs.server_id else server.name}
+    if needs.server and not is_named:
+        yield Refused(Condition.OTHER_SERVER, "is not the server that the job names")
+    architecture, toolchain = judge_tools(
+        server,
+        architecture=needs.architecture,
+        toolchain=needs.toolchain,
+        crosses=needs.crosses or is_named,
+    )
+    if architecture:
+        yield Refused(Condition.ARCHITECTURE, architecture)
+    if toolchain:
+        yield Refused(Condition.TOOLCHAIN, toolchain)
+    missing = [f"{key}={value}" for key, value in needs.labels if server.labels.get(key) != value]
+    if missing:
+        yield Refused(
+            Condition.LABELS, f"lacks the label{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
+        )
+    if needs.group and needs.group != server.group:
+        has = f"is in the group {server.group}" if server.group else "is in no group"
+        yield Refused(Condition.GROUP, f"{has}, not in {needs.group}")
+
+
+def _judge_size(server: ServerFacts, needs: Needs) -> Iterator[Refused]:
+    """Sizes are totals. What is not measured yet is neither enough nor too little: a probe will tell."""
+    unknown = []
+    if needs.cores and server.cores is None:
+        unknown.append("number of cores")
+    elif needs.cores > (server.cores or 0):
+        yield Refused(Condition.CORES, f"has {_cores(server.cores or 0)}, the job needs {needs.cores}")
+    if needs.memory_mb and server.memory_mb is None:
+        unknown.append("memory")
+    elif needs.memory_mb > (server.memory_mb or 0):
+        has, wanted = _two_sizes(server.memory_mb or 0, needs.memory_mb)
+        yield Refused(Condition.MEMORY, f"has {has} of memory, the job needs {wanted}")
+    if needs.storage_gb and server.storage_gb is None:
+        unknown.append("storage")
+    elif needs.storage_gb > (server.storage_gb or 0):
+        yield Refused(
+            Condition.STORAGE,
+            f"has {server.storage_gb} GB of storage, the job needs {needs.storage_gb} GB free",
+        )
+    if unknown:
+        yield Refused(Condition.UNMEASURED, f"has not told its {' and '.join(unknown)} yet")
+
+
+def _two_sizes(has: int, wanted: int) -> tuple[str, str]:
+    texts = memory_text(has), memory_text(wanted)
+    return texts if texts[0] != texts[1] else (f"{has} MB", f"{wanted} MB")
+
+
+def _cores(count: int) -> str:
+    return f"{count} core{'' if count == 1 else 's'}"
+
+
+# ---- whether it is in service -----------------------------------------------------------------------------
+def _judge_state(server: ServerFacts, now: datetime) -> Iterator[Refused]:
+    if not server.enabled:
+        yield Refused(Condition.DISABLED, "is switched off")
+    if not server.pinned:
+        yield Refused(Condition.UNPINNED, "has a host key that no operator has accepted yet")
+    if server.status == ServerStatus.MAINTENANCE:
+        yield Refused(Condition.MAINTENANCE, f"is in maintenance{_why(server.status_reason)}")
+    elif server.status == ServerStatus.OFFLINE:
+        yield Refused(Condition.OFFLINE, f"is offline{_why(server.status_reason)}")
+    elif server.status == ServerStatus.UNKNOWN:
+        yield Refused(Condition.UNKNOWN, "was not reached yet")
+    if server.draining:
+        yield Refused(Condition.DRAINING, f"is draining{_why(server.draining_reason)}")
+    if server.quarantined_until and server.quarantined_until > now:
+        until = f"is in quarantine until {server.quarantined_until:%H:%M} UTC"
+        yield Refused(Condition.QUARANTINED, f"{until}{_why(server.quarantine_reason)}")
+    if not server.followed:
+        yield Refused(Condition.NOT_FOLLOWED, "is looked after by no runner now")
+
+
+def _why(reason: str) -> str:
+    return f": {reason.rstrip('.')}" if reason else ""
+
+
+# ---- whether it has room ----------------------------------------------------------------------------------
+def _judge_room(server: ServerFacts, needs: Needs, waited_seconds: float) -> Iterator[Refused]:
+    free = server.free_storage_gb
+    if free is not None and free < needs.storage_gb <= (server.storage_gb or 0):
+        yield Refused(
+            Condition.FREE_STORAGE, f"has {free} GB of storage free, the job needs {needs.storage_gb} GB"
+        )
+    for condition, what, percent, limit in (
+        (Condition.MEMORY_LIMIT, "memory", server.memory_percent, server.memory_limit_percent),
+        (Condition.STORAGE_LIMIT, "storage", server.storage_percent, server.storage_limit_percent),
+    ):
+        if (percent or 0) > limit:
+            yield Refused(condition, _over(what, percent, limit))
+    if is_over_cpu_limit(server) and waited_seconds < CPU_PATIENCE_SECONDS:
+        detail = _over("CPU", server.cpu_percent, server.cpu_limit_percent)
+        yield Refused(Condition.CPU_LIMIT, detail, hard=False)
+    if not server.free_slots:
+        taken = "its only slot is" if server.slots == 1 else f"all {server.slots} slots are"
+        yield Refused(Condition.FULL, f"is full: {taken} taken")
+
+
+def _over(what: str, percent: float | None, limit: int) -> str:
+    return f"uses {percent or 0:.0f} % of its {what}, over its limit of {limit} %"
