@@ -109,9 +109,14 @@ def build_submission(
         f"WALL={limits.wall_seconds:d}\nIDLE={limits.idle_seconds:d}\n"
         f"GRACE={limits.grace_seconds:d}\nDISKMIN={limits.disk_floor_kib:d}\n"
     ).encode()
-    # The last line: read to its end, whatever became of single names.
-    variables = b"".join(_export(name, value=value) for name, value in environment.items()) + b":\n"
+    variables = export_lines(environment)
     return [str(len(part)) for part in (spec, variables, script)], spec + variables + script
+
+
+def export_lines(environment: Mapping[str, str]) -> bytes:
+    """Shell text that sets these variables. Raises ValueError as `build_submission` does."""
+    # The last line: read to its end, whatever became of single names.
+    return b"".join(_export(name, value=value) for name, value in environment.items()) + b":\n"
 
 
 def _export(name: str, *, value: str) -> bytes:

@@ -5,22 +5,24 @@ Every value is a server's word: data, never markup, path to open or command. Sto
 
 import math
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from servers.architectures import canonical_architecture
 
 MAX_FACTS = 300
 MAX_VALUE = 200
+MAX_LIST = 600  # of the targets that a tool names
 FULL = "tools"  # the depth of a probe that asked the tools, too
 
 _KEY = re.compile(r"[A-Za-z0-9_.+-]{1,64}", re.ASCII)
 _NOT_PRINTABLE = re.compile(r"[^ -~]")
 _LARGEST_COLUMN = 2**31 - 1  # of a PositiveIntegerField
 _VERSION = re.compile(r"\d+(?:\.\d+)+")
-_TRIPLE = re.compile(
-    r"([a-z0-9_]+)-(?:[a-z0-9_]+-)*?(?:linux|none|elf|unknown|w64|freebsd|netbsd)(?:-[a-z0-9_]+)*"
-)
+# Of Linux with a C library: what is built for bare metal, Android or Windows is no program for a server.
+_TRIPLE = re.compile(r"([a-z0-9_]+)-(?:[a-z0-9_]+-)?linux-((?:gnu|musl|uclibc)(?!x32)[a-z0-9]*)")
+_FURTHER_VERSION = re.compile(r"-\d+(?:\.\d+)*\Z")
+_CLANG_NAMES = {"x86": "i686", "x86-64": "x86_64", "arm": "armv7", "systemz": "s390x"}
 _LEAST_FREE_INODES = 1000
 _LEAST_FREE_KB = 1024 * 1024
 _LARGEST_CLOCK_ERROR = 300  # seconds
@@ -57,7 +59,8 @@ def parse_facts(text: str) -> dict[str, str]:
     for line in text.split("\n"):
         key, tab, value = line.partition("\t")
         if tab and _KEY.fullmatch(key) and key not in facts and len(facts) < MAX_FACTS:
-            facts[key] = _NOT_PRINTABLE.sub(" ", value)[:MAX_VALUE].strip()
+            limit = MAX_LIST if key.startswith("targets.") else MAX_VALUE
+            facts[key] = _NOT_PRINTABLE.sub(" ", value)[:limit].strip()
     return facts
 
 
@@ -68,7 +71,7 @@ def is_full(facts: Mapping[str, str]) -> bool:
 
 def measure(facts: Mapping[str, str], *, now: float) -> Measures:
     """Sizes and load; `now` is the board's clock in seconds since the epoch."""
-    cores = _number(facts.get("cores"))
+    cores = _limited_cores(_number(facts.get("cores")), facts.get("cgroup.cpu_max", ""))
     total_kb, available_kb = _number(facts.get("mem.MemTotal_kb")), _number(facts.get("mem.MemAvailable_kb"))
     limit_kb = _cgroup_kb(facts.get("cgroup.memory_max"))
     if limit_kb and total_kb and limit_kb < total_kb:
@@ -92,7 +95,7 @@ def measure(facts: Mapping[str, str], *, now: float) -> Measures:
 def find_tools(facts: Mapping[str, str]) -> list[ToolSeen]:
     """Compilers and tools: native ones, cross compilers by their prefix, and the targets that clang and rustup name."""
     found = {(tool.name, tool.target, tool.path): tool for tool in _each_tool(facts)}
-    return list(found.values())
+    return [*found.values(), *_further_targets(facts, found.values())]
 
 
 def troubles(measures: Measures, facts: Mapping[str, str]) -> list[str]:
@@ -123,10 +126,7 @@ def version_of(line: str) -> str:
 
 def architecture_of(facts: Mapping[str, str]) -> str:
     """The server's own architecture in its one spelling; empty when it named none."""
-    try:
-        return canonical_architecture(facts.get("arch", ""))
-    except ValueError:
-        return ""
+    return _plain(facts.get("arch", ""))
 
 
 # ---- tools ------------------------------------------------------------------------------------------------
@@ -137,42 +137,38 @@ def _each_tool(facts: Mapping[str, str]) -> Iterator[ToolSeen]:
     for key, value in facts.items():
         kind, _, name = key.partition(".")
         path, _, line = value.partition("|")
-        if kind == "tool" and path.startswith("/"):
-            yield ToolSeen(name[:64], version_of(line), "", path[:255])
-        elif kind == "cross" and path.startswith("/"):
-            triple, _, tool = name.rpartition("-")
-            target = _target_of(triple)
-            if target and tool:
-                yield ToolSeen(tool[:64], version_of(line), "" if target == own else target, path[:255])
-        elif kind == "targets":
-            yield from _targets_of(facts, name, value, own=own)
-
-
-def _targets_of(facts: Mapping[str, str], name: str, value: str, *, own: str) -> Iterator[ToolSeen]:
-    """The further architectures that one tool builds for, as it lists them; only next to the tool itself."""
-    path, _, line = facts.get(f"tool.{name}", "").partition("|")
-    if not path.startswith("/"):
-        return
-    targets = dict.fromkeys(_target_of(word) or _plain_target(word) for word in value.split())
-    for target in targets:
-        if target and target != own:
+        name, target = _FURTHER_VERSION.sub("", name), ""
+        if kind == "cross":
+            triple, _, name = name.rpartition("-")
+            target = target_of(triple)
+            if target in {"", own}:  # its own compiler under its long name
+                continue
+        if kind in {"tool", "cross"} and name and path.startswith("/"):
             yield ToolSeen(name[:64], version_of(line), target, path[:255])
 
 
-def _target_of(triple: str) -> str:
-    """The architecture of a triple such as `arm-linux-gnueabihf`; empty when there is none in it."""
+def _further_targets(facts: Mapping[str, str], found: Collection[ToolSeen]) -> Iterator[ToolSeen]:
+    """What clang and rustc name as their targets, where a GNU cross compiler brings the linker and the C library."""
+    linkable = {tool.target for tool in found if tool.name == "gcc" and tool.target}
+    for name in ("clang", "rustc"):
+        tool = next((one for one in found if one.name == name and not one.target), None)
+        words = facts.get(f"targets.{name}", "").split()
+        targets = {_CLANG_NAMES.get(word) or target_of(word) or _plain(word) for word in words}
+        if tool is not None:
+            yield from (replace(tool, target=target) for target in sorted(targets & linkable))
+
+
+def target_of(triple: str) -> str:
+    """The architecture of a triple such as `arm-linux-gnueabihf`; empty when it is none for Linux."""
     match = _TRIPLE.fullmatch(triple)
     if match is None:
         return ""
-    first = match[1]
-    if (
-        first == "arm"
-    ):  # the name says how it passes floats, and that is what the field means by armv7 and armel
-        first = "armv7" if triple.endswith("hf") else "armel"
-    return _plain_target(first)
+    if match[1] == "arm":  # the last word says how it passes floats, which is what armv7 and armel mean
+        return "armv7" if match[2].endswith("hf") else "armel"
+    return _plain(match[1])
 
 
-def _plain_target(word: str) -> str:
+def _plain(word: str) -> str:
     try:
         return canonical_architecture(word)
     except ValueError:
@@ -194,6 +190,13 @@ def _number(text: str | None) -> float | None:
 def _whole(number: float | None, *, unit: int = 1) -> int | None:
     """Whole units, when there are any and their column has room for them."""
     return int(number / unit) if number and number / unit <= _LARGEST_COLUMN else None
+
+
+def _limited_cores(cores: float | None, cpu_max: str) -> float | None:
+    """In a container: the cores' worth of time that it may use, at least one."""
+    quota, _, period = cpu_max.partition(" ")
+    share, of = _number(quota), _number(period)
+    return min(cores, max(1.0, share / of)) if cores and share and of else cores
 
 
 def _cgroup_kb(text: str | None) -> float | None:

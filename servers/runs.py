@@ -12,6 +12,7 @@ from enum import StrEnum
 from servers import frames
 from servers.file_frames import FileListing, iter_file, parse_files
 from servers.frames import PollReply, RunLimits, RunListing
+from servers.probe import parse_facts
 from servers.transport import PROBE_TEXT, BadReply, Completed, HelperRefused, Transport
 
 POLL_BYTES = 1 << 20  # of one attempt in one reply
@@ -133,15 +134,24 @@ class RunClient:
         jobs, helpers = self._answer("gc", str(days), timeout_seconds=timeout_seconds)
         return int(jobs), int(helpers)
 
-    def probe(self, *, tools: bool = True, timeout_seconds: float = 60) -> dict[str, str]:
-        """What the server is and has, all printable; `tools` also asks compilers for their versions."""
+    def probe(
+        self,
+        *,
+        tools: bool = True,
+        environment: Mapping[str, str] | None = None,
+        timeout_seconds: float = 60,
+    ) -> dict[str, str]:
+        """What the server is and has, all printable; `tools` also asks compilers for their versions.
+
+        `environment` is set before anything is looked for, as it is for builds.
+        """
+        text = frames.export_lines(environment or {}) + PROBE_TEXT
         depth = "tools" if tools else "light"
-        reply, nonce = self._ask("probe", depth, stdin=PROBE_TEXT, timeout_seconds=timeout_seconds)
+        reply, nonce = self._ask("probe", depth, stdin=text, timeout_seconds=timeout_seconds)
         body, status = frames.unframe(reply, nonce=nonce)
         if status:
             raise HelperRefused("full", status=status)
-        pairs = (line.partition("\t") for line in body.decode(errors="replace").split("\n"))
-        return {key: value for key, tab, value in pairs if tab}
+        return parse_facts(body.decode(errors="replace"))
 
     def _answer(self, *words: str, stdin: bytes = b"", timeout_seconds: float) -> list[str]:
         reply, nonce = self._ask(*words, stdin=stdin, timeout_seconds=timeout_seconds)

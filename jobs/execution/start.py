@@ -52,7 +52,7 @@ def prepare_start(attempt: Attempt) -> Metadata:
     return Metadata(
         attempt_id=str(attempt.pk),
         script=script.script,
-        environment=script.environment,
+        environment={**(attempt.server.environment if attempt.server else {}), **script.environment},
         limits=limits_of(attempt.job),
         labels={str(key): str(value) for key, value in attempt.job.labels.items()},
     )
