@@ -41,7 +41,13 @@ IMPORTERS: dict[str, set[str]] = {
     "channels.layers": set(),
     "cryptography": {"buildboard/core/crypto.py"},
     "django_q": {"buildboard/core/enqueue.py", "buildboard/supervisor/cluster.py"},
-    "paramiko": set(),
+    "paramiko": {
+        "servers/ssh/dialling.py",
+        "servers/ssh/executions.py",
+        "servers/ssh/keeper.py",
+        "servers/ssh/links.py",
+        "servers/ssh/transport.py",
+    },
 }
 
 
