@@ -6,7 +6,7 @@ call, answer.
 
 from ninja import NinjaAPI
 
-from jobs.api import artifacts, build_jobs, build_servers, history, logs, secrets, tokens
+from jobs.api import artifacts, build_jobs, build_servers, explain, history, logs, secrets, tokens
 from jobs.api.answers import answer_errors
 from jobs.api.docs import DocsPage
 from jobs.api.operations import BodyParser
@@ -22,6 +22,7 @@ api = NinjaAPI(
 answer_errors(api)
 api.add_router("/v1/infrastructure/build-jobs", build_jobs.router)
 api.add_router("/v1/infrastructure/build-jobs", logs.router)
+api.add_router("/v1/infrastructure/build-jobs", explain.router)
 api.add_router("/v1/infrastructure/build-jobs", history.router)
 api.add_router("/v1/infrastructure/build-jobs", artifacts.of_jobs)
 api.add_router("/v1/infrastructure/artifacts", artifacts.router)

@@ -18,8 +18,8 @@ from jobs.api.operations import operation
 from jobs.api.paging import NEWEST_FIRST, read_page
 from jobs.lifecycle import request_cancel, retry_job, submit_job
 from jobs.models import BuildJob
-from jobs.queue.estimate import estimate_of_job, estimate_of_queue, queue_state
-from jobs.queue.explain import reasons_for
+from jobs.queue.estimate import estimate_of_queue, queue_state
+from jobs.queue.explain import explain_job
 from jobs.schemas import DoneShape, JobShape, JobStatusShape, QueueInfo, QueueShape, Submission
 from jobs.states import JobStatus
 from jobs.submission import fields_of
@@ -140,12 +140,13 @@ def retry_build_job(request: HttpRequest, job_id: UUID) -> Status[JobShape]:
     return Status(201, JobShape.of(retry))
 
 
-def _queue_info(job: BuildJob) -> QueueInfo:
-    state = queue_state()
-    position, estimate = estimate_of_job(job, state=state)
+def _queue_info(job: BuildJob) -> QueueInfo | None:
+    found = explain_job(job)
+    if found.place is None or found.wait is None:
+        return None
     return QueueInfo(
-        total_queued=state.total_queued,
-        estimated_wait_seconds=estimate.seconds,
-        position=position,
-        reasons=reasons_for(job),
+        total_queued=found.total_queued,
+        estimated_wait_seconds=found.wait.seconds,
+        position=found.place.position,
+        reasons=found.reasons,
     )

@@ -29,6 +29,7 @@ class Kind(StrEnum):
 class Condition(StrEnum):
     """What a server must meet; the value names the one that it does not."""
 
+    PROVIDER = "provider"
     OTHER_SERVER = "other_server"
     ARCHITECTURE = "architecture"
     TOOLCHAIN = "toolchain"
@@ -54,6 +55,7 @@ class Condition(StrEnum):
 
 
 _IMPOSSIBLE = {
+    Condition.PROVIDER,
     Condition.OTHER_SERVER,
     Condition.ARCHITECTURE,
     Condition.TOOLCHAIN,

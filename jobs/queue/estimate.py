@@ -12,7 +12,7 @@ from typing import Literal
 from django.db.models import Count, Q
 
 from jobs.models import BuildJob
-from jobs.queue.order import position_of
+from jobs.queue.order import Place
 from jobs.states import JOB_ACTIVE, JobStatus
 from servers.models import BuildServer
 from servers.states import ServerStatus
@@ -87,22 +87,18 @@ def estimate_of_queue(state: QueueState) -> Estimate:
     )
 
 
-def estimate_of_job(job: BuildJob, *, state: QueueState) -> tuple[int, Estimate]:
-    """A queued job's place in the queue, from 1, and its wait."""
-    position = position_of(job)
-    rivals = state.jobs_by_architecture.get(job.target_architecture, 0)
-    architecture = job.target_architecture
-    return position, estimate_wait(
-        ahead=min(position, rivals or position) - 1,
+def estimate_of_job(job: BuildJob, *, place: Place, state: QueueState, slots: int, building: int) -> Estimate:
+    """A queued job's wait behind those for its architecture, where servers of so many slots fit it.
+
+    `building` of those slots are taken. One or two queries.
+    """
+    return estimate_wait(
+        ahead=place.rivals_ahead,
         queued=state.total_queued,
-        building=_building(architecture),
-        slots=_slots(architecture),
-        durations=_past_durations(architecture) or _past_durations(),
+        building=building,
+        slots=slots,
+        durations=_past_durations(job.target_architecture) or _past_durations(),
     )
-
-
-def _building(architecture: str) -> int:
-    return BuildJob.objects.active().filter(target_architecture=architecture).count()
 
 
 def _past_durations(architecture: str = "") -> list[float]:
@@ -114,9 +110,9 @@ def _past_durations(architecture: str = "") -> list[float]:
     return [(end - start).total_seconds() for start, end in times if start and end]
 
 
-def _slots(architecture: str = "") -> int:
-    """Slots of the servers that take jobs now, of one architecture or of all."""
+def _slots() -> int:
+    """Slots of the servers that take jobs now."""
     rows = BuildServer.objects.filter(
         enabled=True, draining=False, status__in=[ServerStatus.ONLINE, ServerStatus.DEGRADED]
-    ).values_list("architectures", "max_concurrent_builds")
-    return sum(number for names, number in rows if not architecture or architecture in names)
+    ).values_list("max_concurrent_builds", flat=True)
+    return sum(rows)

@@ -1,81 +1,189 @@
-"""Why a job waits, in sentences, from the refusals that the last look left."""
+"""Why a job waits and what would let it start, judged anew by the pure functions that dispatch uses.
 
-from collections.abc import Collection
+Page, status and `explain` all show one Explanation, so they cannot differ. What stood in the way before is kept
+by refusals.py.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.utils import timezone
 
-from jobs.models import BuildJob, Refusal
-from jobs.queue.conditions import Condition, Kind, Refused
-from jobs.queue.order import position_of
-from jobs.queue.refusals import NO_SERVERS
+from jobs.models import BuildJob
+from jobs.queue.conditions import Condition, Needs, Refused
+from jobs.queue.doing import what_it_does
+from jobs.queue.estimate import Estimate, estimate_of_job, queue_state
+from jobs.queue.order import FLEET, Place, place_of, read_needs, waiting_of
+from jobs.queue.remedies import remedy_for
+from jobs.queue.verdicts import ServerVerdict, Verdict, judge_fleet
 from jobs.states import JobStatus
+from servers.fleet import load_fleet
 
-_MOST = 50
+MOST_REASONS = 50
 _UNFIT = "No build server can take it."
 _AWAY = "No build server that fits is in service."
-_WAYS_OUT = {
-    _UNFIT: "It starts when one that fits is added or changed. Or cancel it and submit it with other needs.",
-    _AWAY: "It starts when an operator brings one back.",
-}
+_NONE = "There is no build server yet."
+_MINUTE, _HOUR = 60, 3600
 
 
-def reasons_for(job: BuildJob) -> list[str]:
-    """One sentence a reason, at most 50; empty when the job does not wait. One or two queries."""
+@dataclass(frozen=True)
+class Blocker:
+    """What holds a job up before any server is asked."""
+
+    told: str
+    ends: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """How a job stands to the fleet now. Place, wait and what would let it start are a queued one's alone."""
+
+    summary: str
+    needs: Needs
+    servers: list[ServerVerdict]
+    checked_at: datetime
+    reasons: list[str]
+    would_start_if: str | None = None
+    estimated_start_at: datetime | None = None
+    wait: Estimate | None = None
+    place: Place | None = None
+    total_queued: int = 0
+
+
+def explain_job(job: BuildJob) -> Explanation:
+    """Everything about a job's waiting. Ten queries at most, however many servers there are."""
+    waiting, now = waiting_of(job), timezone.now()
+    waited = waiting.waited_seconds(now)
+    servers = judge_fleet(load_fleet(), needs=waiting.needs, now=now, waited_seconds=waited)
+    if job.provider != FLEET:
+        other = Refused(Condition.PROVIDER, f"is not asked: the job is for the provider {job.provider}")
+        servers = [ServerVerdict(one.server, (other,)) for one in servers]
     if job.status != JobStatus.QUEUED:
-        return []
-    if job.not_before and job.not_before > timezone.now():
-        return [f"It is tried again at {job.not_before:%H:%M:%S} UTC."]
-    needed = job.dependencies.exclude(needs__status="completed").count()
-    if needed:
-        return [f"It needs {needed} other job{'s' if needed > 1 else ''} that did not complete yet."]
-    rows = (
-        Refusal.objects.filter(job=job, until__isnull=True).select_related("server").order_by("server__name")
+        return Explanation(what_it_does(job), waiting.needs, servers, now, [])
+    state, place = queue_state(), place_of(job)
+    room = [one.server for one in servers if one.verdict is not Verdict.REFUSED]
+    wait = estimate_of_job(
+        job,
+        place=place,
+        state=state,
+        slots=sum(server.slots for server in room),
+        building=sum(server.held for server in room),
     )
-    return [_sentence(row) for row in rows[:_MOST]] or [
-        "It was not looked at yet; that takes about a second."
-    ]
-
-
-def summary_of(job: BuildJob) -> tuple[str, str]:
-    """What to say first of a job that waits, and what would let it start ("" when it is a matter of time).
-
-    Both are empty when the job does not wait. At most four queries.
-    """
-    if job.status != JobStatus.QUEUED:
-        return "", ""
-    blocked = blocked_among([job.pk]).get(job.pk)
-    if blocked:
-        return blocked, _WAYS_OUT[blocked]
-    position = position_of(job)
-    return ("It is first in the queue." if position == 1 else f"It is number {position} in the queue."), ""
+    blocker = _blocker_of(job, now=now)
+    at_once = servers and servers[0].verdict is Verdict.ELIGIBLE and not place.rivals_ahead
+    starts = max(now + timedelta(seconds=0 if at_once else wait.seconds), job.not_before or now)
+    may_be_told = room and (blocker is None or job.not_before)
+    return Explanation(
+        summary=blocker.told if blocker else _summary(servers, needs=waiting.needs, place=place, wait=wait),
+        needs=waiting.needs,
+        servers=servers,
+        checked_at=now,
+        reasons=[blocker.told] if blocker else _reasons(servers),
+        would_start_if=_would_start_if(job, blocker, servers, needs=waiting.needs, place=place),
+        estimated_start_at=starts if may_be_told else None,
+        wait=wait,
+        place=place,
+        total_queued=state.total_queued,
+    )
 
 
 def blocked_among(job_ids: Collection[UUID]) -> dict[UUID, str]:
-    """For those that are not just waiting for their turn: the sentence that says so. One query; none for none."""
+    """For those queued jobs that are not just waiting for their turn: the sentence that says so.
+
+    Four queries for up to 200 jobs; none for none.
+    """
     if not job_ids:
         return {}
-    found: dict[UUID, dict[UUID | None, set[Kind]]] = {}
-    rows = Refusal.objects.filter(job_id__in=job_ids, until__isnull=True)
-    for job_id, server_id, condition in rows.values_list("job_id", "server_id", "condition"):
-        kinds = found.setdefault(job_id, {}).setdefault(server_id, set())
-        if condition == NO_SERVERS:
-            kinds.add(Kind.IMPOSSIBLE)
-        elif condition in set(Condition):
-            kinds.add(Refused(Condition(condition), "").kind)
-    verdicts = {job_id: _verdict(servers.values()) for job_id, servers in found.items()}
-    return {job_id: verdict for job_id, verdict in verdicts.items() if verdict}
+    fleet, now = load_fleet(), timezone.now()
+    told: dict[Needs, str] = {}
+    blocked: dict[UUID, str] = {}
+    for job_id, needs in read_needs(job_ids).items():
+        if needs not in told:
+            told[needs] = _stuck(judge_fleet(fleet, needs=needs, now=now))
+        if told[needs]:
+            blocked[job_id] = told[needs]
+    return blocked
 
 
-def _verdict(servers: Collection[set[Kind]]) -> str:
-    if all(Kind.IMPOSSIBLE in kinds for kinds in servers):
+def _blocker_of(job: BuildJob, *, now: datetime) -> Blocker | None:
+    if job.not_before and job.not_before > now:
+        due = f"{job.not_before:%H:%M:%S} UTC"
+        return Blocker(f"It is tried again at {due}.", f"its next try is due at {due}")
+    count = job.dependencies.exclude(needs__status=JobStatus.COMPLETED).count()
+    if count:
+        jobs = "another job" if count == 1 else f"{count} other jobs"
+        ends = "the job that it needs completes" if count == 1 else f"the {count} jobs that it needs complete"
+        return Blocker(f"It needs {jobs} that did not complete yet.", ends)
+    return None
+
+
+def _stuck(servers: Sequence[ServerVerdict]) -> str:
+    """What to say when time alone does not help; empty when it does."""
+    if not servers:
+        return _NONE
+    if not any(one.fits for one in servers):
         return _UNFIT
-    return _AWAY if all(kinds & {Kind.IMPOSSIBLE, Kind.OFFLINE} for kinds in servers) else ""
+    return _AWAY if all(one.verdict is Verdict.REFUSED for one in servers) else ""
 
 
-def _sentence(row: Refusal) -> str:
-    if row.server is None:
-        if row.condition == NO_SERVERS:
-            return "There is no build server yet; an operator adds one under Servers in the admin site."
-        return f"{row.detail[:1].upper()}{row.detail[1:]}."
-    return f"{row.server.name}: {row.detail}."
+def _summary(servers: Sequence[ServerVerdict], *, needs: Needs, place: Place, wait: Estimate) -> str:
+    stuck = _stuck(servers)
+    if stuck:
+        return stuck
+    turn = (
+        "It is first in the queue" if place.position == 1 else f"It is number {place.position} in the queue"
+    )
+    able = [one for one in servers if one.verdict is Verdict.ELIGIBLE]
+    if able:
+        return f"{able[0].server.name} has room for it now. {turn}."
+    busy = [one for one in servers if one.verdict is Verdict.BUSY]
+    away = sum(one.fits for one in servers) - len(busy)
+    which = f"All {len(busy)} build servers that fit are busy"
+    if len(busy) == 1:
+        which = f"{busy[0].server.name}, the only build server that fits, is busy"
+    if away:
+        which = f"Of {len(busy) + away} build servers that fit {len(busy)} {_are(len(busy))} busy"
+        which += f" and {away} {_are(away)} out of service"
+    return f"{which}. {turn} and should start {_about(wait.seconds)}."
+
+
+def _would_start_if(
+    job: BuildJob, blocker: Blocker | None, servers: Sequence[ServerVerdict], *, needs: Needs, place: Place
+) -> str:
+    parts = [blocker.ends] if blocker else []
+    able = [one.server.name for one in servers if one.verdict is Verdict.ELIGIBLE]
+    ahead = place.rivals_ahead
+    others = "the job ahead of it has" if ahead == 1 else f"the {ahead} jobs ahead of it have"
+    if job.provider != FLEET:
+        parts.append(f"the provider {job.provider} takes it")
+    elif not able:
+        refused = [(one.server, one.refused) for one in servers]
+        after = f", and {others} started" if ahead and not _stuck(servers) else ""
+        parts.append(f"{remedy_for(refused, needs=needs)}{after}")
+    elif not blocker and ahead:
+        parts.append(f"{others} started; {able[0]} has room now")
+    elif not blocker:
+        parts.append(f"the runner looks at the queue again, within a second or two: {able[0]} has room now")
+    return " and ".join(parts)
+
+
+def _reasons(servers: Sequence[ServerVerdict]) -> list[str]:
+    """A sentence a server, those that come nearest first."""
+    if not servers:
+        return ["There is no build server yet; an operator adds one."]
+    return [one.told for one in servers[:MOST_REASONS]]
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _about(seconds: int) -> str:
+    if seconds < _MINUTE:
+        return "in less than a minute"
+    if seconds < 1.5 * _HOUR:
+        minutes = round(seconds / _MINUTE)
+        return f"in about {minutes} minute{'' if minutes == 1 else 's'}"
+    return f"in about {round(seconds / _HOUR)} hours"

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Count, Q
 
 from jobs.models import BuildJob
 from jobs.queue.conditions import Needs
@@ -32,6 +32,14 @@ class Waiting:
     def waited_seconds(self, now: datetime) -> float:
         """How long it could have been started, a retry not before its time."""
         return max(0.0, (now - self.since).total_seconds())
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a job stands in the queue, from 1, and how many before it are for its architecture."""
+
+    position: int
+    rivals_ahead: int
 
 
 def needs_of(job: BuildJob) -> Needs:
@@ -91,18 +99,17 @@ def _after(job_id: UUID, *, priority: int, created_at: datetime) -> Q:
     )
 
 
-def position_of(job: BuildJob, *, architecture: str = "") -> int:
-    """The job's place in the queue, from 1: who is of higher priority, or of the same and older.
-
-    With an architecture only jobs for it are counted.
-    """
-    queued = BuildJob.objects.queued().order_by()
-    if architecture:
-        queued = queued.filter(target_architecture=architecture)
-    higher = queued.filter(priority__gt=job.priority).count()
-    same = queued.filter(priority=job.priority)
-    older = same.filter(created_at__lt=job.created_at).count()
-    return 1 + higher + older + same.filter(created_at=job.created_at, pk__lt=job.pk).count()
+def place_of(job: BuildJob) -> Place:
+    """The job's place in the queue. One query."""
+    before = (
+        Q(priority__gt=job.priority)
+        | Q(priority=job.priority, created_at__lt=job.created_at)
+        | Q(priority=job.priority, created_at=job.created_at, pk__lt=job.pk)
+    )
+    rivals = Q(target_architecture=job.target_architecture)
+    counts = BuildJob.objects.queued().order_by().filter(before)
+    found = counts.aggregate(ahead=Count("pk"), rivals=Count("pk", filter=rivals))
+    return Place(position=found["ahead"] + 1, rivals_ahead=found["rivals"])
 
 
 def _needs(

@@ -1,6 +1,7 @@
 """One JSON shape a noun of jobs (contract section 3): API, socket and webhooks share them."""
 
 from jobs.schemas.attempt import ArtifactShape, AttemptShape, LogShape
+from jobs.schemas.explain import ExplainShape, ServerVerdictShape
 from jobs.schemas.job import DoneShape, JobShape, JobStatusShape, QueueInfo, QueueShape
 from jobs.schemas.secret import NewSecret, SecretShape
 from jobs.schemas.submission import BuildConfig, Submission
@@ -11,6 +12,7 @@ __all__ = [
     "AttemptShape",
     "BuildConfig",
     "DoneShape",
+    "ExplainShape",
     "JobShape",
     "JobStatusShape",
     "LogShape",
@@ -19,6 +21,7 @@ __all__ = [
     "QueueInfo",
     "QueueShape",
     "SecretShape",
+    "ServerVerdictShape",
     "StatusWord",
     "Submission",
 ]

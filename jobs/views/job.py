@@ -16,11 +16,11 @@ from buildboard.core.permissions import Right
 from jobs.errors import IllegalTransition, QueueFull
 from jobs.lifecycle import request_cancel, retry_job
 from jobs.models import Artifact, Attempt, BuildJob
-from jobs.queue.explain import reasons_for, summary_of
 from jobs.states import ATTEMPT_ACTIVE, ErrorCategory, Priority
 from jobs.views.live import ACTIVE_MS, FINISHED_MS, answer_live, version_of
 from jobs.views.log import Tail, chosen_attempt, latest_attempts, read_tail
 from jobs.views.timeline import happenings, steps_of
+from jobs.views.waiting import waiting_part
 
 _MOST_EVENTS = 200
 _MOST_ARTIFACTS = 200
@@ -67,8 +67,7 @@ def _live_part(
     """What the polled part shows, and the version that changes with it."""
     newest = Event.objects.filter(subject_type="job", subject_id=str(job.pk)).order_by("-sequence")
     events = list(newest[:_MOST_EVENTS])
-    reasons = reasons_for(job)
-    summary, way_out = summary_of(job)
+    waiting, looked = waiting_part(job)
     artifacts = list(Artifact.objects.filter(attempt=attempt)[:_MOST_ARTIFACTS]) if attempt else []
     context = {
         "job": job,
@@ -79,15 +78,13 @@ def _live_part(
         "is_last_attempt": not attempts or attempt == attempts[-1],
         "steps": steps_of(attempt, events=events) if attempt else [],
         "events": happenings(events),
-        "reasons": reasons,
-        "summary": summary,
-        "way_out": way_out,
+        **waiting,
         "advice": ADVICE.get(ErrorCategory(job.error_category), "") if job.error_category else "",
         "artifacts": artifacts,
     }
     looks = [(one.status, one.phase, one.unreachable_since) for one in attempts]
     last_event = events[0].sequence if events else 0
-    return context, version_of(job.updated_at, last_event, looks, reasons, summary, len(artifacts))
+    return context, version_of(job.updated_at, last_event, looks, looked, len(artifacts))
 
 
 def _own_job(request: HttpRequest, job_id: UUID) -> BuildJob:

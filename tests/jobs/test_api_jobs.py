@@ -73,7 +73,9 @@ def test_status_of_other_jobs_has_no_queue_info(status: JobStatus) -> None:
     assert (answer["status"], answer["queue_info"]) == (status.value, None)
 
 
-@pytest.mark.parametrize("part", ["", "/status", "/logs", "/logs/raw", "/attempts", "/events", "/artifacts"])
+@pytest.mark.parametrize(
+    "part", ["", "/status", "/explain", "/logs", "/logs/raw", "/attempts", "/events", "/artifacts"]
+)
 def test_unknown_job_is_not_found(part: str) -> None:
     assert_error(ApiClient(Role.VIEWER).get(f"{BUILD_JOBS}/{uuid4()}{part}"), 404, code="not_found")
 
@@ -194,6 +196,7 @@ RIGHTS: dict[tuple[str, str], dict[Any, int]] = {
     ("GET", f"{BUILD_JOBS}/queue/status"): READ,
     ("GET", f"{BUILD_JOBS}/{{job_id}}"): READ,
     ("GET", f"{BUILD_JOBS}/{{job_id}}/status"): READ,
+    ("GET", f"{BUILD_JOBS}/{{job_id}}/explain"): READ,
     ("GET", f"{BUILD_JOBS}/{{job_id}}/logs"): READ,
     ("GET", f"{BUILD_JOBS}/{{job_id}}/logs/raw"): READ,
     ("GET", f"{BUILD_JOBS}/{{job_id}}/attempts"): READ,

@@ -6,7 +6,9 @@ import pytest
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from jobs.models import BuildJob
 from jobs.queue.estimate import Estimate, estimate_of_job, estimate_of_queue, estimate_wait, queue_state
+from jobs.queue.order import place_of
 from tests.factories import make_job, make_server
 
 
@@ -71,18 +73,19 @@ def test_queue_counts_slots_of_servers_that_take_jobs() -> None:
     assert estimate_of_queue(queue_state()) == Estimate(100, "history")
 
 
+def estimate(job: BuildJob, *, slots: int, building: int) -> Estimate:
+    return estimate_of_job(job, place=place_of(job), state=queue_state(), slots=slots, building=building)
+
+
 @pytest.mark.django_db
 def test_job_is_estimated_by_its_architecture() -> None:
     _finished(100)
     _finished(1000, architecture="aarch64")
-    make_server(max_concurrent_builds=1)
-    make_server(max_concurrent_builds=1, architectures=["aarch64"])
-    make_job("running")
     job, other = make_job(), make_job(target_architecture="aarch64")
-    state = queue_state()
 
-    assert estimate_of_job(job, state=state) == (1, Estimate(50, "history"))
-    assert estimate_of_job(other, state=state) == (2, Estimate(0, "history"))
+    assert estimate(job, slots=1, building=1) == Estimate(50, "history")
+    assert estimate(other, slots=1, building=1) == Estimate(500, "history")
+    assert estimate(other, slots=1, building=0) == Estimate(0, "history")
 
 
 @pytest.mark.django_db
@@ -90,7 +93,7 @@ def test_first_job_of_an_architecture_borrows_the_durations_of_others() -> None:
     _finished(100)
     job = make_job(target_architecture="riscv64")
 
-    assert estimate_of_job(job, state=queue_state())[1] == Estimate(50, "history")
+    assert estimate(job, slots=0, building=0) == Estimate(50, "history")
 
 
 @pytest.mark.django_db
@@ -102,6 +105,5 @@ def test_number_of_queries_is_constant(django_assert_num_queries: DjangoAssertNu
 
     with django_assert_num_queries(3):
         estimate_of_queue(queue_state())
-    state = queue_state()
-    with django_assert_num_queries(6):
-        estimate_of_job(job, state=state)
+    with django_assert_num_queries(3):
+        estimate(job, slots=1, building=1)

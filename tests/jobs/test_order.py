@@ -9,7 +9,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from jobs.models import BuildJob, JobDependency
 from jobs.queue.conditions import Needs
-from jobs.queue.order import needs_of, position_of, read_needs, ready_jobs, waiting_of
+from jobs.queue.order import Place, needs_of, place_of, read_needs, ready_jobs, waiting_of
 from jobs.states import JobStatus, Priority
 from tests.factories import make_job, make_server
 
@@ -48,7 +48,7 @@ def test_jobs_go_by_priority_then_by_age() -> None:
 
     order = [urgent, high, old, young, low]
     assert ready() == [job.pk for job in order]
-    assert [position_of(job) for job in order] == [1, 2, 3, 4, 5]
+    assert [place_of(job).position for job in order] == [1, 2, 3, 4, 5]
 
 
 def test_only_queued_jobs_of_the_fleet_are_looked_at() -> None:
@@ -83,7 +83,7 @@ def test_pages_follow_on_each_other_without_a_gap_or_a_repeat() -> None:
 
     assert ready() == order
     for index in (0, 7, 8, 207, 208, 229):
-        assert position_of(BuildJob.objects.get(pk=order[index])) == index + 1
+        assert place_of(BuildJob.objects.get(pk=order[index])) == Place(index + 1, index)
 
 
 def test_jobs_that_are_claimed_meanwhile_push_nobody_off_a_page() -> None:
@@ -194,3 +194,12 @@ def test_a_job_waits_since_it_was_made_or_since_its_next_try_was_due() -> None:
     assert [waiting_of(job).waited_seconds(at(seconds)) for seconds in (90, 0, -5)] == [90.0, 0.0, 0.0]
     assert waiting_of(again).waited_seconds(at(90)) == 30.0
     assert [one.waited_seconds(at(90)) for one in ready_jobs()] == [90.0, 30.0]
+
+
+def test_rivals_are_those_for_the_same_architecture() -> None:
+    make_job(created_at=at(0), target_architecture="aarch64")
+    make_job(created_at=at(1))
+    make_job(created_at=at(9))
+    job = make_job(created_at=at(2))
+
+    assert place_of(job) == Place(position=3, rivals_ahead=1)

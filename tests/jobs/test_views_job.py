@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import DjangoAssertNumQueries
@@ -13,9 +14,10 @@ from buildboard.core.audit import Actor
 from buildboard.core.models import Event
 from buildboard.core.permissions import Role
 from jobs.lifecycle import submit_job
-from jobs.models import Attempt, BuildJob, Refusal
+from jobs.models import Attempt, BuildJob
 from jobs.states import JOB_TERMINAL, AttemptStatus, ErrorCategory, JobStatus
 from jobs.views.job import ADVICE
+from servers.leases import acquire_lease
 from servers.models import BuildServer
 from tests.factories import make_attempt, make_job, make_server, make_user
 from tests.jobs.log_writing import write_log
@@ -42,55 +44,70 @@ def test_every_state_has_its_page_and_its_pace(status: str) -> None:
     assert ("Why is it waiting?" in page.text) is (status == "queued")
 
 
-def refuse(job: BuildJob, condition: str, *, server: str = "north", detail: str = "is not to be had") -> None:
-    found = BuildServer.objects.filter(name=server).first() or make_server(server)
-    Refusal.objects.create(job=job, server=found, condition=condition, detail=detail)
+def make_followed(name: str, **fields: Any) -> BuildServer:
+    server = make_server(name, **fields)
+    assert acquire_lease(server.pk, runner="runner-1") is not None
+    return server
 
 
-def test_a_waiting_job_says_its_place_and_its_reasons() -> None:
+def test_a_waiting_job_says_its_place_and_every_server() -> None:
+    make_followed("north", max_concurrent_builds=1).slots.update(holder=uuid.uuid4())
+    make_followed("west <b>", architectures=["aarch64"])
     make_job(created_at=timezone.now() - timedelta(hours=1))
-    job = make_job()
-    refuse(job, "full", detail="all 2 slots are taken")
-    refuse(job, "architecture", server="west", detail="builds aarch64, not x86_64")
+    job = make_job(required_labels={}, spec={"min_memory_mb": None, "server_id": "auto"})
 
     page = page_of(job)
 
-    assert "It is number 2 in the queue." in page.text
-    assert "north: all 2 slots are taken." in page.text
-    assert "west: builds aarch64, not x86_64." in page.text
+    assert page.broken == []
+    assert "north, the only build server that fits, is busy. It is number 2 in the queue" in page.text
+    assert "It starts when the slot of north comes free, and the job ahead of it has started." in page.text
+    assert "2 of 2 (1 for x86_64 ahead)" in page.text
+    assert "2 servers 2 build x86_64 1 in service 1 within their limits 1 a free slot now 0" in page.text
+    assert "north yes yes yes yes no Is full: its only slot is taken." in page.text
+    assert "west <b> no yes yes yes yes Builds aarch64, not x86_64." in page.text
 
 
-def test_a_job_that_no_server_can_take_says_so_first() -> None:
-    job = make_job(target_architecture="aarch64")
-    refuse(job, "architecture", detail="builds x86_64, not aarch64")
-    refuse(job, "group", server="west")
-    refuse(job, "offline", server="west")
-
-    page = page_of(job)
-
-    assert "No build server can take it. north: builds x86_64, not aarch64." in page.text
-    assert "submit it with other needs" in page.text
-    assert "in the queue" not in page.text
-
-
-def test_a_job_whose_servers_are_all_away_says_so_first() -> None:
-    job = make_job()
-    refuse(job, "disabled", detail="is switched off")
-    refuse(job, "architecture", server="west")
+def test_what_a_waiting_job_needs_is_shown() -> None:
+    spec = {"min_memory_mb": 65536, "min_cpu_cores": 8, "min_storage_gb": 20, "server_id": "north"}
+    job = make_job(required_toolchain="gcc-12", group="arm", required_labels={"site": "a"}, spec=spec)
 
     page = page_of(job)
 
-    assert "No build server that fits is in service. north: is switched off." in page.text
-    assert "It starts when an operator brings one back." in page.text
+    assert "Needs x86_64 gcc-12 north group arm site=a 8 cores 64 GB 20 GB free" in page.text
 
 
 def test_a_job_of_a_board_without_servers_says_so_first() -> None:
-    job = make_job()
-    Refusal.objects.create(
-        job=job, server=None, condition="no_servers", detail="there is no build server yet"
-    )
+    page = page_of(make_job())
 
-    assert "No build server can take it. There is no build server yet" in page_of(job).text
+    assert "There is no build server yet." in page.text
+    assert "It starts when a build server is added that builds x86_64." in page.text
+    assert "Every server, every condition" not in page.text
+
+
+def test_fifty_servers_are_shown_and_the_rest_is_counted() -> None:
+    for number in range(51):
+        make_followed(f"s{number:02}", status="offline")
+
+    page = page_of(make_job())
+
+    assert page.text.count("Is offline.") == 50
+    assert "These 50 come nearest; the API lists all 51." in page.text
+
+
+def test_the_panel_of_a_waiting_job_changes_with_the_fleet() -> None:
+    server = make_followed("north", max_concurrent_builds=1)
+    server.slots.update(holder=uuid.uuid4())
+    job = make_job()
+    client = client_of()
+
+    with time_machine.travel(timezone.now(), tick=False):
+        server.lease.__class__.objects.update(until=timezone.now() + timedelta(hours=1))
+        (region,) = page_of(job, client=client).find("div", id="job")
+        assert client.get(region["hx-get"], headers=FRAGMENT).status_code == 204
+        BuildServer.objects.update(draining=True)
+        changed = client.get(region["hx-get"], headers=FRAGMENT).content.decode()
+
+    assert "No build server that fits is in service." in changed
 
 
 def test_a_cancelled_build_is_not_shown_as_a_failure() -> None:
@@ -179,7 +196,7 @@ def test_each_change_that_shows_makes_a_new_version(change: str) -> None:
     if change == "event":
         Event.objects.create(subject_type="job", subject_id=str(job.pk), kind="priority_changed")
     elif change == "reason":
-        Refusal.objects.create(job=job, condition="no_servers")
+        make_server("north")
     else:
         client.post(f"/jobs/{job.pk}/cancel/")
         BuildJob.objects.filter(pk=job.pk).update(status="claimed", updated_at=timezone.now())

@@ -1,5 +1,6 @@
 """The list of jobs: filters, pages, polling, and what it costs."""
 
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -10,9 +11,10 @@ from django.utils import timezone
 from pytest_django.fixtures import DjangoAssertNumQueries
 
 from buildboard.core.permissions import Role
-from jobs.models import BuildJob, Refusal
+from jobs.models import BuildJob
 from jobs.states import JobStatus
 from jobs.views.selection import PAGE_SIZE
+from servers.leases import acquire_lease
 from tests.factories import make_job, make_server
 from tests.jobs.pages import FRAGMENT, Page, client_of
 
@@ -147,13 +149,14 @@ def test_the_number_of_queries_does_not_grow_with_the_jobs(
 def test_a_waiting_job_that_no_server_can_take_says_so_in_its_row(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
-    stuck, busy = make_named("stuck", "busy")
-    server = make_server("north")
-    Refusal.objects.create(job=stuck, server=server, condition="architecture", detail="builds x86_64")
-    Refusal.objects.create(job=busy, server=server, condition="full", detail="all 2 slots are taken")
+    stuck, _ = make_named("stuck", "busy")
+    BuildJob.objects.filter(pk=stuck.pk).update(group="south")
+    server = make_server("north", max_concurrent_builds=1)
+    assert acquire_lease(server.pk, runner="runner-1") is not None
+    server.slots.update(holder=uuid.uuid4())
     client = client_of()
 
-    with django_assert_num_queries(5):  # and the refusals of those that wait
+    with django_assert_num_queries(8):  # and what those that wait need; slots, servers, toolchains
         rows = client.get("/jobs/").content.decode().split('<tr id="job-')[1:]
 
     assert ["No build server can take it." in row for row in rows] == [True, False]

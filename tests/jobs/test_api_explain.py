@@ -1,0 +1,122 @@
+"""Why a job waits, over the API: every server is listed with its verdict and its reasons."""
+
+import uuid
+
+import pytest
+
+from buildboard.core.permissions import Role
+from buildboard.core.schemas import utc_text
+from jobs.models import BuildJob
+from jobs.queue.explain import explain_job
+from servers.leases import acquire_lease
+from servers.models import BuildServer
+from tests.api import BUILD_JOBS, ApiClient, assert_error, submission
+from tests.factories import make_job, make_server
+
+pytestmark = pytest.mark.django_db
+
+
+def make_followed(name: str, **fields: object) -> BuildServer:
+    server = make_server(name, **fields)
+    assert acquire_lease(server.pk, runner="runner-1") is not None
+    return server
+
+
+def test_a_queued_job_is_explained() -> None:
+    full = make_followed("full", max_concurrent_builds=1)
+    full.slots.update(holder=uuid.uuid4())
+    arm = make_followed("arm", architectures=["aarch64"], enabled=False)
+    job = make_job()
+
+    answer = ApiClient(Role.VIEWER).get(f"{BUILD_JOBS}/{job.pk}/explain")
+
+    assert answer.status_code == 200
+    shown = answer.json()
+    assert uuid.UUID(shown["job_id"]) == job.pk
+    at = shown.pop("estimated_start_at")
+    assert utc_text(job.created_at) < at
+    assert shown == {
+        "job_id": str(job.pk),
+        "status": "queued",
+        "summary": "full, the only build server that fits, is busy. It is first in the queue and should start "
+        "in about 5 minutes.",
+        "would_start_if": "the slot of full comes free",
+        "position": 1,
+        "servers": [
+            {
+                "server": "full",
+                "server_id": str(full.pk),
+                "verdict": "busy",
+                "reasons": ["Is full: its only slot is taken."],
+            },
+            {
+                "server": "arm",
+                "server_id": str(arm.pk),
+                "verdict": "refused",
+                "reasons": ["Builds aarch64, not x86_64.", "Is switched off."],
+            },
+        ],
+    }
+
+
+def test_status_gives_the_same_reasons_and_place() -> None:
+    make_followed("full", max_concurrent_builds=1).slots.update(holder=uuid.uuid4())
+    job = make_job()
+    found = explain_job(BuildJob.objects.get(pk=job.pk))
+
+    info = ApiClient(Role.VIEWER).get(f"{BUILD_JOBS}/{job.pk}/status").json()["queue_info"]
+
+    assert info == {
+        "total_queued": 1,
+        "estimated_wait_seconds": found.wait.seconds if found.wait else None,
+        "position": 1,
+        "reasons": ["full is full: its only slot is taken."],
+    }
+    assert info["reasons"] == found.reasons
+
+
+def test_a_running_job_says_what_it_does() -> None:
+    make_followed("north")
+    job = make_job("completed")
+
+    shown = ApiClient(Role.VIEWER).get(f"{BUILD_JOBS}/{job.pk}/explain").json()
+
+    assert (shown["status"], shown["would_start_if"], shown["estimated_start_at"], shown["position"]) == (
+        "completed",
+        None,
+        None,
+        None,
+    )
+    assert shown["summary"].startswith("It completed at ")
+    assert [one["verdict"] for one in shown["servers"]] == ["eligible"]
+
+
+def test_a_job_that_may_not_be_seen_is_not_explained() -> None:
+    assert_error(ApiClient(Role.VIEWER).get(f"{BUILD_JOBS}/{uuid.uuid4()}/explain"), 404, code="not_found")
+
+
+@pytest.mark.parametrize("word", ["nowhere", str(uuid.UUID(int=7))])
+def test_a_server_that_does_not_exist_is_refused_at_submit(word: str) -> None:
+    make_followed("north")
+
+    answer = ApiClient(Role.SUBMITTER).post(BUILD_JOBS, submission(server_id=word))
+
+    assert_error(answer, 422, code="invalid")
+    assert [error["field"] for error in answer.json()["errors"]] == ["server_id"]
+
+
+def test_a_server_may_be_named_by_id_or_name_and_is_waited_for() -> None:
+    north = make_followed("north", max_concurrent_builds=1)
+    north.slots.update(holder=uuid.uuid4())
+    make_followed("idle")
+    api = ApiClient(Role.SUBMITTER)
+
+    for word in ("north", str(north.pk)):
+        job = api.post(BUILD_JOBS, submission(server_id=word)).json()
+        shown = api.get(f"{BUILD_JOBS}/{job['id']}/explain").json()
+
+        assert [(one["server"], one["verdict"]) for one in shown["servers"]] == [
+            ("north", "busy"),
+            ("idle", "refused"),
+        ]
+        assert shown["would_start_if"].startswith("the slot of north comes free")

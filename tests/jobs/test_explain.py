@@ -1,0 +1,299 @@
+"""Why a job waits, from the rows as they are now: one sentence first, what would help, and every server."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from jobs.models import BuildJob, JobDependency
+from jobs.queue.explain import MOST_REASONS, Explanation, blocked_among, explain_job
+from jobs.states import JobStatus, Phase
+from servers.leases import acquire_lease
+from servers.models import BuildServer, Toolchain
+from servers.slots import fit_slots
+from tests.factories import make_attempt, make_job, make_server
+
+pytestmark = pytest.mark.django_db
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def make_followed(name: str, *, held: int = 0, **fields: Any) -> BuildServer:
+    server = make_server(name, **{"max_concurrent_builds": 2, **fields})
+    assert acquire_lease(server.pk, runner="runner-1") is not None
+    for slot in server.slots.all()[:held]:
+        server.slots.filter(pk=slot.pk).update(holder=uuid.uuid4())
+    return server
+
+
+def told(explanation: Explanation) -> tuple[str, str | None, bool]:
+    """Its sentence, what would help, and whether a start is foreseen."""
+    return explanation.summary, explanation.would_start_if, explanation.estimated_start_at is not None
+
+
+def finish_one(seconds: float) -> None:
+    now = timezone.now()
+    make_job("completed", started_at=now - timedelta(seconds=seconds), completed_at=now)
+
+
+def test_a_full_server_is_waited_for() -> None:
+    make_followed("north", held=2)
+    make_followed("west", architectures=["aarch64"])
+    finish_one(600)
+    job = make_job()
+
+    found = explain_job(job)
+
+    assert told(found) == (
+        "north, the only build server that fits, is busy. It is first in the queue and should start "
+        "in about 5 minutes.",
+        "1 of 2 slots of north comes free",
+        True,
+    )
+    assert found.reasons == [
+        "north is full: all 2 slots are taken.",
+        "west builds aarch64, not x86_64.",
+    ]
+    assert found.estimated_start_at == found.checked_at + timedelta(seconds=300)
+
+
+def test_jobs_ahead_are_told() -> None:
+    make_followed("north", held=2)
+    make_followed("south", held=2)
+    make_followed("away", status="offline", status_reason="No route to host.")
+    make_job(target_architecture="aarch64")
+    make_job()
+    job = make_job()
+
+    summary, would, _ = told(explain_job(job))
+
+    assert summary == (
+        "Of 3 build servers that fit 2 are busy and 1 is out of service. It is number 3 in the queue and "
+        "should start in about 15 minutes."
+    )
+    assert would == "1 of 4 slots of north and south comes free, and the job ahead of it has started"
+
+
+def test_all_that_fit_are_busy() -> None:
+    make_followed("north", held=2)
+    make_followed("south", held=2)
+    finish_one(30)
+
+    assert explain_job(make_job()).summary == (
+        "All 2 build servers that fit are busy. It is first in the queue and should start in less than a minute."
+    )
+
+
+def test_a_server_that_has_room_is_named() -> None:
+    make_followed("north")
+    first, second = make_job(), make_job()
+
+    found = explain_job(first)
+    assert found.estimated_start_at == found.checked_at
+    assert told(found)[:2] == (
+        "north has room for it now. It is first in the queue.",
+        "the runner looks at the queue again, within a second or two: north has room now",
+    )
+    assert told(explain_job(second))[1] == "the job ahead of it has started; north has room now"
+
+
+@pytest.mark.parametrize(
+    ("servers", "job", "summary", "would"),
+    [
+        ([], {}, "There is no build server yet.", "a build server is added that builds x86_64"),
+        (
+            [{"name": "north", "status": "maintenance"}],
+            {},
+            "No build server that fits is in service.",
+            "north leaves maintenance",
+        ),
+        (
+            [{"name": "north"}],
+            {"target_architecture": "s390x"},
+            "No build server can take it.",
+            "a build server is added that builds s390x; the nearest, north, builds x86_64, not s390x",
+        ),
+        (
+            [{"name": "north"}],
+            {"spec": {"server_id": "gone"}},
+            "No build server can take it.",
+            "a build server named gone is added, or the job is submitted again for another one",
+        ),
+    ],
+)
+def test_what_time_alone_does_not_help_is_said_first_and_no_start_is_foreseen(
+    servers: list[dict[str, Any]], job: dict[str, Any], summary: str, would: str
+) -> None:
+    for fields in servers:
+        make_followed(**fields)
+    waiting = make_job(**job)
+
+    assert told(explain_job(waiting)) == (summary, would, False)
+    assert blocked_among([waiting.pk]) == {waiting.pk: summary}
+
+
+def test_a_retry_is_due_at_its_time() -> None:
+    make_followed("north")
+    at = timezone.now() + timedelta(minutes=1)
+
+    found = explain_job(make_job(not_before=at))
+
+    assert told(found)[:2] == (
+        f"It is tried again at {at:%H:%M:%S} UTC.",
+        f"its next try is due at {at:%H:%M:%S} UTC",
+    )
+    assert found.estimated_start_at == at
+    assert found.reasons == [found.summary]
+
+
+@pytest.mark.parametrize(
+    ("count", "summary", "would"),
+    [
+        (1, "It needs another job that did not complete yet.", "the job that it needs completes"),
+        (2, "It needs 2 other jobs that did not complete yet.", "the 2 jobs that it needs complete"),
+    ],
+)
+def test_jobs_that_it_needs_come_first(count: int, summary: str, would: str) -> None:
+    make_followed("north", held=2)
+    job = make_job(created_at=timezone.now() - timedelta(hours=1))
+    for _ in range(count):
+        JobDependency.objects.create(job=job, needs=make_job())
+
+    assert told(explain_job(job)) == (summary, f"{would} and 1 of 2 slots of north comes free", False)
+
+
+def test_a_job_of_another_provider_is_for_no_server() -> None:
+    make_followed("north")
+
+    found = explain_job(make_job(provider="orchestrator"))
+
+    assert found.would_start_if == "the provider orchestrator takes it"
+    assert [one.reasons for one in found.servers] == [
+        ["Is not asked: the job is for the provider orchestrator."]
+    ]
+
+
+def test_a_named_server_is_waited_for_though_others_are_free() -> None:
+    named = make_followed("named", held=2)
+    make_followed("idle")
+
+    found = explain_job(make_job(requested_server=named, spec={"server_id": "named"}))
+
+    assert found.would_start_if == "1 of 2 slots of named comes free"
+    assert [(one.server.name, one.verdict.value) for one in found.servers] == [
+        ("named", "busy"),
+        ("idle", "refused"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("attempt", "job", "summary"),
+    [
+        ({"status": "claimed"}, {}, "It is being started on north."),
+        (
+            {"phase": Phase.CHECKOUT},
+            {},
+            "Its source is being checked out on north since 2026-01-02 03:04:05 UTC.",
+        ),
+        ({"number": 2}, {}, "It is being built on north since 2026-01-02 03:04:05 UTC, attempt 2."),
+        (
+            {"phase": Phase.COLLECTING},
+            {},
+            "It was built on north, which hands over what it made since 2026-01-02 03:04:05 UTC.",
+        ),
+        (
+            {},
+            {"cancel_requested_at": timezone.now()},
+            "It is being cancelled: north has still to confirm that nothing of it runs.",
+        ),
+    ],
+)
+def test_an_active_job_says_what_it_does(attempt: dict[str, Any], job: dict[str, Any], summary: str) -> None:
+    started = None if attempt.get("status") == "claimed" else AT
+    made = make_attempt(**{"server_name": "north", "started_at": started, **attempt})
+    BuildJob.objects.filter(pk=made.job_id).update(**job)
+
+    assert told(explain_job(BuildJob.objects.get(pk=made.job_id))) == (summary, None, False)
+
+
+def test_a_job_on_a_server_that_cannot_be_reached_says_so() -> None:
+    attempt = make_attempt(server_name="north", started_at=AT, unreachable_since=AT)
+
+    assert explain_job(attempt.job).summary == (
+        "It is being built on north since 2026-01-02 03:04:05 UTC. north cannot be reached since "
+        "2026-01-02 03:04:05 UTC; the build may well go on there."
+    )
+
+
+def test_an_active_job_that_changes_meanwhile_says_so() -> None:
+    assert explain_job(make_job("running")).summary == "It is changing just now; look again."
+
+
+@pytest.mark.parametrize(
+    ("fields", "summary"),
+    [
+        ({"status": "completed", "server_name": "north"}, "It completed on north at {at}."),
+        ({"status": "completed"}, "It completed at {at}."),
+        ({"status": "cancelled"}, "It was cancelled at {at}, before it started."),
+        (
+            {"status": "cancelled", "cancel_requested_by": "ann", "started_at": AT},
+            "It was cancelled by ann at {at}.",
+        ),
+        (
+            {"status": "failed", "server_name": "north", "error_message": "No disk.\nMore"},
+            "It failed on north at {at}: No disk.",
+        ),
+        (
+            {"status": "failed", "error_category": "exit_code", "exit_code": 2},
+            "It failed at {at}: exit code 2.",
+        ),
+        ({"status": "failed"}, "It failed at {at}."),
+    ],
+)
+def test_a_finished_job_says_how_it_ended_and_the_servers_are_listed_all_the_same(
+    fields: dict[str, Any], summary: str
+) -> None:
+    make_followed("north")
+
+    found = explain_job(make_job(**fields, completed_at=AT))
+
+    assert told(found) == (summary.format(at="2026-01-02 03:04:05 UTC"), None, False)
+    assert [one.server.name for one in found.servers] == ["north"]
+
+
+def test_only_those_that_are_stuck_are_blocked(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    make_followed("north", held=2)
+    busy = [make_job() for _ in range(3)]
+    stuck = [make_job(group="south") for _ in range(3)]
+
+    with django_assert_num_queries(4):  # slots, servers, toolchains, needs
+        found = blocked_among([job.pk for job in (*busy, *stuck)])
+    with django_assert_num_queries(0):
+        assert blocked_among([]) == {}
+
+    assert found == {job.pk: "No build server can take it." for job in stuck}
+
+
+@pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.RUNNING])
+def test_a_thousand_servers_cost_as_many_queries_as_one(
+    status: JobStatus, django_assert_max_num_queries: Any, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    make_followed("north", held=2)
+    job = make_attempt(make_job(status)).job if status == JobStatus.RUNNING else make_job(status)
+    with django_assert_max_num_queries(10) as first:
+        explain_job(BuildJob.objects.get(pk=job.pk))
+
+    rows = BuildServer.objects.bulk_create(
+        BuildServer(name=f"s{number}", transport="local", architectures=["x86_64"]) for number in range(999)
+    )
+    fit_slots(rows[0])
+    Toolchain.objects.bulk_create(
+        Toolchain(server=server, name="gcc", path="/usr/bin/gcc") for server in rows
+    )
+    with django_assert_num_queries(len(first.captured_queries)):
+        found = explain_job(BuildJob.objects.get(pk=job.pk))
+
+    assert len(found.servers) == 1000
+    assert len(found.reasons) == (MOST_REASONS if status == JobStatus.QUEUED else 0)
