@@ -23,6 +23,8 @@ MOST_CHANNELS = 4
 MOST_STREAMS = MOST_CHANNELS - 1  # a poll never waits for long replies alone
 WINDOW_BYTES = 2 << 20
 STREAM_WINDOW_BYTES = 32 << 20  # what a host may make us hold of one stream; less is slow over long ways
+# After 512 MiB paramiko asks for new keys, and hangs for 30 s when a command ends just then: a connection is
+# replaced before, so that only a single longer stream gets there, and only at its end.
 RENEW_BYTES = 256 << 20
 _RETRY_SECONDS = 0.2
 _RETRY_SELDOM_SECONDS = 2.0
@@ -75,7 +77,7 @@ class LinkKeeper:
             link.given_up = True
             if self._link is link:
                 self._link = None
-            if not link.worked:
+            if not link.worked and not link.is_alive:
                 self._note_failure(
                     Unreachable(f"{self._target.name} ends connections at once.", nothing_sent=True)
                 )

@@ -15,9 +15,6 @@ from servers.ssh.dialling import KEEPALIVE_SECONDS, dial, dial_through, left_unt
 from servers.ssh.target import SshTarget
 from servers.transport import HostKeyMismatch, HostKeyUnknown, LoginRefused, Unreachable
 
-# paramiko's own new key exchange, after 512 MiB received, can lock up for this long when a command ends just
-# then; links are given up long before (RENEW_BYTES), so only a single longer reply gets there.
-_REKEY_SECONDS = 10
 _LATE_SECONDS = 0.2  # the library looks at its clock every 0.1 s
 _CIPHERS = (
     "aes128-gcm@openssh.com",  # first: half as fast again as the default
@@ -163,7 +160,6 @@ def _limit(transport: paramiko.Transport, *, kinds: Sequence[str], until: float)
     transport.banner_timeout = left
     transport.handshake_timeout = left
     transport.channel_timeout = left
-    transport.clear_to_send_timeout = _REKEY_SECONDS
     options = transport.get_security_options()
     options.key_types = [name for kind in kinds for name in (_RSA if kind == "ssh-rsa" else (kind,))]
     options.ciphers = _CIPHERS
