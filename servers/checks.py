@@ -4,8 +4,10 @@ Owns the rows: who does a check is a guarded claim, and a claimer that shows no 
 replaced. What is tried is check_steps.py's.
 """
 
+import logging
 import uuid
 from datetime import timedelta
+from functools import partial
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -14,8 +16,11 @@ from django.utils import timezone
 
 from buildboard.core.audit import Actor, record_event
 from buildboard.core.doorbell import ring_on_commit
+from servers.check_steps import Superseded, Way
 from servers.models import BuildServer, ServerCheck
 from servers.states import TransportKind
+
+logger = logging.getLogger(__name__)
 
 DEAD_SECONDS = 60
 KEPT_PER_SERVER = 20
@@ -55,7 +60,24 @@ def claim_check(check_id: uuid.UUID) -> uuid.UUID | None:
     return claim if taken else None
 
 
-def write_steps(
+def run_check(check_id: uuid.UUID) -> bool:
+    """Do a check to its end, in the caller's thread; False when it is another's. It ends in a minute or so."""
+    claim = claim_check(check_id)
+    if claim is None:
+        return False
+    server = BuildServer.objects.select_related("jump_host").get(checks=check_id)
+    way = Way(server, show=partial(_write_steps, check_id, claim=claim))
+    try:
+        way.go()
+    except Superseded:
+        return False
+    except Exception as error:  # the outermost frame of a check: it is to end, not to be tried for ever
+        logger.exception("A check failed", extra={"action": "check", "server": str(server.pk)})
+        way.break_off(error)
+    return _write_steps(check_id, way.steps, claim=claim, finished=True)
+
+
+def _write_steps(
     check_id: uuid.UUID, steps: list[dict[str, object]], *, claim: uuid.UUID, finished: bool = False
 ) -> bool:
     """Show what was seen so far; False when the claim was lost: then stop."""

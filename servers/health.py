@@ -18,6 +18,7 @@ from servers.host_keys import HostKey
 from servers.models import BuildServer, ProbeSample, Toolchain
 from servers.probe import architecture_of, find_tools, is_full, measure, troubles
 from servers.states import ServerStatus, TransportKind
+from servers.transport import HelperRefused, HostKeyMismatch, HostKeyProblem, TransportError
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,22 @@ def note_unreachable(server_id: UUID, *, reason: str) -> None:
     status = BuildServer.objects.filter(pk=server_id).values_list("status", flat=True).first()
     if status in {ServerStatus.ONLINE, ServerStatus.DEGRADED, ServerStatus.UNKNOWN}:
         set_status(server_id, status=ServerStatus.OFFLINE, reason=reason)
+
+
+def note_failure(server_id: UUID, *, error: TransportError | HelperRefused) -> None:
+    """A contact failed: whose key was wrong, who is away, or who cannot work is taken out or told apart."""
+    if isinstance(error, HostKeyProblem):
+        of_whom = UUID(error.server_id) if error.server_id else server_id
+        note_host_key(of_whom, seen=error.seen, changed=isinstance(error, HostKeyMismatch))
+        if of_whom != server_id:
+            note_unreachable(server_id, reason=f"Its jump host: {error}")
+    elif isinstance(error, HelperRefused):
+        server = BuildServer.objects.filter(pk=server_id).first()
+        if server is not None:
+            reason = f"Its helper cannot work ({error}): look at the work folder and its disk."
+            _put(server, status=ServerStatus.OFFLINE, reason=reason)
+    else:
+        note_unreachable(server_id, reason=str(error))
 
 
 def set_maintenance(server_id: UUID, *, enabled: bool, actor: Actor, reason: str = "") -> bool:

@@ -24,7 +24,7 @@ _USERNAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}\$?", re.ASCII)
 _LABEL_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]{0,62}", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
-_FOLDER = re.compile(r"(/[A-Za-z0-9._+@-]+)+", re.ASCII)
+_FOLDER = re.compile(r"(/[A-Za-z0-9._-]+)+", re.ASCII)
 # They change what a shell does before the board's own script runs, or how the board finds a build's processes.
 _REFUSED_VARIABLES = frozenset(
     {"BASH_ENV", "ENV", "IFS", "HOME", "SHELLOPTS", "BASHOPTS", "UID", "EUID", "PPID"}
@@ -136,7 +136,7 @@ def check_work_dir(value: str) -> str:
     path = value.rstrip("/")
     if len(path) > 255 or not _FOLDER.fullmatch(path) or any(part in {".", ".."} for part in path.split("/")):
         raise Invalid(
-            "Write an absolute path such as /srv/buildboard, of letters, digits and . _ + @ - only, or nothing."
+            "Write an absolute path such as /srv/buildboard, of letters, digits and . _ - only, or nothing."
         )
     return path
 

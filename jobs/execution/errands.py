@@ -1,5 +1,5 @@
 """What a follower has done in threads of their own, so that a slow server or compiler delays no log: starts, the
-removal of finished runs, probes. No rows are read or written here, and what an answer means is follow.py's.
+removal of finished runs. No rows are read or written here, and what an answer means is follow.py's.
 """
 
 import logging
@@ -12,14 +12,10 @@ from jobs.execution.followed import Followed
 from jobs.execution.start import change_of
 from jobs.models import Attempt
 from jobs.providers.base import BuildProvider, ProviderError, build_id_of
-from servers.connections import open_client
-from servers.models import BuildServer
-from servers.transport import HelperRefused, TransportError
 
 logger = logging.getLogger(__name__)
 
 PARALLEL_STARTS = 4
-GARBAGE_DAYS = 14  # runs that ended so long ago and that no board asked to remove
 START_SECONDS = 0.1  # how long a round waits for starts: they usually take less, and no log waits much longer
 
 
@@ -35,12 +31,10 @@ class Errands:
     """The threads of one follower, which alone calls this. `wake` is called, by any thread, when a slow start ended."""
 
     def __init__(self, name: str, *, wake: Callable[[], None]) -> None:
-        self._pool = ThreadPoolExecutor(PARALLEL_STARTS + 2, thread_name_prefix=f"start-{name}")
+        self._pool = ThreadPoolExecutor(PARALLEL_STARTS + 1, thread_name_prefix=f"start-{name}")
         self._wake = wake
         self._starts: dict[UUID, tuple[Followed, Future[ProviderError | None]]] = {}
         self._forgetting: Future[Forgotten] | None = None
-        self._probing: Future[dict[str, str] | None] | None = None
-        self._cleared = False
 
     def close(self, *, wait: bool = False) -> None:
         """Begin nothing more; what was sent may still arrive, which is as good as a lost answer."""
@@ -83,25 +77,6 @@ class Errands:
         result, self._forgetting = self._forgetting.result(), None
         return result
 
-    # ---- probes
-
-    @property
-    def is_probing(self) -> bool:
-        """Whether a probe is on its way."""
-        return self._probing is not None
-
-    def probe(self, server: BuildServer) -> None:
-        """Ask the server what it is and has; `probed` gives it. The first time, clear away what crashes left."""
-        self._probing = self._pool.submit(_ask_probe, server, clear=not self._cleared)
-        self._cleared = True
-
-    def probed(self) -> dict[str, str] | None:
-        """What the server answered, once; None while there is nothing."""
-        if self._probing is None or not self._probing.done():
-            return None
-        facts, self._probing = self._probing.result(), None
-        return facts
-
 
 def _send_start(one: Followed) -> ProviderError | None:
     if one.metadata is None:
@@ -126,14 +101,3 @@ def _forget(attempts: Sequence[tuple[Attempt, BuildProvider]]) -> Forgotten:
             break
         result.attempts.append(attempt.pk)
     return result
-
-
-def _ask_probe(server: BuildServer, *, clear: bool) -> dict[str, str] | None:
-    try:
-        client = open_client(server)
-        if clear:
-            client.collect_garbage(days=GARBAGE_DAYS)
-        return client.probe()
-    except (TransportError, HelperRefused) as error:
-        logger.info("%s was not probed: %s", server.name, error, extra={"action": "probe"})
-        return None

@@ -23,6 +23,7 @@ from jobs.execution.errands import Errands
 from jobs.execution.followed import Followed
 from jobs.execution.marker import CrashMarker
 from jobs.execution.outcome import judge_lost
+from jobs.execution.probing import Prober
 from jobs.execution.reattach import Tally
 from jobs.execution.start import CannotStart, prepare_start
 from jobs.lifecycle import Outcome
@@ -52,7 +53,6 @@ RELEASE_DELAY_SECONDS = 10
 UNANSWERED_SECONDS = 60
 FORGET_AGAIN_SECONDS = 30
 FORGET_AT_ONCE = 20
-PROBE_SECONDS = 60
 
 
 class ServerFollower(threading.Thread):
@@ -69,13 +69,18 @@ class ServerFollower(threading.Thread):
         self._poll_at = 0.0
         self._eager_until = 0.0
         self._forget_after = 0.0
-        self._probe_after = 0.0
         self._reached = False
         self._behind = False
         self._marker = CrashMarker(server_id)
         self._crashed = self._marker.left_by_last()
         self._tally: Tally | None = Tally(server_id)
         self._errands = Errands(name, wake=self.wake)
+        self._prober = Prober(server_id, name=name)
+
+    def probe_soon(self) -> None:
+        """Something of the server changed, or somebody wants to know: ask it what it is and has."""
+        self._prober.hurry()
+        self.wake()
 
     def wake(self) -> None:
         """Something of this server changed: look now."""
@@ -101,6 +106,7 @@ class ServerFollower(threading.Thread):
                 self._bell.wait(max(0.0, self._poll_at - time.monotonic()))
         finally:
             self._errands.close()
+            self._prober.close()
             for provider in self._providers.values():
                 provider.close()
             self._marker.close()
@@ -111,7 +117,7 @@ class ServerFollower(threading.Thread):
 
         Without `poll` logs and ends wait for their time: a bell is mostly an echo of what was written here.
         """
-        self._probe()
+        self._prober.look()
         self._refresh()
         self._start()
         self._send_cancels()
@@ -121,15 +127,6 @@ class ServerFollower(threading.Thread):
             self._poll()
             self._poll_at = time.monotonic() + self._wait_seconds(took=time.monotonic() - began)
         self._forget()
-
-    def _probe(self) -> None:
-        """Ask the server what it is and has, now and then."""
-        facts = self._errands.probed()
-        if facts is not None:
-            health.apply_probe(self.server_id, facts=facts)
-        if not self._errands.is_probing and time.monotonic() >= self._probe_after:
-            self._probe_after = time.monotonic() + PROBE_SECONDS
-            self._errands.probe(BuildServer.objects.get(pk=self.server_id))
 
     # ---- what there is to do ----------------------------------------------------------------------------
 

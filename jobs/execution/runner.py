@@ -15,9 +15,11 @@ from django.db import DatabaseError, InterfaceError, connections
 from buildboard.core.doorbell import Listener
 from buildboard.core.heartbeat import beat, end_beat, last_beat
 from buildboard.core.machine import machine_id, process_identity
+from jobs.execution.checking import CheckDesk
 from jobs.execution.dispatch import Dispatcher
 from jobs.execution.follow import ServerFollower
 from jobs.execution.sweep import sweep
+from servers.checks import BELL as CHECKS_BELL
 from servers.leases import (
     LEASE_SECONDS,
     RENEW_SECONDS,
@@ -55,6 +57,7 @@ class Runner:
         self._leases: dict[UUID, HeldLease] = {}
         self._followers: dict[UUID, ServerFollower] = {}
         self._dispatcher = Dispatcher()
+        self._checks = CheckDesk(machine=machine_id())
         self._looked_at = time.monotonic()
         self._explained_at = 0.0
         self._dispatched_at = 0.0
@@ -88,12 +91,16 @@ class Runner:
             self._stopping.set()
             return
         for server_id, follower in self._followers.items():
-            if f"server:{server_id}" in bells:
+            if f"probe:{server_id}" in bells:
+                follower.probe_soon()
+            elif f"server:{server_id}" in bells:
                 follower.wake()
         due = self._is_due()
-        if bells and not bells & {"jobs"} and not due:
-            return
         try:
+            if due or CHECKS_BELL in bells:
+                self._checks.look()
+            if bells and not bells & {"jobs"} and not due:
+                return
             self._stopping.wait(max(0.0, self._dispatched_at + GAP_SECONDS - time.monotonic()))
             self._dispatch(explain=due or not bells)
             self._dispatched_at = time.monotonic()

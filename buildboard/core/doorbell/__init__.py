@@ -2,7 +2,8 @@
 
 A lost ring costs latency only: whoever listens also looks by itself every second or two. Three carriers:
 Redis pub/sub when there is REDIS_URL, else PostgreSQL's NOTIFY, else Unix datagram sockets in the data dir.
-Bells in use: `jobs` (queue, claims, cancel wishes), `server:<id>`, `log:<attempt id>`, `stop:<machine>`.
+Bells in use: `jobs` (queue, claims, cancel wishes), `server:<id>`, `probe:<server id>`, `checks`, `log:<attempt id>`,
+`stop:<machine>`.
 """
 
 import logging
