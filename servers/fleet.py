@@ -1,11 +1,12 @@
 """The fleet as plain facts, read in a constant number of queries, for the pure functions that choose a server."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Prefetch, Q
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -87,19 +88,28 @@ def load_fleet() -> list[ServerFacts]:
     """Every server by name, with its slots, toolchains and whether a runner follows it. Three queries."""
     held = count_held_slots()
     live = ServerLease.objects.filter(server=OuterRef("pk"), until__gt=Now())
-    tools = Prefetch(
-        "toolchains", Toolchain.objects.only("server", "name", "version", "target_architecture", "path")
-    )
     servers = (
         BuildServer.objects.defer(*_NOT_FACTS)
         .annotate(is_followed=Exists(live), is_pinned=~Q(host_key=""))
-        .prefetch_related(tools)
         .order_by("name")
     )
-    return [_facts(server, held=held.get(server.pk, 0)) for server in servers]
+    tools = _read_toolchains()
+    return [_facts(server, held=held.get(server.pk, 0), tools=tools.get(server.pk, [])) for server in servers]
 
 
-def _facts(server: BuildServer, *, held: int) -> ServerFacts:
+def _read_toolchains() -> dict[UUID, list[ToolchainFacts]]:
+    """By server. Plain rows: there are dozens of each server's, and every look at the queue reads them."""
+    rows = Toolchain.objects.order_by("name", "version")
+    found: dict[UUID, list[ToolchainFacts]] = {}
+    for server_id, name, version, target, path in rows.values_list(
+        "server_id", "name", "version", "target_architecture", "path"
+    ):
+        tool = ToolchainFacts(name, version, target, path.rpartition("/")[2])
+        found.setdefault(server_id, []).append(tool)
+    return found
+
+
+def _facts(server: BuildServer, *, held: int, tools: Sequence[ToolchainFacts]) -> ServerFacts:
     annotated: Any = server
     return ServerFacts(
         id=server.pk,
@@ -114,10 +124,7 @@ def _facts(server: BuildServer, *, held: int) -> ServerFacts:
         quarantined_until=server.quarantined_until,
         quarantine_reason=server.quarantine_reason,
         architectures=frozenset(server.architectures),
-        toolchains=tuple(
-            ToolchainFacts(tool.name, tool.version, tool.target_architecture, tool.path.rpartition("/")[2])
-            for tool in server.toolchains.all()
-        ),
+        toolchains=tuple(tools),
         labels={str(key): str(value) for key, value in server.labels.items()},
         group=server.group,
         cores=server.total_cpu_cores,

@@ -27,6 +27,9 @@ def take_slot(server: BuildServer, *, holder: uuid.UUID) -> int | None:
     One guarded update a try: of two takers one sees no row changed and goes on to the next slot. Call it
     inside the transaction of the claim.
     """
+    over = Slot.objects.filter(server=server, holder__isnull=False, number__gt=server.max_concurrent_builds)
+    if over.exists() and lock_slots(server) >= server.max_concurrent_builds:
+        return None  # the limit was lowered, and what runs over it counts, too
     free = Slot.objects.filter(
         server=server, holder__isnull=True, number__lte=server.max_concurrent_builds
     ).order_by("number")

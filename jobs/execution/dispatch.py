@@ -2,18 +2,19 @@
 
 import logging
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from jobs.errors import IllegalTransition, NoFreeSlot
 from jobs.lifecycle import claim_job
 from jobs.models import Attempt
 from jobs.queue.choice import Judged, is_patient
-from jobs.queue.conditions import Needs
+from jobs.queue.conditions import CPU_PATIENCE_SECONDS, Needs
 from jobs.queue.order import Waiting, ready_jobs
 from jobs.queue.refusals import Look, close_all_but, close_refusals, look_of, note_refusals
 from servers.fleet import ServerFacts, load_fleet, takes_jobs
@@ -25,7 +26,9 @@ logger = logging.getLogger(__name__)
 NOTED_AT_ONCE = 20  # jobs whose refusals are written in one transaction: few enough to keep nobody waiting
 # The first jobs of each class of need whose refusals are kept as rows. Those behind wait for the same servers,
 # and for these; to keep each server's refusal of each of them would be more rows than the fleet does work.
-KEPT_OF_A_CLASS = 10
+KEPT_OF_A_CLASS = 5
+MANY = 500  # jobs behind which a bell does not look at those again for which there was no room
+NEW = timedelta(minutes=1)  # more than the clocks of web servers and runners differ
 
 
 class Dispatcher:
@@ -34,6 +37,7 @@ class Dispatcher:
     def __init__(self) -> None:
         self._needs: dict[UUID, Needs] = {}
         self._noted: dict[UUID, Look] | None = None  # None: what another process left is not known
+        self._looked_at = timezone.now()
 
     def dispatch(self, *, explain: bool = True) -> list[Attempt]:
         """Claim every ready job that some server can take now; the attempts that were minted.
@@ -43,14 +47,15 @@ class Dispatcher:
         """
         if not explain and not has_free_slot():
             return []
-        jobs = ready_jobs(self._needs)
+        look = _Pass() if len(self._needs) > MANY and not explain else None
+        jobs = ready_jobs(self._needs, among=self._placeable(look) if look else None)
         first = next(jobs, None)
         if first is None:
-            self._needs.clear()
             if explain:
+                self._needs.clear()
                 self._explain({})
             return []
-        look = _Pass()
+        look = look or _Pass()
         attempts: list[Attempt] = []
         waiting: dict[UUID, Judged] = {}
         seen: set[UUID] = set()
@@ -64,9 +69,16 @@ class Dispatcher:
             elif look.is_kept(job):
                 waiting[job.id] = look.judged(job)
         if explain:
+            self._looked_at = look.at
             self._needs = {job_id: needs for job_id, needs in self._needs.items() if job_id in seen}
             self._explain(waiting, fleet_empty=look.is_empty)
         return attempts
+
+    def _placeable(self, look: "_Pass") -> Q:
+        """Of a long queue what a bell is about: jobs of classes that have room now, and new ones."""
+        classes = set(self._needs.values())
+        room = {needs.architecture for needs in classes if look.judge(needs).best() is not None}
+        return Q(target_architecture__in=room) | Q(created_at__gt=self._looked_at - NEW)
 
     def _place(self, job: Waiting, look: "_Pass") -> Attempt | None:
         """The attempt that was minted; None when no server takes the job now, or it waits no more."""
@@ -115,7 +127,7 @@ class _Pass:
     """The fleet during one pass, judged once for each class of need; what a claim changes is judged anew."""
 
     def __init__(self) -> None:
-        self._now: datetime = timezone.now()
+        self.at: datetime = timezone.now()
         self._fleet = {server.id: server for server in load_fleet()}
         self._free = sum(server.free_slots for server in self._fleet.values())
         self._changes: list[UUID] = []
@@ -136,12 +148,15 @@ class _Pass:
 
     def judged(self, job: Waiting) -> Judged:
         """The fleet as it is now, judged for this job's class."""
-        waited = job.waited_seconds(self._now)
-        key = (job.needs, is_patient(waited))
+        return self.judge(job.needs, waited_seconds=job.waited_seconds(self.at))
+
+    def judge(self, needs: Needs, *, waited_seconds: float = CPU_PATIENCE_SECONDS) -> Judged:
+        """The same for a class; without a time for a job that has waited long."""
+        key = (needs, is_patient(waited_seconds))
         found = self._classes.get(key)
         if found is None:
             found = self._classes[key] = Judged(
-                self._fleet.values(), needs=job.needs, now=self._now, waited_seconds=waited
+                self._fleet.values(), needs=needs, now=self.at, waited_seconds=waited_seconds
             )
         else:
             for server_id in dict.fromkeys(self._changes[self._caught_up[key] :]):

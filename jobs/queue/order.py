@@ -64,14 +64,16 @@ def waiting_of(job: BuildJob) -> Waiting:
     return Waiting(job.pk, needs_of(job), job.not_before or job.created_at)
 
 
-def ready_jobs(known: dict[UUID, Needs] | None = None, *, limit: int = 100_000) -> Iterator[Waiting]:
-    """Queued jobs that may start, in order, read page by page; at most `limit`.
+def ready_jobs(
+    known: dict[UUID, Needs] | None = None, *, among: Q | None = None, limit: int = 100_000
+) -> Iterator[Waiting]:
+    """Queued jobs that may start, in order, read page by page; at most `limit`, and only those `among`.
 
     Needs never change, so those in `known` are not read again, and new ones are added to it; but what a named
     server is may change with the fleet.
     """
     known = {} if known is None else known
-    rows = BuildJob.objects.ready().filter(provider=FLEET)
+    rows = BuildJob.objects.ready().filter(among or Q(), provider=FLEET)
     seen, size = 0, _FIRST_PAGE
     behind = Q()
     while seen < limit:

@@ -14,7 +14,7 @@ from jobs.queue.conditions import Kind, Refused
 from servers.fleet import ServerFacts
 
 NO_SERVERS = "no_servers"
-MOST_SERVERS = 100  # whose refusals are kept of one job, those that come nearest first
+MOST_SERVERS = 50  # whose refusals are kept of one job, those that come nearest first
 _FAR = {Kind.BUSY: 0, Kind.OFFLINE: 1, Kind.IMPOSSIBLE: 2}
 _CLOSED_AT_ONCE = 500
 

@@ -1,9 +1,12 @@
 """One pass over the queue: who is taken, in which order, and when the reasons of the others are written."""
 
 import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 
 import pytest
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
@@ -11,7 +14,7 @@ from buildboard.core.audit import BOARD
 from jobs.execution import dispatch
 from jobs.execution.dispatch import KEPT_OF_A_CLASS, Dispatcher
 from jobs.lifecycle import request_cancel
-from jobs.models import BuildJob, Refusal
+from jobs.models import Attempt, BuildJob, Refusal
 from jobs.queue.refusals import MOST_SERVERS
 from jobs.states import JobStatus, Priority
 from servers.fleet import ServerFacts, load_fleet
@@ -197,3 +200,45 @@ def test_job_waits_for_the_server_that_it_names() -> None:
     attempts = dispatcher.dispatch()
 
     assert [(attempt.job_id, attempt.server_id) for attempt in attempts] == [(job.pk, named.pk)]
+
+
+def test_bell_over_a_long_queue_looks_at_classes_that_have_room_and_at_new_jobs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dispatch, "MANY", 2)
+    full = make_followed(slots=1)
+    full.slots.update(holder=uuid.uuid4())
+    BuildServer.objects.filter(pk=make_followed(slots=9).pk).update(architectures=["aarch64"])
+    long_ago = timezone.now() - timedelta(hours=1)
+    waiting = [make_job(created_at=long_ago) for _ in range(3)]
+    dispatcher = Dispatcher()
+    assert dispatcher.dispatch() == []
+
+    back = make_job(created_at=long_ago, target_architecture="aarch64")
+    new = make_job(target_architecture="aarch64")
+    assert [attempt.job_id for attempt in dispatcher.dispatch(explain=False)] == [new.pk]
+    assert [attempt.job_id for attempt in dispatcher.dispatch()] == [back.pk]
+
+    full.slots.update(holder=None)
+    rung = dispatcher.dispatch(explain=False)
+    assert [attempt.job_id for attempt in rung] == [min(job.pk for job in waiting)]
+
+
+def test_each_claim_costs_the_same_however_long_the_queue(
+    django_assert_max_num_queries: Callable[[int], AbstractContextManager[CaptureQueriesContext]],
+) -> None:
+    counts = []
+    for count in (5, 10, 20):
+        Attempt.objects.all().delete()
+        BuildJob.objects.all().delete()
+        BuildServer.objects.all().delete()
+        make_followed(slots=count)
+        make_followed(slots=count)
+        for number in range(4 * count):
+            make_job(group="" if number % 2 else "south")
+        with django_assert_max_num_queries(10_000) as captured:
+            assert len(Dispatcher().dispatch(explain=False)) == 2 * count
+        counts.append(len(captured.captured_queries))
+
+    a_job = (counts[1] - counts[0]) / 10
+    assert counts[2] - counts[1] == pytest.approx(a_job * 20, abs=4)  # a page of the queue more or less

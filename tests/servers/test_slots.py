@@ -131,3 +131,21 @@ def test_takers_that_race_never_exceed_the_limit() -> None:
 
     assert sorted(number or 0 for number in taken) == [0, 0, 0, 0, 0, 1, 2, 3]
     assert [number for number, holder in slots_of(server) if holder] == [1, 2, 3]
+
+
+@pytest.mark.django_db
+def test_what_runs_over_a_lowered_limit_counts_until_it_has_ended() -> None:
+    server = make_server(max_concurrent_builds=4)
+    holders = [uuid.UUID(int=10 + number) for number in range(4)]
+    assert [take_slot(server, holder=holder) for holder in holders] == [1, 2, 3, 4]
+    set_limit(server, limit=2)
+
+    free_slot(holders[0])
+    free_slot(holders[1])
+    assert take_slot(server, holder=ONE) is None
+
+    free_slot(holders[2])
+    assert [take_slot(server, holder=holder) for holder in (ONE, TWO)] == [1, None]
+
+    free_slot(holders[3])
+    assert [take_slot(server, holder=holder) for holder in (TWO, THREE)] == [2, None]
