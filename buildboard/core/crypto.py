@@ -77,6 +77,15 @@ def decrypt(token: str, *, record: str) -> str:
         ) from error
 
 
+def is_current(token: str) -> bool:
+    """Whether a token was made with the newest key."""
+    try:
+        Fernet(settings.ENCRYPTION_KEYS[0]).decrypt(token.encode())
+    except InvalidToken:
+        return False
+    return True
+
+
 def rotate(token: str, *, record: str) -> str:
     """The same value under the newest key. Raises DecryptionError as `decrypt` does."""
     try:
