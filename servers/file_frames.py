@@ -1,15 +1,36 @@
-"""The helper's replies about the files of a work tree, parsed: the listing, and one file as it streams in.
+"""The helper's replies about the files of a work tree, parsed: the listing, one file, and many in one archive.
 
-It is not in charge of asking (runs.py), nor of which files are wanted.
+Whatever a server sends is bounded and compared with what was asked for; a name is text, never a path of this
+machine. It is not in charge of asking (runs.py), nor of which files are wanted.
 """
 
-from collections.abc import Iterable, Iterator
+import tarfile
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from servers.frames import parse_answer, unframe
 from servers.transport import BadReply, HelperRefused
 
 _HEADER_LIMIT = 1 << 20  # a login shell's noise before the reply
+_LINE_LIMIT = 8192
+_BLOCK_BYTES = 1 << 17
+_NAME_LIMIT = 8192  # of a long name in an archive
+_PER_FILE = 16 << 10  # of an archive: headers, a long name, padding
+# Characters that would make a page show another name than the one it is.
+_MISLEADING = frozenset(
+    "\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
+_NAMES = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+_OTHERS = (
+    tarfile.LNKTYPE,
+    tarfile.SYMTYPE,
+    tarfile.CHRTYPE,
+    tarfile.BLKTYPE,
+    tarfile.DIRTYPE,
+    tarfile.FIFOTYPE,
+)
+_KINDS = {*tarfile.REGULAR_TYPES, *_OTHERS, *_NAMES} - {tarfile.GNUTYPE_SPARSE}
 
 
 @dataclass(frozen=True)
@@ -22,65 +43,223 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class FileListing:
-    """What was found; `refused` counts names with control characters or not UTF-8, `truncated`: not all."""
+    """What was found; `truncated`: not all.
+
+    `refused` counts names that hold control or misleading characters, are not UTF-8, or are too long.
+    """
 
     files: tuple[FileEntry, ...]
     refused: int
     truncated: bool
 
 
-def parse_files(reply: bytes, *, nonce: str, limit: int) -> FileListing:
-    """The regular files of a work tree, at most `limit`."""
+@dataclass(frozen=True)
+class PackedFile:
+    """A file of an archive: `chunks` are its bytes, to be read before the next file is asked for.
+
+    `sha256` is the server's sum of it, taken before; other bytes mean that it changed meanwhile.
+    """
+
+    path: str
+    sha256: str
+    chunks: Iterator[bytes]
+
+
+def parse_files(reply: bytes, *, nonce: str) -> FileListing:
+    """The regular files of a work tree, each once."""
     body, status = unframe(reply, nonce=nonce)
     lines = body.split(b"\n")[:-1]
     if status:
         raise HelperRefused(lines[0].decode(errors="replace") if lines else "usage", status=status)
-    files, refused = [], 0
-    for line in lines[:limit]:
+    truncated = lines[-1:] == [b"+"]
+    files: dict[str, FileEntry] = {}
+    refused = 0
+    for line in lines[:-1] if truncated else lines:
         size, _, raw = line.partition(b" ")
         try:
-            files.append(FileEntry(path=raw.decode().removeprefix("./"), size=int(size)))
+            entry = FileEntry(path=_plain(raw.decode().removeprefix("./")), size=int(size))
         except ValueError:  # the helper's mark for such a name, or one that is not UTF-8
             refused += 1
-    return FileListing(files=tuple(files), refused=refused, truncated=len(lines) > limit)
+        else:
+            files[entry.path] = entry
+    return FileListing(files=tuple(files.values()), refused=refused, truncated=truncated)
+
+
+def _plain(path: str) -> str:
+    """The path; ValueError when a person could not read what it is."""
+    if not _MISLEADING.isdisjoint(path) or any(unicodedata.category(one) == "Cc" for one in path):
+        raise ValueError
+    return path
 
 
 def iter_file(chunks: Iterable[bytes], *, nonce: str, offset: int) -> Iterator[bytes]:
-    """The bytes of one file from `offset`, as they come; BadReply when they end too early."""
-    pieces = iter(chunks)
-    held = _read_file_header(pieces, nonce=nonce)
-    line, _, held = held.partition(b"\n")
+    """The bytes of one file from `offset`, as they come.
+
+    BadReply when they end too early; HelperRefused `changed` when the file itself became shorter meanwhile.
+    """
+    source = _Source(chunks, nonce=nonce)
+    line = source.line()
     words = line.split(b" ")
     if words[0] != b"file":
-        rest = held + b"".join(pieces)
-        parse_answer(f"BB1 {nonce}\n".encode() + line + b"\n" + rest, nonce=nonce)
-        raise BadReply("a file was asked for")
+        source.refuse(line)
     if len(words) != 4 or words[1] != b"%d" % offset:
         raise BadReply("another part of the file was asked for")
     left = int(words[2])
     while left:
-        if not held:
-            held = _next_piece(pieces)
-        yield held[:left]
-        left, held = left - len(held[:left]), held[left:]
-    end = f"BBEND {nonce} 0\n".encode()
-    while len(held) < len(end):
-        held += _next_piece(pieces)
-    if held != end:
+        piece = source.piece(left)
+        if not piece:
+            if source.ended_well:
+                raise HelperRefused("changed", status=65)
+            raise BadReply("the reply was cut")
+        left -= len(piece)
+        yield piece
+    if source.drain() or not source.ended_well:
         raise BadReply("the file ended elsewhere")
 
 
-def _read_file_header(pieces: Iterator[bytes], *, nonce: str) -> bytes:
-    mark, held = f"BB1 {nonce}\n".encode(), b""
-    while mark not in held or b"\n" not in held[held.index(mark) + len(mark) :]:
-        held += _next_piece(pieces)
-        if len(held) > _HEADER_LIMIT:
-            raise BadReply("no reply")
-    return held[held.index(mark) + len(mark) :]
+def iter_pack(chunks: Iterable[bytes], *, nonce: str, wanted: Mapping[str, int]) -> Iterator[PackedFile]:
+    """The files that an archive holds, of those `wanted` (path to size), each once.
+
+    Left out: what is no regular file of exactly that size by now, and what has no sum. HelperRefused `notar`: the
+    server makes none.
+    """
+    source = _Source(chunks, nonce=nonce, most=sum(wanted.values()) + _PER_FILE * (len(wanted) + 100))
+    sums = _read_sums(source, most=len(wanted))
+    left = {path: size for path, size in wanted.items() if path in sums}
+    try:
+        with tarfile.TarFile.open(  # type: ignore[call-overload]  # of a file object it needs `read` alone
+            fileobj=source,
+            mode="r|",
+            bufsize=_BLOCK_BYTES,
+            tarinfo=_Header,
+            encoding="utf-8",
+            errors="surrogateescape",
+        ) as archive:
+            for number, member in enumerate(archive):
+                path = member.name.removeprefix("./")
+                if member.isreg() and left.get(path) == member.size:
+                    del left[path]
+                    yield PackedFile(path, sums[path], _iter_member(archive, member))
+                if number > len(wanted) + 100:
+                    raise BadReply("the archive holds more than was asked for")
+    except (tarfile.TarError, ValueError, RecursionError) as error:
+        raise BadReply(f"the archive cannot be read: {error}") from error
+    if source.drain(_PER_FILE) > _PER_FILE or not source.ended_well:
+        raise BadReply("the archive was cut")
 
 
-def _next_piece(pieces: Iterator[bytes]) -> bytes:
-    for piece in pieces:
-        if piece:
-            return piece
-    raise BadReply("the reply was cut")
+def _read_sums(source: "_Source", *, most: int) -> dict[str, str]:
+    """What the server's sha256sum says, by path; a name with a backslash comes quoted."""
+    sums: dict[str, str] = {}
+    count = 0
+    while (line := source.line()) != b"tar":
+        word, _, rest = line.partition(b" ")
+        if word != b"sum":
+            source.refuse(line)
+        count += 1
+        if count > most:
+            raise BadReply("more sums than files")
+        quoted, rest = rest.startswith(b"\\"), rest.removeprefix(b"\\")
+        digest, _, raw = rest.partition(b"  ")
+        name = raw.decode(errors="surrogateescape").removeprefix("./")
+        sums[name.replace("\\\\", "\\") if quoted else name] = digest.decode(errors="replace")
+    return sums
+
+
+def _iter_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
+    try:
+        content = archive.extractfile(member)
+        while content is not None and (block := content.read(_BLOCK_BYTES)):
+            yield block
+    except tarfile.TarError as error:
+        raise BadReply(f"the archive was cut: {error}") from error
+
+
+class _Header(tarfile.TarInfo):
+    """A header of an archive as it was asked for: no extensions, which could be without bounds."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
+        header = super().frombuf(buf, encoding, errors)
+        if (
+            header.type not in _KINDS
+            or (header.type in _NAMES and header.size > _NAME_LIMIT)
+            or header.size < 0
+        ):
+            raise tarfile.ReadError("a member that was not asked for")
+        return header
+
+
+class _Source:
+    """The body of a reply that streams in: lines first, then bytes; it never holds more than a piece and a line."""
+
+    def __init__(self, chunks: Iterable[bytes], *, nonce: str, most: int | None = None) -> None:
+        self._pieces = iter(chunks)
+        self._nonce = nonce
+        self._left = most
+        self._tail = b""
+        self._held = b""
+        self._skip_noise()
+
+    def _skip_noise(self) -> None:
+        mark = f"BB1 {self._nonce}\n".encode()
+        while mark not in self._held:
+            more = self._next()
+            if not more or len(self._held) > _HEADER_LIMIT:
+                raise BadReply("no reply")
+            self._held += more
+        self._held = self._held[self._held.index(mark) + len(mark) :]
+
+    def _next(self) -> bytes:
+        for piece in self._pieces:
+            if piece:
+                self._tail = (self._tail + piece[-64:])[-64:]
+                return piece
+        return b""
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether what came last is the helper's own end."""
+        return self._tail.endswith(f"BBEND {self._nonce} 0\n".encode())
+
+    def line(self) -> bytes:
+        """The next line, without its end."""
+        while b"\n" not in self._held:
+            more = self._next()
+            if not more or len(self._held) > _LINE_LIMIT:
+                raise BadReply("the reply was cut")
+            self._held += more
+        line, _, self._held = self._held.partition(b"\n")
+        return line
+
+    def piece(self, most: int) -> bytes:
+        """Some of the bytes that follow, none at the end."""
+        data = self._held or self._next()
+        self._held = data[most:]
+        return data[:most]
+
+    def read(self, size: int) -> bytes:
+        """As a file does, but BadReply at its end, which an archive never asks for, and past what was asked for."""
+        data = self.piece(size)
+        if not data:
+            raise BadReply("the archive was cut")
+        if self._left is not None:
+            self._left -= len(data)
+            if self._left < 0:
+                raise BadReply("more bytes than were asked for")
+        return data
+
+    def drain(self, most: int = 64) -> int:
+        """Read what is left, a little more than `most` at most; how many bytes beyond the helper's own end."""
+        count = 0
+        while count <= most + 64 and (data := self.piece(_BLOCK_BYTES)):
+            count += len(data)
+        return max(0, count - len(f"BBEND {self._nonce} 0\n"))
+
+    def refuse(self, line: bytes) -> None:
+        """The answer was another one: raise HelperRefused, or BadReply where it makes no sense."""
+        rest = b""
+        while len(rest) < _LINE_LIMIT and (data := self.piece(_LINE_LIMIT)):
+            rest += data
+        parse_answer(f"BB1 {self._nonce}\n".encode() + line + b"\n" + rest, nonce=self._nonce)
+        raise BadReply("files were asked for")

@@ -235,43 +235,6 @@ op_gc() {
     echo "$jobs $helpers"
 }
 
-# ---- artifacts, of builds that ended: whatever works in the tree of one that runs is taken for a part of it
-
-enter_tree() {
-    enter_job "$1" || refuse absent 66 || return
-    [ -e exit ] || refuse running 75 || return
-    if [ -h ws ] || ! cd ws 2>/dev/null; then refuse missing 66; fi
-}
-# files ID LIMIT: `SIZE PATH` for each regular file, `!` for one whose name holds a control character or that lies
-# too deep; one more than LIMIT at most. A tree has no bound for the length of its paths: the reply has.
-op_files() {
-    enter_tree "$1" || return
-    if find . -prune -printf '' 2>/dev/null; then
-        find . -maxdepth 100 -type f \( -path '*[[:cntrl:]]*' -printf '!\n' -o -printf '%s %P\n' \) 2>/dev/null
-    else # busybox
-        find . -maxdepth 100 -type f ! -path '*[[:cntrl:]]*' -exec stat -c '%s %n' {} + 2>/dev/null
-        find . -maxdepth 100 -type f -path '*[[:cntrl:]]*' -exec echo ! \; 2>/dev/null
-    fi | head -n $(($2 + 1)) | awk 'length($0) > 4200 { print "!"; next } { print }'
-}
-# file ID OFFSET <path -> `file OFFSET COUNT SIZE` and the bytes. No symbolic link is followed.
-op_file() {
-    IFS= read -r path
-    cat >/dev/null
-    enter_tree "$1" || return
-    case /$path/ in // | //* | */../*) refuse refused 65 || return ;; esac
-    at=.
-    IFS=/
-    for part in $path; do
-        at=$at/$part
-        [ ! -h "$at" ] || refuse refused 65 || return
-    done
-    unset IFS
-    [ -f "$at" ] || refuse missing 66 || return
-    file_size "$at"
-    range "$2" "$SIZE" "$SIZE"
-    echo "file $2 $COUNT $SIZE"
-    send "$at"
-}
 # probe WORD <script: runs what the controller sends (probe.sh), which could run anything here anyway.
 op_probe() {
     script=$ROOT/lib/.probe.$$.part
@@ -295,7 +258,7 @@ phase | commit)
     enter_job "$2" || exit
     "op_$operation" "$3"
     ;;
-prepare | put | submit | launch | poll | cancel | rm | list | gc | files | file | probe)
+prepare | put | submit | launch | poll | cancel | rm | list | gc | files | file | pack | probe)
     nonce=$2
     shift 2
     echo "BB1 $nonce"

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from servers import frames
-from servers.file_frames import FileListing, iter_file, parse_files
+from servers.file_frames import FileListing, PackedFile, iter_file, iter_pack, parse_files
 from servers.frames import PollReply, RunLimits, RunListing
 from servers.probe import parse_facts
 from servers.transport import PROBE_TEXT, BadReply, Completed, HelperRefused, Transport
 
 POLL_BYTES = 1 << 20  # of one attempt in one reply
-FILE_LIMIT = 10_000
+FILE_LIMIT = 100_000
+MOST_DEPTH = 100
 _MISSING = frozenset({1, 2, 126, 127})  # how shells end that do not find their script
 
 
@@ -106,11 +107,21 @@ class RunClient:
         return frames.parse_list(reply, nonce=nonce)
 
     def list_files(
-        self, attempt_id: str, *, limit: int = FILE_LIMIT, timeout_seconds: float = 120
+        self,
+        attempt_id: str,
+        *,
+        starts: Sequence[tuple[str, int]] = ((".", MOST_DEPTH),),
+        limit: int = FILE_LIMIT,
+        timeout_seconds: float = 120,
     ) -> FileListing:
-        """The regular files of the work tree of an attempt that has ended; HelperRefused `running` before."""
-        reply, nonce = self._ask("files", attempt_id, str(limit), timeout_seconds=timeout_seconds)
-        return parse_files(reply, nonce=nonce, limit=limit)
+        """The regular files of the work tree of an attempt that has ended; HelperRefused `running` before.
+
+        Only those below a path of `starts`, at most so many folders deeper; 0: the path itself.
+        """
+        lines = "".join(f"{min(depth, MOST_DEPTH):d} {_one_line(path)}\n" for path, depth in starts)
+        words = ("files", attempt_id, str(limit))
+        reply, nonce = self._ask(*words, stdin=lines.encode(), timeout_seconds=timeout_seconds)
+        return parse_files(reply, nonce=nonce)
 
     def read_file(
         self, attempt_id: str, path: str, *, offset: int = 0, timeout_seconds: float = 60
@@ -118,16 +129,25 @@ class RunClient:
         """The bytes of one file of `list_files` from `offset`, as they come; the timeout is for silence.
 
         BadReply when they stop too early: go on from where it stopped. HelperRefused: `missing`, `refused` (a
-        symbolic link on the way, or a path that leads out), `running`, `absent`.
+        symbolic link on the way, or a path that leads out), `changed` (it became shorter), `running`, `absent`.
         """
-        if "\n" in path or "\0" in path:
-            raise ValueError("a path of list_files has no control characters")
-        if not self._installed:
-            self.poll([])
-        nonce = secrets.token_hex(8)
-        words = ["file", nonce, attempt_id, str(offset)]
-        chunks = self._transport.stream(words, stdin=path.encode() + b"\n", timeout_seconds=timeout_seconds)
+        asked = f"{_one_line(path)}\n".encode()
+        chunks, nonce = self._stream(
+            "file", attempt_id, str(offset), stdin=asked, timeout_seconds=timeout_seconds
+        )
         yield from iter_file(chunks, nonce=nonce, offset=offset)
+
+    def read_files(
+        self, attempt_id: str, wanted: Mapping[str, int], *, timeout_seconds: float = 600
+    ) -> Iterator[PackedFile]:
+        """Many files of `list_files` (path to size) in one stream; the timeout is for silence.
+
+        What is not given has changed, or cannot be read so. BadReply when the stream was cut: ask for the rest.
+        HelperRefused: `notar` (the server has not what it takes: `read_file` always works), `running`, `absent`.
+        """
+        asked = "".join(f"{_one_line(path)}\n" for path in wanted).encode()
+        chunks, nonce = self._stream("pack", attempt_id, stdin=asked, timeout_seconds=timeout_seconds)
+        yield from iter_pack(chunks, nonce=nonce, wanted=wanted)
 
     def collect_garbage(self, *, days: int, timeout_seconds: float = 600) -> tuple[int, int]:
         """Remove jobs that ended over `days` ago and what crashes left; (jobs, old helpers) that went."""
@@ -153,6 +173,15 @@ class RunClient:
             raise HelperRefused("full", status=status)
         return parse_facts(body.decode(errors="replace"))
 
+    def _stream(
+        self, operation: str, *words: str, stdin: bytes, timeout_seconds: float
+    ) -> tuple[Iterator[bytes], str]:
+        if not self._installed:
+            self.poll([])
+        nonce = secrets.token_hex(8)
+        line = [operation, nonce, *words]
+        return self._transport.stream(line, stdin=stdin, timeout_seconds=timeout_seconds), nonce
+
     def _answer(self, *words: str, stdin: bytes = b"", timeout_seconds: float) -> list[str]:
         reply, nonce = self._ask(*words, stdin=stdin, timeout_seconds=timeout_seconds)
         return frames.parse_answer(reply, nonce=nonce)
@@ -171,6 +200,12 @@ class RunClient:
             raise BadReply(_explain(completed))
         self._installed = True
         return completed.stdout, nonce
+
+
+def _one_line(path: str) -> str:
+    if "\n" in path or "\0" in path:
+        raise ValueError("a path of list_files has no control characters")
+    return path
 
 
 def _explain(completed: Completed) -> str:

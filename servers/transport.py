@@ -16,9 +16,10 @@ from servers.host_keys import HostKey
 _HERE = Path(__file__).parent
 _WORD = re.compile(r"[A-Za-z0-9._:-]+")
 
-# One file on the server: the run itself, then what it can be asked. Named by its content, so that an upgrade
-# never touches the text that a running shell still reads.
-HELPER_TEXT = (_HERE / "helper.sh").read_bytes() + (_HERE / "operations.sh").read_bytes()
+# One file on the server: the run itself, then what it can be asked, the door last. Named by its content, so that
+# an upgrade never touches the text that a running shell still reads.
+HELPER_PARTS = ("helper.sh", "artifacts.sh", "operations.sh")
+HELPER_TEXT = b"".join((_HERE / name).read_bytes() for name in HELPER_PARTS)
 HELPER_NAME = f"bb-{hashlib.sha256(HELPER_TEXT).hexdigest()[:16]}.sh"
 PROBE_TEXT = (_HERE / "probe.sh").read_bytes()
 

@@ -1,6 +1,6 @@
 """Servers for the tests: one of this machine for the durable run, and a real sshd."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,3 +34,17 @@ def ssh_server() -> Iterator[SshServer]:
     require("sshd")
     with SshServer() as server:
         yield server
+
+
+@pytest.fixture
+def removed() -> Iterator[Callable[[Durable], Durable]]:
+    """Takes note of servers that a test makes itself: nothing of them is left at its end."""
+    made: list[Durable] = []
+
+    def note(server: Durable) -> Durable:
+        made.append(server)
+        return server
+
+    yield note
+    for server in made:
+        server.clear()

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servers.file_frames import FileEntry, FileListing, iter_file, parse_files
 from servers.frames import (
     ExitRecord,
     PhaseMark,
@@ -188,49 +187,6 @@ def test_forged_exit_record_is_damaged_and_not_believed() -> None:
     ):
         (run,) = parse_list(answer(f"{FIRST} done {record}\n"), nonce=NONCE)
         assert run.exit == ExitRecord("damaged", -1, 0, 0, left=True)
-
-
-def test_files_are_parsed() -> None:
-    reply = (
-        f"BB1 {NONCE}\n3 a b\n!\n12 ./d/\u00e9\n0 0\n".encode() + b"1 \xff\n" + f"BBEND {NONCE} 0\n".encode()
-    )
-
-    found = parse_files(reply, nonce=NONCE, limit=5)
-
-    assert found == FileListing(
-        (FileEntry("a b", 3), FileEntry("d/\u00e9", 12), FileEntry("0", 0)), 2, truncated=False
-    )
-    assert parse_files(reply, nonce=NONCE, limit=1) == FileListing((FileEntry("a b", 3),), 0, truncated=True)
-
-
-@given(st.binary(max_size=300), st.integers(min_value=1, max_value=40))
-def test_file_comes_out_whole_however_it_is_cut_up(data: bytes, step: int) -> None:
-    reply = (
-        b"noise" + f"BB1 {NONCE}\nfile 7 {len(data)} 999\n".encode() + data + f"BBEND {NONCE} 0\n".encode()
-    )
-    pieces = [reply[at : at + step] for at in range(0, len(reply), step)]
-
-    assert b"".join(iter_file(pieces, nonce=NONCE, offset=7)) == data
-    with pytest.raises(BadReply):
-        b"".join(iter_file(pieces, nonce=NONCE, offset=8))
-
-
-def test_file_cut_at_any_byte_gives_a_beginning_and_is_refused() -> None:
-    data = b"0123456789"
-    reply = f"BB1 {NONCE}\nfile 0 10 10\n".encode() + data + f"BBEND {NONCE} 0\n".encode()
-    for length in range(len(reply)):
-        got = b""
-        with pytest.raises(BadReply):
-            for piece in iter_file([reply[:length]], nonce=NONCE, offset=0):
-                got += piece
-        assert data.startswith(got)
-
-
-def test_file_that_is_refused_says_why() -> None:
-    with pytest.raises(HelperRefused, match="missing"):
-        list(iter_file([answer("missing\n", status=66)], nonce=NONCE, offset=0))
-    with pytest.raises(HelperRefused, match="usage"):
-        list(iter_file([answer("", status=64)], nonce=NONCE, offset=0))
 
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60))
