@@ -1,19 +1,18 @@
-"""Owns the files that builds made: which are kept, where they lie, how they are read. Nobody else touches them.
+"""Owns the files that builds made: how they are kept, where they lie, how they are read. Nobody else touches them.
 
 A name from a server is data: it is stored as text and never becomes a local path. A file lies under the hash of
-its content in the storage. Files are never unpacked here.
+its content in the storage. Files are never unpacked here. Which files are wanted is selection.py's business.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import os
-import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from fnmatch import translate
-from functools import cached_property
-from io import BufferedReader
-from itertools import groupby
+from io import BufferedReader, BufferedWriter
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -21,143 +20,120 @@ from django.conf import settings
 
 from jobs.models import Artifact, Attempt
 
-MOST_FILES = 1000
-MOST_PATH_CHARACTERS = 1024
-# Comparisons of a part of a path with a part of a pattern, of one attempt: some seconds of the runner.
-MOST_COMPARISONS = 5_000_000
+BATCH_FILES = 64
+BATCH_BYTES = 32 << 20
+BATCH_SECONDS = 1.0
 _BLOCK_BYTES = 1 << 17
+_DRAFT = ".part-"
+_STALE_SECONDS = 86_400
 
 
 class ArtifactError(Exception):
-    """A file cannot be kept; the text says why."""
+    """This file cannot be kept, others can; the text says why."""
 
 
-@dataclass(frozen=True)
-class Selection:
-    """Which of the files found are kept, and in a sentence each what was left out."""
-
-    paths: list[str]
-    left_out: list[str]
+class StorageError(Exception):
+    """Nothing can be kept now: the board's own storage is full or broken. The text says why."""
 
 
-def select_files(files: Iterable[tuple[str, int]], *, patterns: Sequence[str], limit_bytes: int) -> Selection:
-    """The files (path, size) that a pattern names, in order, within the limits of number, name and bytes.
+@dataclass
+class _Draft:
+    """A file on its way into the storage. While it is open it is locked: nobody takes it for a leftover."""
 
-    However patterns and names were chosen, it ends soon: what could not be compared any more is left out.
+    name: Path
+    target: BufferedWriter
+    path: str
+    size: int = 0
+    sha256: str = ""
+
+    def drop(self) -> None:
+        """Close it, and remove it where it has not moved to its place."""
+        with contextlib.suppress(OSError):
+            self.target.close()
+        self.name.unlink(missing_ok=True)
+
+
+class Keeper:
+    """Keeps files of one attempt, each whole or not at all; the end of its block writes down the last of them.
+
+    A few at a time are flushed to the disk, moved to their places and written as rows. Whoever is killed leaves no
+    row without its file, and drafts, which the next one for the same attempt removes.
     """
-    globs = [Glob(pattern) for pattern in patterns]
-    paths: list[str] = []
-    left_out: list[str] = []
-    total = 0
-    for path, size in sorted(files):
-        if sum(glob.comparisons for glob in globs) > MOST_COMPARISONS:
-            left_out.append(f"{path[:80]} and what follows: the patterns are too many for so many files")
-            break
-        if not any(glob.matches(path) for glob in globs):
-            continue
-        if len(path) > MOST_PATH_CHARACTERS:
-            left_out.append(f"{path[:80]}…: its name is longer than {MOST_PATH_CHARACTERS} characters")
-        elif len(paths) >= MOST_FILES:
-            left_out.append(f"{path}: {MOST_FILES} files are kept at most")
-        elif total + size > limit_bytes:
-            left_out.append(
-                f"{path}: the job's limit of {limit_bytes} bytes is reached (BUILDBOARD_MAX_ARTIFACT_BYTES)"
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+        self._folder = _root() / "artifacts"
+        self._drafts: list[_Draft] = []
+        self._flushed_at = time.monotonic()
+        self.kept = set(Artifact.objects.filter(attempt=attempt).values_list("path", flat=True))
+        """The paths that need not be read any more."""
+
+    def __enter__(self) -> "Keeper":
+        with _storage():
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _remove_leftovers(self._folder, attempt=self._attempt)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.flush()
+
+    def keep(self, *, path: str, chunks: Iterable[bytes], limit_bytes: int, sha256: str = "") -> None:
+        """Take in one file; one whose path is kept already is not read.
+
+        Raises ArtifactError past `limit_bytes` and for other bytes than `sha256` stands for; StorageError.
+        """
+        if path in self.kept:
+            return
+        draft = self._begin(path)
+        try:
+            _write(draft, chunks, limit_bytes=limit_bytes)
+            if sha256 and sha256 != draft.sha256:
+                raise ArtifactError(f"{path}: it changed while it was read")
+        except BaseException:
+            draft.drop()
+            raise
+        self._drafts.append(draft)
+        self.kept.add(path)
+        full = len(self._drafts) >= BATCH_FILES or sum(one.size for one in self._drafts) >= BATCH_BYTES
+        if full or time.monotonic() - self._flushed_at >= BATCH_SECONDS:
+            self.flush()
+
+    def _begin(self, path: str) -> _Draft:
+        with _storage():
+            descriptor, name = tempfile.mkstemp(prefix=f"{_DRAFT}{self._attempt.pk}-", dir=self._folder)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            return _Draft(Path(name), os.fdopen(descriptor, "wb"), path)
+
+    def flush(self) -> None:
+        """Make sure that what was taken in so far is kept. Raises StorageError: then none of it is."""
+        drafts, self._drafts, self._flushed_at = self._drafts, [], time.monotonic()
+        try:
+            with _storage():
+                _settle(drafts)
+            rows = (
+                Artifact(
+                    attempt=self._attempt,
+                    path=draft.path,
+                    size=draft.size,
+                    sha256=draft.sha256,
+                    storage_key=_key(draft.sha256),
+                )
+                for draft in drafts
             )
-        else:
-            paths.append(path)
-            total += size
-    for pattern, glob in zip(patterns, globs, strict=True):
-        if not glob.found and not left_out:
-            left_out.append(f"{pattern}: no file has such a name")
-    return Selection(paths, left_out[:100])
-
-
-class Glob:
-    """A pattern: `*` and `?` within a part, `**` for any number of parts, `dir/` for all that lies in it."""
-
-    def __init__(self, pattern: str) -> None:
-        self._pattern = pattern
-        self.comparisons = 0
-        """How many parts were compared so far."""
-        self.found = False
-        """Whether some path fitted."""
-
-    @cached_property
-    def _parts(self) -> list[re.Pattern[str] | None]:
-        """What fits each part; None for `**`, of which one is as good as several in a row."""
-        text = self._pattern + "**" if self._pattern.endswith("/") else self._pattern
-        parts = text.removeprefix("./").split("/")
-        kept = [part for part, same in groupby(parts) for part in ([part] if part == "**" else same)]
-        return [None if part == "**" else re.compile(translate(part)) for part in kept]
-
-    def matches(self, path: str) -> bool:
-        """Whether it names this path. Linear in the parts of both; a part's expression does not backtrack."""
-        reached = {0}  # how many parts of the pattern may be used up by the parts of the path so far
-        for part in path.split("/"):
-            reached = self._after(part, reached)
-            if not reached:
-                return False
-        self.found = self.found or len(self._parts) in reached
-        return len(self._parts) in reached
-
-    def _after(self, part: str, reached: set[int]) -> set[int]:
-        wanted, last = self._parts, len(self._parts) - 1
-        following = set()
-        for position in _skip_stars(reached, wanted):
-            if position > last:
-                continue
-            self.comparisons += 1
-            expression = wanted[position]
-            if expression is None:
-                following |= {position, position + 1} if position == last else {position}
-            elif expression.match(part):
-                following.add(position + 1)
-        return following
-
-
-def matches(path: str, pattern: str) -> bool:
-    """Whether a glob names this path."""
-    return Glob(pattern).matches(path)
-
-
-def _skip_stars(reached: set[int], wanted: Sequence[object]) -> set[int]:
-    """`**` may stand for no part at all, but not at the end: `out/**` is what lies in `out`."""
-    last = len(wanted) - 1
-    return reached | {position + 1 for position in reached if position < last and wanted[position] is None}
+            Artifact.objects.bulk_create(rows, ignore_conflicts=True)
+        finally:
+            for draft in drafts:
+                draft.drop()
 
 
 def keep_file(attempt: Attempt, *, path: str, chunks: Iterable[bytes], limit_bytes: int) -> Artifact:
     """Store one file of an attempt, whole or not at all; again with the same path: the first one stays.
 
-    Raises ArtifactError past `limit_bytes`.
+    Raises ArtifactError past `limit_bytes`, StorageError.
     """
-    found = Artifact.objects.filter(attempt=attempt, path=path).first()
-    if found is not None:
-        return found
-    digest, size = hashlib.sha256(), 0
-    folder = _root() / "artifacts"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, draft = tempfile.mkstemp(prefix=".part-", dir=folder)
-    try:
-        with os.fdopen(descriptor, "wb") as target:
-            for chunk in chunks:
-                size += len(chunk)
-                if size > limit_bytes:
-                    raise ArtifactError(f"{path} grew past {limit_bytes} bytes while it was read.")
-                digest.update(chunk)
-                target.write(chunk)
-            target.flush()
-            os.fsync(target.fileno())
-        key = f"artifacts/{digest.hexdigest()[:2]}/{digest.hexdigest()}"
-        place = _root() / key
-        place.parent.mkdir(mode=0o700, exist_ok=True)
-        Path(draft).replace(place)
-    finally:
-        Path(draft).unlink(missing_ok=True)
-    artifact, _ = Artifact.objects.get_or_create(
-        attempt=attempt, path=path, defaults={"size": size, "sha256": digest.hexdigest(), "storage_key": key}
-    )
-    return artifact
+    with Keeper(attempt) as keeper:
+        keeper.keep(path=path, chunks=chunks, limit_bytes=limit_bytes)
+    return Artifact.objects.get(attempt=attempt, path=path)
 
 
 def read_artifact(artifact: Artifact, *, start: int, end: int) -> Iterator[bytes]:
@@ -178,6 +154,60 @@ def _read(descriptor: int, source: BufferedReader, start: int, end: int) -> Iter
                 return
             offset += len(block)
             yield block
+
+
+def _write(draft: _Draft, chunks: Iterable[bytes], *, limit_bytes: int) -> None:
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        draft.size += len(chunk)
+        if draft.size > limit_bytes:
+            raise ArtifactError(f"{draft.path}: it grew past {limit_bytes} bytes while it was read")
+        digest.update(chunk)
+        with _storage():
+            draft.target.write(chunk)
+    draft.sha256 = digest.hexdigest()
+
+
+def _settle(drafts: Iterable[_Draft]) -> None:
+    """Move whole files to their places, so that they are there after a loss of power too."""
+    folders = set()
+    for draft in drafts:
+        draft.target.flush()
+        os.fsync(draft.target.fileno())
+    for draft in drafts:
+        place = _root() / _key(draft.sha256)
+        place.parent.mkdir(mode=0o700, exist_ok=True)
+        draft.name.replace(place)
+        folders |= {place.parent, place.parent.parent}
+    for folder in folders:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _remove_leftovers(folder: Path, *, attempt: Attempt) -> None:
+    """Drafts that a killed process left of this attempt, or of any one a day ago."""
+    for draft in folder.glob(f"{_DRAFT}*"):
+        with contextlib.suppress(OSError):  # gone meanwhile, or somebody writes to it
+            is_old = time.time() - draft.stat().st_mtime > _STALE_SECONDS
+            if is_old or draft.name.startswith(f"{_DRAFT}{attempt.pk}-"):
+                with draft.open("rb+") as source:
+                    fcntl.flock(source, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    draft.unlink()
+
+
+@contextlib.contextmanager
+def _storage() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"the board's own storage cannot be written to: {error.strerror}") from error
+
+
+def _key(sha256: str) -> str:
+    return f"artifacts/{sha256[:2]}/{sha256}"
 
 
 def _root() -> Path:

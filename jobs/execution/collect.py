@@ -1,32 +1,36 @@
-"""Ends an attempt whose build is over: outcome, automatic retry, and the removal of what it left on its server."""
+"""Ends an attempt whose build is over: outcome, automatic retry, and the removal of what it left on its server.
 
-from collections.abc import Iterable
+It is not in charge of fetching artifacts (collecting.py).
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-from django.conf import settings
 from django.utils import timezone
 
 from jobs import lifecycle
-from jobs.artifacts import ArtifactError, keep_file, select_files
 from jobs.execution.followed import Followed
 from jobs.execution.outcome import judge_outcome
 from jobs.execution.script import read_failure
 from jobs.logs import store
 from jobs.models import Attempt
-from jobs.providers.base import ProviderRefused, Report
+from jobs.providers.base import Report
 from jobs.queue.refusals import close_refusals
 from jobs.retry import DEFAULT_RETRY_ON, retry_delay
 from jobs.states import Phase
 
 OUTPUT_BYTES = 4096
-WORK_TREE = "src/"
 
 
-def finish(one: Followed, report: Report) -> None:
-    """Fetch the artifacts, then end the attempt as its server's record says; its whole log is stored already."""
-    left_out = _collect_files(one, report)
+def finish(one: Followed, report: Report, *, left_out: Sequence[str] = ()) -> None:
+    """End the attempt as its server's record says; its whole log is stored, and its artifacts are kept already.
+
+    `left_out`: a sentence for each that is not, without secrets.
+    """
+    if one.attempt.job.spec.get("artifact_paths") and not one.provider.capabilities.lists_files:
+        left_out = ["this provider keeps no files"]
     output = _output(one.attempt)
     limits = one.limits
     outcome = judge_outcome(
@@ -36,46 +40,14 @@ def finish(one: Followed, report: Report) -> None:
         failure=read_failure(output)[:1000],
         server=one.attempt.server_name,
     )
-    metrics = {"artifacts_left_out": left_out} if left_out else {}
+    metrics = {"artifacts_left_out": list(left_out)} if left_out else {}
     end(one, replace(outcome, metrics=metrics), output=output)
 
 
 def has_files(one: Followed, report: Report) -> bool:
-    """Whether its submission named files and its command ended by itself, so that some may be there."""
-    named = bool(one.attempt.job.spec.get("artifact_paths"))
-    return named and report.reason == "exited" and report.phase == Phase.BUILDING
-
-
-def _collect_files(one: Followed, report: Report) -> list[str]:
-    """Keep the files that the submission named, one by one; files kept already are not read again.
-
-    A command that ended by itself may have made something, whatever its exit code. Gives what was left out.
-    """
-    if not has_files(one, report):
-        return []
-    patterns = one.attempt.job.spec["artifact_paths"]
-    if not one.provider.capabilities.lists_files:
-        return ["this provider keeps no files"]
-    if one.attempt.phase != Phase.COLLECTING:
-        lifecycle.set_phase(one.attempt, phase=Phase.COLLECTING)
-        one.attempt.phase = Phase.COLLECTING
-    found = [
-        (file.path.removeprefix(WORK_TREE), file.size)
-        for file in one.provider.list_files(one.build_id)
-        if file.path.startswith(WORK_TREE)
-    ]
-    selection = select_files(found, patterns=patterns, limit_bytes=settings.MAX_ARTIFACT_BYTES)
-    left_out = list(selection.left_out)
-    sizes = dict(found)
-    for path in selection.paths:
-        try:
-            chunks = one.provider.read_file(one.build_id, WORK_TREE + path)
-            keep_file(one.attempt, path=path, chunks=chunks, limit_bytes=sizes[path])
-        except ArtifactError as error:
-            left_out.append(str(error))
-        except ProviderRefused as error:
-            left_out.append(f"{path}: {error}")
-    return left_out
+    """Whether its submission named files and its command ended by itself, whatever its exit code: some may be there."""
+    named = one.attempt.job.spec.get("artifact_paths") and one.provider.capabilities.lists_files
+    return bool(named) and report.reason == "exited" and report.phase == Phase.BUILDING
 
 
 def end(one: Followed, outcome: lifecycle.Outcome, *, output: str = "") -> None:

@@ -19,6 +19,7 @@ from django.utils import timezone
 from jobs import lifecycle
 from jobs.errors import JobError
 from jobs.execution import collect
+from jobs.execution.collecting import Collector
 from jobs.execution.errands import Errands
 from jobs.execution.followed import Followed
 from jobs.execution.marker import CrashMarker
@@ -75,6 +76,7 @@ class ServerFollower(threading.Thread):
         self._crashed = self._marker.left_by_last()
         self._tally: Tally | None = Tally(server_id)
         self._errands = Errands(name, wake=self.wake)
+        self._collector = Collector(name, wake=self.wake)
         self._prober = Prober(server_id, name=name)
 
     def probe_soon(self) -> None:
@@ -107,6 +109,7 @@ class ServerFollower(threading.Thread):
         finally:
             self._errands.close()
             self._prober.close()
+            self._collector.close()
             for provider in self._providers.values():
                 provider.close()
             self._marker.close()
@@ -121,6 +124,7 @@ class ServerFollower(threading.Thread):
         self._refresh()
         self._start()
         self._send_cancels()
+        self._collector.finish_ended(self._followed, guarded=self._guarded)
         if poll:
             began = time.monotonic()
             self._behind = False
@@ -247,7 +251,8 @@ class ServerFollower(threading.Thread):
         if self._tally is not None:
             self._tally.count(one, report)
         if not report.exists:
-            self._vanished(one)
+            if not self._collector.is_collecting(one):  # its result is known
+                self._vanished(one)
             return
         small = len(report.data) <= SMALL_BYTES
         with transaction.atomic() if small else nullcontext():
@@ -258,10 +263,13 @@ class ServerFollower(threading.Thread):
                 self._eager_until = time.monotonic() + EAGER_SECONDS
                 self._behind = self._behind or not one.has_all(report)
             ended = report.status.is_final and one.has_all(report)
-            if ended and small and not collect.has_files(one, report):
+            collects = ended and collect.has_files(one, report)
+            if ended and small and not collects:
                 collect.finish(one, report)
                 return
-        if ended:
+        if collects:
+            self._collector.begin(one, report)
+        elif ended:
             collect.finish(one, report)
         elif one.attempt.phase != phase:
             self._hurry()
@@ -273,6 +281,8 @@ class ServerFollower(threading.Thread):
         collect.end(one, judge_lost(phase=one.attempt.phase, message=message))
 
     def _give_up_if_long_gone(self, one: Followed) -> None:
+        if self._collector.is_collecting(one):
+            return
         since = one.attempt.unreachable_since or timezone.now()
         limit = timedelta(seconds=one.limits.timeout_seconds + LOST_MARGIN_SECONDS)
         began = one.attempt.started_at or one.attempt.created_at

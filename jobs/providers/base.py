@@ -106,6 +106,28 @@ class BuiltFile:
 
 
 @dataclass(frozen=True)
+class BuiltFiles:
+    """What a finished build left. `refused`: how many have names that cannot be shown; `truncated`: not all."""
+
+    files: Sequence[BuiltFile] = ()
+    refused: int = 0
+    truncated: bool = False
+
+
+@dataclass(frozen=True)
+class FileContent:
+    """One such file as it is read. `sha256` is the other side's sum of it, where there is one.
+
+    `chunks` are its bytes, to be read before the next file is asked for. They raise ProviderRefused, without the
+    path, when this one cannot be read though others may, and ProviderUnreachable.
+    """
+
+    path: str
+    chunks: Iterator[bytes]
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
 class Capabilities:
     """What a provider can do beyond trigger, status and cancel; asked instead of its type."""
 
@@ -147,12 +169,15 @@ class BuildProvider(Protocol):
         """
         ...
 
-    def list_files(self, build_id: str) -> list[BuiltFile]:
-        """Regular files in the work tree of a finished build, when it `lists_files`."""
+    def list_files(self, build_id: str, *, starts: Sequence[tuple[str, int]]) -> BuiltFiles:
+        """Regular files of a finished build, when it `lists_files`: below these paths, at most so much deeper.
+
+        A path is relative to the build's folder; 0: the path itself. Raises ProviderRefused, ProviderUnreachable.
+        """
         ...
 
-    def read_file(self, build_id: str, path: str, *, offset: int = 0) -> Iterator[bytes]:
-        """The bytes of one such file from an offset on. Raises ProviderError when it is gone."""
+    def read_files(self, build_id: str, files: Sequence[BuiltFile]) -> Iterator[FileContent]:
+        """The bytes of such files, each once, in any order. Raises ProviderRefused, ProviderUnreachable."""
         ...
 
     def forget(self, build_id: str) -> None:

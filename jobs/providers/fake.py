@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from jobs.providers.base import (
     BuildStatus,
     BuiltFile,
+    BuiltFiles,
     Capabilities,
     Change,
+    FileContent,
     Metadata,
-    ProviderError,
     ProviderRefused,
     ProviderUnreachable,
     Report,
@@ -119,13 +120,13 @@ class FakeProvider:
         status = BuildStatus.FAILED if code else BuildStatus.SUCCEEDED
         return Report(build_id, status, reason="exited", exit_code=code, **report)  # type: ignore[arg-type]  # same
 
-    def list_files(self, build_id: str) -> list[BuiltFile]:
+    def list_files(self, build_id: str, *, starts: Sequence[tuple[str, int]]) -> BuiltFiles:
         """A play leaves no files."""
-        return []
+        return BuiltFiles()
 
-    def read_file(self, build_id: str, path: str, *, offset: int = 0) -> Iterator[bytes]:
+    def read_files(self, build_id: str, files: Sequence[BuiltFile]) -> Iterator[FileContent]:
         """A play leaves no files."""
-        raise ProviderError(f"{path} does not exist.")
+        yield from ()
 
     def forget(self, build_id: str) -> None:
         """Drop the play."""

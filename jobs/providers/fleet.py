@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from jobs.providers.base import (
     BuildStatus,
     BuiltFile,
+    BuiltFiles,
     Capabilities,
     Change,
+    FileContent,
     Limits,
     Metadata,
     ProviderError,
@@ -24,6 +26,11 @@ from servers.runs import CancelOutcome, RemoveOutcome, RunClient
 from servers.transport import HelperRefused, TransportError
 
 DISK_FLOOR_KIB = 256 * 1024
+_FILE_SENTENCES = {
+    "missing": "it is gone, or no regular file any more",
+    "refused": "it lies behind a symbolic link now",
+    "changed": "it became shorter while it was read",
+}
 
 
 class FleetProvider:
@@ -66,16 +73,32 @@ class FleetProvider:
             reply = self._client.poll(asked, max_bytes=max_bytes)
         return [_report(build_id_of(self.name, identifier=entry.id), entry) for entry in reply.entries]
 
-    def list_files(self, build_id: str) -> list[BuiltFile]:
-        """Regular files below the work tree."""
+    def list_files(self, build_id: str, *, starts: Sequence[tuple[str, int]]) -> BuiltFiles:
+        """Regular files below the folder that the helper ran it in."""
         with self._translated():
-            listing = self._client.list_files(identifier_of(build_id))
-        return [BuiltFile(file.path, file.size) for file in listing.files]
+            listing = self._client.list_files(identifier_of(build_id), starts=starts)
+        files = [BuiltFile(file.path, file.size) for file in listing.files]
+        return BuiltFiles(files, refused=listing.refused, truncated=listing.truncated)
 
-    def read_file(self, build_id: str, path: str, *, offset: int = 0) -> Iterator[bytes]:
-        """The bytes of one file, as they come."""
+    def read_files(self, build_id: str, files: Sequence[BuiltFile]) -> Iterator[FileContent]:
+        """All in one stream where the server has `tar`; what did not come by it, one after the other."""
+        attempt_id = identifier_of(build_id)
+        left = {file.path: file.size for file in files}
+        try:
+            with self._translated():
+                for file in self._client.read_files(attempt_id, left.copy()):
+                    del left[file.path]
+                    yield FileContent(file.path, self._chunks(file.chunks), file.sha256)
+        except ProviderRefused as refusal:
+            cause = refusal.__cause__
+            if not isinstance(cause, HelperRefused) or cause.word != "notar":
+                raise
+        for path in left:
+            yield FileContent(path, self._chunks(self._client.read_file(attempt_id, path)))
+
+    def _chunks(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         with self._translated():
-            yield from self._client.read_file(identifier_of(build_id), path, offset=offset)
+            yield from chunks
 
     def forget(self, build_id: str) -> None:
         """Remove the run's folder; one that still runs, since it was given up, is ended first."""
@@ -148,6 +171,8 @@ def _status(entry: PollEntry) -> BuildStatus:
 def _sentence(server: str, error: HelperRefused) -> str:
     if error.word in {"full", "diskfull"}:
         return f"The disk of {server} is full; make room there."
+    if error.word in _FILE_SENTENCES:
+        return _FILE_SENTENCES[error.word]
     if error.word == "noproc":
         return f"{server} has no /proc, which the helper needs."
     return f"{server} refused: {error}."
