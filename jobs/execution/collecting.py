@@ -29,6 +29,7 @@ PARALLEL = 2  # of one server: one large build does not keep the others waiting,
 MOST_SECONDS = 3600.0
 AWAY_SECONDS = 600.0  # without a byte, while the server or the database is away
 AGAIN_SECONDS = 2.0
+STUCK_SECONDS = 5.0  # how long one that was stopped may take to notice
 MOST_TRIES = 5  # of one file whose reading is cut
 WORK_TREE = "src"
 
@@ -75,16 +76,11 @@ class Collector:
                 errand.stop("nobody follows the build any more")
             elif one.cancel_wished:
                 errand.stop("the build was cancelled meanwhile")
-            if future.done():
+            if future.done() or errand.is_stuck:
                 del self._errands[attempt_id]
                 if one is not None:
-                    guarded(one, partial(_finish, report=errand.report, left_out=future))
+                    guarded(one, partial(_finish, errand=errand, future=future))
                     followed.pop(attempt_id, None)  # the next look at the rows tells whether it goes on
-
-
-def _finish(one: Followed, *, report: Report, left_out: Future[list[str]]) -> None:
-    """Raises what a defect of the board raised in the thread."""
-    collect.finish(one, report, left_out=left_out.result())
 
 
 class _Errand:
@@ -95,6 +91,7 @@ class _Errand:
         self.report = report
         self._stopping = threading.Event()
         self._why = ""
+        self._stopped_at = 0.0
         self._until = time.monotonic() + MOST_SECONDS
         self._heard = time.monotonic()
         self._tries: dict[str, int] = {}
@@ -102,23 +99,35 @@ class _Errand:
 
     def stop(self, why: str) -> None:
         """End at the next piece."""
-        self._why = self._why or why
-        self._stopping.set()
+        if not self._why:
+            self._why, self._stopped_at = why, time.monotonic()
+            self._stopping.set()
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it was stopped and does not notice: its server says nothing, and nobody waits for that."""
+        return self._stopping.is_set() and time.monotonic() - self._stopped_at > STUCK_SECONDS
+
+    def rest(self) -> list[str]:
+        """What was left out by one that was stopped."""
+        return self._told([*self._failed.values(), f"the rest: {self._why}"])
 
     def run(self) -> list[str]:
         """Fetch; what was left out, a sentence each, without secrets."""
         try:
-            left_out = self._run()
+            return self._told(self._run())
+        except _Stopped:
+            return self.rest()
         finally:
             connections.close_all()
+
+    def _told(self, left_out: list[str]) -> list[str]:
         return [self.one.masker.mask_text(sentence) for sentence in shorten(left_out)]
 
     def _run(self) -> list[str]:
         while True:
             try:
                 return self._fetch()
-            except _Stopped:
-                return [*self._failed.values(), f"the rest: {self._why}"]
             except (ProviderRefused, StorageError) as error:
                 return [*self._failed.values(), f"the rest: {error}"]
             except (ProviderUnreachable, OperationalError, InterfaceError) as error:
@@ -206,3 +215,8 @@ class _Errand:
 
 class _Stopped(Exception):
     """The rest is not fetched."""
+
+
+def _finish(one: Followed, *, errand: _Errand, future: Future[list[str]]) -> None:
+    """Raises what a defect of the board raised in the thread."""
+    collect.finish(one, errand.report, left_out=future.result() if future.done() else errand.rest())

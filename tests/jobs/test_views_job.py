@@ -390,3 +390,13 @@ def test_a_form_without_its_token_is_refused() -> None:
 
     assert client.post(f"/jobs/{job.pk}/cancel/").status_code == 403
     assert BuildJob.objects.get().status == "queued"
+
+
+def test_artifacts_that_were_not_kept_are_named_as_text() -> None:
+    sentence = "out/<img src=x onerror=alert(1)>: it changed while it was read"
+    attempt = make_attempt(status=AttemptStatus.COMPLETED, metrics={"artifacts_left_out": [sentence]})
+
+    page = page_of(attempt.job)
+
+    assert sentence in page.text
+    assert page.find("img", src="x") == []
