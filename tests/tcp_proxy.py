@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 from typing import Self
 
 _CHUNK_BYTES = 1 << 16
@@ -19,17 +20,20 @@ class TcpProxy:
         self._sockets: list[socket.socket] = []
         self._silenced: set[socket.socket] = set()
         self._cut_after: int | None = None
+        self._threads: list[threading.Thread] = []
         self.connections = 0
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._begin(self._accept)
         return self
 
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
         self.cut()
+        for thread in self._threads:
+            thread.join(10)
+        self._listener.close()
 
     def silence(self) -> None:
         """Pass nothing on any more for the connections of now, both ways, and end none: they are half open."""
@@ -54,14 +58,21 @@ class TcpProxy:
             except OSError:
                 return
             self.connections += 1
-            server = socket.create_connection(("127.0.0.1", self._target_port), 5)
+            try:
+                server = socket.create_connection(("127.0.0.1", self._target_port), 5)
+            except OSError:
+                client.close()
+                continue
             server.settimeout(None)
             with self._lock:
                 self._sockets += [client, server]
-            for source, sink in ((client, server), (server, client)):
-                threading.Thread(
-                    target=self._pass_on, args=(source, sink, source is server), daemon=True
-                ).start()
+            self._begin(self._pass_on, client, server, False)
+            self._begin(self._pass_on, server, client, True)
+
+    def _begin(self, target: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _pass_on(self, source: socket.socket, sink: socket.socket, counted: bool) -> None:
         passed = 0
@@ -75,10 +86,10 @@ class TcpProxy:
                 sink.sendall(piece)
                 if counted and self._cut_after is not None and passed >= self._cut_after:
                     break
-        if source not in self._silenced:
-            for one in (source, sink):
-                with contextlib.suppress(OSError):
-                    one.shutdown(socket.SHUT_RDWR)
-            with self._lock:
-                self._sockets = [one for one in self._sockets if one not in {source, sink}]
-            source.close()
+        with self._lock:
+            silenced = source in self._silenced
+            self._sockets = [one for one in self._sockets if one is not source]
+        for one in () if silenced else (source, sink):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        source.close()

@@ -1,0 +1,353 @@
+"""What can happen to a connection: sessions refused, killed, stopped, half open, cut, forked, and many at once."""
+
+import gc
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from servers.ssh import SshTransport
+from servers.transport import BadReply, TransportError, TransportTimeout, Unreachable
+from tests.requirements import require
+from tests.servers.ssh_targets import install_bad_helper, logins, target_for, transport_for
+from tests.ssh_servers import SshServer, calm_port
+from tests.tcp_proxy import TcpProxy
+from tests.waiting import wait_for
+
+pytestmark = [pytest.mark.ssh, pytest.mark.slow]
+SECONDS = 30.0
+
+
+@pytest.fixture
+def server(ssh_server: SshServer) -> SshServer:
+    """One whose helper does what its first word says."""
+    install_bad_helper(ssh_server)
+    return ssh_server
+
+
+def code(transport: SshTransport, number: int = 0, *, seconds: float = SECONDS) -> int:
+    return transport.run(["code", str(number)], timeout_seconds=seconds).exit_code
+
+
+def recovers(transport: SshTransport) -> None:
+    """It answers again before long, whatever it says until then."""
+
+    def answers() -> bool:
+        try:
+            return code(transport, 9) == 9
+        except TransportError:
+            return False
+
+    wait_for(answers)
+
+
+def marks(server: SshServer) -> list[str]:
+    path = server.home / "marks"
+    return sorted(path.read_text().split()) if path.exists() else []
+
+
+# ---- sessions -------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("most", [1, 2, 10])
+def test_every_command_runs_once_however_few_sessions_are_allowed(most: int) -> None:
+    require("sshd")
+    names = [f"m{number:03}" for number in range(12 * 15)]
+    with SshServer(settings={"MaxSessions": str(most)}) as server:
+        install_bad_helper(server)
+        with transport_for(server) as transport, ThreadPoolExecutor(12) as pool:
+            said = list(
+                pool.map(
+                    lambda name: transport.run(["mark", name], timeout_seconds=60).stdout.decode(), names
+                )
+            )
+
+        assert [word.strip() for word in said] == names
+        assert marks(server) == names
+        assert logins(server) == 1
+
+
+def test_a_server_that_allows_no_session_is_said_to() -> None:
+    require("sshd")
+    with SshServer(settings={"MaxSessions": "0"}) as server, transport_for(server) as transport:
+        with pytest.raises(TransportError, match="MaxSessions") as failed:
+            code(transport, seconds=1)
+
+        assert failed.value.nothing_sent
+
+
+def test_ends_of_input_that_come_late_lose_no_connection(server: SshServer) -> None:
+    """The stray end of input: a command that ends while its input is still sent, again and again."""
+    outcomes: Counter[int] = Counter()
+
+    def feed(number: int) -> int:
+        stdin = os.urandom(1 + number % 7 * 9_000)
+        word = ["code", "3"] if number % 2 else ["mirror"]
+        return transport.run(word, stdin=stdin if number % 3 else b"", timeout_seconds=60).exit_code
+
+    with transport_for(server) as transport, ThreadPoolExecutor(12) as pool:
+        outcomes.update(pool.map(feed, range(480)))
+
+    assert outcomes == Counter({3: 240, 0: 240})
+    assert logins(server) == 1
+    assert "nonexistent channel" not in server.auth_log()
+
+
+# ---- ends of connections --------------------------------------------------------------------------------
+def test_a_restarted_listener_is_not_even_noticed(server: SshServer) -> None:
+    with transport_for(server) as transport:
+        code(transport)
+        server.restart()
+
+        assert code(transport, 4) == 4
+    assert logins(server) == 1
+
+
+def test_killed_sessions_are_made_anew_by_the_next_call(server: SshServer) -> None:
+    with transport_for(server) as transport:
+        for number in range(5):
+            assert code(transport, number) == number
+            server.kill_sessions()
+            recovers(transport)
+
+    assert 6 <= logins(server) <= 11
+
+
+def test_a_command_that_was_under_way_may_have_happened(server: SshServer) -> None:
+    with transport_for(server) as transport, ThreadPoolExecutor(1) as pool:
+        code(transport)
+        running = pool.submit(transport.run, ["hang"], timeout_seconds=SECONDS)
+        time.sleep(0.3)
+        server.kill_sessions()
+
+        with pytest.raises(Unreachable) as failed:
+            running.result()
+        assert not failed.value.nothing_sent
+        recovers(transport)
+
+
+def test_a_stream_that_was_under_way_says_so(server: SshServer) -> None:
+    with transport_for(server) as transport:
+        pieces = transport.stream(["endless"], timeout_seconds=SECONDS)
+        next(pieces)
+        server.kill_sessions()
+
+        with pytest.raises(Unreachable):
+            for _ in pieces:
+                pass
+        recovers(transport)
+
+
+def test_a_dead_server_is_said_at_once_and_found_again(server: SshServer) -> None:
+    with transport_for(server) as transport:
+        code(transport)
+        server.kill_all()
+        errors = []
+        began = time.monotonic()
+        while time.monotonic() < began + 2:
+            asked = time.monotonic()
+            with pytest.raises(Unreachable) as failed:
+                code(transport)
+            errors.append((failed.value.nothing_sent, time.monotonic() - asked < 1))
+        server.start()
+        recovers(transport)
+
+    assert {nothing_sent for nothing_sent, _ in errors[1:]} == {True}
+    assert {soon for _, soon in errors} == {True}
+    assert len(errors) > 50  # it did not sleep in between
+
+
+def test_tries_grow_rare_while_nobody_is_there(server: SshServer) -> None:
+    with TcpProxy(calm_port()) as proxy:  # nobody is behind it
+        with transport_for(server, port=proxy.port) as transport:
+            began = time.monotonic()
+            while time.monotonic() < began + 3:
+                with pytest.raises(TransportError):
+                    code(transport)
+
+        assert 3 <= proxy.connections <= 12
+
+
+def test_stopped_sessions_cost_time_and_no_error(server: SshServer) -> None:
+    with transport_for(server) as transport, ThreadPoolExecutor(1) as pool:
+        code(transport)
+        server.stop_sessions()
+        running = pool.submit(code, transport, 6)
+        time.sleep(2)
+        assert not running.done()
+        server.continue_sessions()
+
+        assert running.result() == 6
+    assert logins(server) == 1
+
+
+@pytest.mark.parametrize("stdin", [b"", bytes(4 << 20)])
+def test_stopped_sessions_hold_nobody_longer_than_asked(server: SshServer, stdin: bytes) -> None:
+    with transport_for(server) as transport:
+        code(transport)
+        server.stop_sessions()
+        began = time.monotonic()
+        with pytest.raises(TransportTimeout):
+            transport.run(["mirror"], stdin=stdin, timeout_seconds=1)
+        assert time.monotonic() - began < 3
+
+        assert code(transport, 5) == 5  # over another connection
+        server.continue_sessions()
+    assert logins(server) == 2
+
+
+def test_input_of_any_size_cannot_hold_a_caller(server: SshServer) -> None:
+    """More than all buffers take, to a session that takes nothing."""
+    with transport_for(server) as transport, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(transport.run, ["hang"], stdin=bytes(64 << 20), timeout_seconds=2)
+        time.sleep(0.5)
+        server.stop_sessions()
+        with pytest.raises(TransportError):
+            running.result(timeout=10)
+        server.continue_sessions()
+        recovers(transport)
+
+
+def test_half_open_connections_are_left_for_new_ones(server: SshServer) -> None:
+    with TcpProxy(server.port) as proxy, transport_for(server, port=proxy.port) as transport:
+        code(transport)
+        proxy.silence()
+        began = time.monotonic()
+        with pytest.raises(TransportTimeout):
+            code(transport, seconds=1)
+        assert time.monotonic() - began < 2.5
+
+        assert code(transport, 3) == 3
+        assert proxy.connections == 2
+
+
+@pytest.mark.parametrize("count", [0, 10, 1_000, 3_000, 5_000, 100_000])
+def test_a_reply_that_is_cut_anywhere_is_never_taken_for_whole(server: SshServer, count: int) -> None:
+    with TcpProxy(server.port) as proxy:
+        proxy.cut_after(count)
+        with transport_for(server, port=proxy.port, connect_seconds=3) as transport:
+            with pytest.raises((Unreachable, BadReply, TransportTimeout)):
+                transport.run(["zeros", "1000000"], timeout_seconds=SECONDS)
+            with pytest.raises((Unreachable, BadReply, TransportTimeout)):
+                list(transport.stream(["zeros", "1000000"], timeout_seconds=SECONDS))
+
+
+def test_noise_of_the_login_shell_comes_before_the_reply() -> None:
+    require("sshd")
+    noisy = 'echo noise; echo more noise >&2; exec sh -c "$SSH_ORIGINAL_COMMAND"'
+    with SshServer(settings={"ForceCommand": noisy}) as server:
+        install_bad_helper(server)
+        with transport_for(server) as transport:
+            done = transport.run(["mirror"], stdin=b"\0\xff", timeout_seconds=SECONDS)
+
+    assert (done.stdout, done.stderr) == (b"noise\n\0\xff", b"more noise\n")
+
+
+# ---- forks, threads, ends -------------------------------------------------------------------------------
+def in_child(act: Callable[[], int]) -> int:
+    """What `act` gives in a fork of this process."""
+    pid = os.fork()
+    if not pid:
+        result = 99
+        try:
+            result = act()
+        finally:
+            os._exit(result)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a_fork_makes_its_own_connection_and_leaves_its_parents(server: SshServer) -> None:
+    with transport_for(server) as transport, ThreadPoolExecutor(1) as pool:
+        code(transport)
+        pieces = transport.stream(["endless"], timeout_seconds=SECONDS)
+        next(pieces)
+        running = pool.submit(transport.run, ["sleep", "2"], timeout_seconds=SECONDS)
+        before = set(server.sessions())
+        open_here = [pieces]
+
+        def child() -> int:
+            open_here[0].close()  # type: ignore[attr-defined]  # it is a generator
+            open_here.clear()
+            gc.collect()
+            result = code(transport, 8)
+            transport.close()
+            return result
+
+        assert [in_child(child) for _ in range(3)] == [8, 8, 8]
+
+        assert running.result().stdout == b"slept\n"
+        assert next(pieces)
+        pieces.close()  # type: ignore[attr-defined]  # it is a generator
+        assert code(transport, 7) == 7
+        assert before <= set(server.sessions())
+    assert logins(server) == 4
+
+
+def test_a_closed_transport_stays_closed_and_frees_everything(server: SshServer) -> None:
+    transport = SshTransport(target_for(server))
+    code(transport)
+    pieces = transport.stream(["endless"], timeout_seconds=SECONDS)
+    next(pieces)
+
+    transport.close()
+    transport.close()
+
+    with pytest.raises(Unreachable):
+        list(pieces)
+    with pytest.raises(Unreachable) as failed:
+        code(transport)
+    assert failed.value.nothing_sent
+    wait_for(lambda: not server.sessions())
+    wait_for(lambda: not server.processes())
+
+
+def test_a_retired_transport_ends_with_what_runs_on_it(server: SshServer) -> None:
+    with transport_for(server) as transport, ThreadPoolExecutor(1) as pool:
+        code(transport)
+        running = pool.submit(transport.run, ["sleep", "1"], timeout_seconds=SECONDS)
+        time.sleep(0.3)
+        transport.retire()
+
+        with pytest.raises(Unreachable):
+            code(transport)
+        assert running.result().stdout == b"slept\n"
+        wait_for(lambda: not server.sessions())
+
+
+def test_no_thread_and_no_descriptor_is_left(server: SshServer) -> None:
+    def here() -> tuple[int, int]:
+        return threading.active_count(), len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # names alone
+
+    with transport_for(server) as transport:
+        code(transport)
+    gc.collect()
+    before = here()
+
+    for round_ in range(5):
+        with transport_for(server) as transport, transport_for(server, jump=target_for(server)) as jumped:
+            assert code(transport, round_) == code(jumped, round_) == round_
+            next(transport.stream(["endless"], timeout_seconds=SECONDS))
+            server.kill_sessions()
+            with pytest.raises(TransportError):
+                code(transport, seconds=0)
+        with transport_for(server, port=calm_port()) as nobody, pytest.raises(Unreachable):
+            code(nobody)
+
+    def settled() -> bool:
+        gc.collect()
+        threads, descriptors = here()
+        return threads <= before[0] and descriptors <= before[1]
+
+    wait_for(settled, what=lambda: f"{before} {here()}")
+
+
+def test_a_server_is_not_stormed_by_threads(server: SshServer) -> None:
+    with transport_for(server) as transport, ThreadPoolExecutor(16) as pool:
+        for _ in range(3):
+            list(pool.map(lambda n: code(transport, n), range(16)))
+            server.kill_sessions()
+            recovers(transport)
+
+    assert logins(server) <= 7
