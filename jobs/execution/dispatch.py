@@ -12,14 +12,15 @@ from django.utils import timezone
 
 from jobs.errors import IllegalTransition, NoFreeSlot
 from jobs.lifecycle import claim_job
-from jobs.models import Attempt
+from jobs.models import Attempt, BuildJob
 from jobs.queue.choice import Judged, is_patient
 from jobs.queue.conditions import CPU_PATIENCE_SECONDS, Needs
 from jobs.queue.order import Waiting, ready_jobs
 from jobs.queue.refusals import Look, close_all_but, close_refusals, look_of, note_refusals
+from jobs.states import JobStatus
 from servers.fleet import ServerFacts, load_fleet, takes_jobs
 from servers.models import BuildServer
-from servers.slots import has_free_slot
+from servers.slots import count_held_slots, has_free_slot
 
 logger = logging.getLogger(__name__)
 
@@ -83,13 +84,18 @@ class Dispatcher:
     def _place(self, job: Waiting, look: "_Pass") -> Attempt | None:
         """The attempt that was minted; None when no server takes the job now, or it waits no more."""
         while server := look.judged(job).best():
+            # Without a lock first: on SQLite all who lose a job would else wait for the one who writes.
+            if not BuildJob.objects.filter(pk=job.id, status=JobStatus.QUEUED).exists():
+                look.lose(job)
+                return None
             try:
                 attempt = self._claim(job.id, server)
             except IllegalTransition:
-                look.gone.add(job.id)  # another dispatcher was faster, or it was cancelled
+                look.lose(job)
                 return None
             except NoFreeSlot:
                 look.change(replace(server, held=server.slots))
+                look.count_slots()
             else:
                 look.change(replace(server, held=server.held + 1))
                 return attempt
@@ -169,6 +175,19 @@ class _Pass:
         self._free += server.free_slots - self._fleet[server.id].free_slots
         self._fleet[server.id] = server
         self._changes.append(server.id)
+
+    def lose(self, job: Waiting) -> None:
+        """Another dispatcher was faster, or it was cancelled."""
+        self.gone.add(job.id)
+        self.count_slots()
+
+    def count_slots(self) -> None:
+        """Another dispatcher is at work: what it took is not to be tried for."""
+        held = count_held_slots()
+        for server in list(self._fleet.values()):
+            now_held = max(held.get(server.id, 0), server.slots if not server.free_slots else 0)
+            if now_held != server.held:
+                self.change(replace(server, held=now_held))
 
     def is_kept(self, job: Waiting) -> bool:
         """Whether the job still waits and is among the first of its class."""

@@ -39,35 +39,37 @@ def look_of(refusals: Iterable[tuple[ServerFacts, Refused]], *, fleet_empty: boo
 
 
 def note_refusals(looks: Mapping[UUID, Look]) -> None:
-    """Write what changed of these jobs: new refusals open, those that no longer hold close. At most four queries."""
-    with transaction.atomic():
-        now = timezone.now()
-        gone: list[int] = []
-        changed: list[Refusal] = []
-        standing: set[tuple[UUID, Key]] = set()
-        for row in Refusal.objects.filter(job_id__in=looks, until__isnull=True):
-            key: Key = (row.server_id, row.condition)
-            told = looks[row.job_id].get(key)
-            if told is None:
-                gone.append(row.pk)
-                continue
-            standing.add((row.job_id, key))
-            if (row.detail, row.hard) != told:
-                row.detail, row.hard = told
-                changed.append(row)
-        _close(gone)
-        Refusal.objects.bulk_update(changed, ["detail", "hard"], batch_size=200)
-        Refusal.objects.bulk_create(
-            [
-                Refusal(
-                    job_id=job_id, server_id=key[0], condition=key[1], detail=detail, hard=hard, since=now
-                )
-                for job_id, look in looks.items()
-                for key, (detail, hard) in look.items()
-                if (job_id, key) not in standing
-            ],
-            ignore_conflicts=True,  # another dispatcher wrote the same
-        )
+    """Write what changed of these jobs: new refusals open, those that no longer hold close.
+
+    One query, and a transaction only when another dispatcher has not written the same before.
+    """
+    gone: list[int] = []
+    changed: list[Refusal] = []
+    standing: set[tuple[UUID, Key]] = set()
+    for row in Refusal.objects.filter(job_id__in=looks, until__isnull=True):
+        key: Key = (row.server_id, row.condition)
+        told = looks[row.job_id].get(key)
+        if told is None:
+            gone.append(row.pk)
+            continue
+        standing.add((row.job_id, key))
+        if (row.detail, row.hard) != told:
+            row.detail, row.hard = told
+            changed.append(row)
+    now = timezone.now()
+    new = [
+        Refusal(job_id=job_id, server_id=key[0], condition=key[1], detail=detail, hard=hard, since=now)
+        for job_id, look in looks.items()
+        for key, (detail, hard) in look.items()
+        if (job_id, key) not in standing
+    ]
+    if gone or changed or new:
+        with transaction.atomic():
+            for at in range(0, len(gone), _CLOSED_AT_ONCE):
+                rows = Refusal.objects.filter(pk__in=gone[at : at + _CLOSED_AT_ONCE], until__isnull=True)
+                rows.update(until=now)
+            Refusal.objects.bulk_update(changed, ["detail", "hard"], batch_size=200)
+            Refusal.objects.bulk_create(new, ignore_conflicts=True)  # another dispatcher may write the same
 
 
 def close_refusals(job_id: UUID) -> None:
@@ -82,8 +84,3 @@ def close_all_but(job_ids: Collection[UUID]) -> None:
     for at in range(0, len(others), _CLOSED_AT_ONCE):
         rows = Refusal.objects.filter(job_id__in=others[at : at + _CLOSED_AT_ONCE], until__isnull=True)
         rows.update(until=timezone.now())
-
-
-def _close(row_ids: list[int]) -> None:
-    for at in range(0, len(row_ids), _CLOSED_AT_ONCE):
-        Refusal.objects.filter(pk__in=row_ids[at : at + _CLOSED_AT_ONCE]).update(until=timezone.now())
