@@ -50,10 +50,13 @@ class ServerVerdict:
         return f"{self.server.name} {details or 'can take it now'}."
 
     @property
-    def checks(self) -> list[bool]:
-        """Whether it meets each of COLUMNS."""
+    def checks(self) -> list[bool | None]:
+        """Whether it meets each of COLUMNS; None: its tools for an architecture that it does not build."""
         missed = {one.condition for one in self.refused}
-        return [not missed & conditions for _, conditions in COLUMNS]
+        told: list[bool | None] = [not missed & conditions for _, conditions in COLUMNS]
+        if not told[0]:
+            told[1] = None
+        return told
 
 
 @dataclass(frozen=True)

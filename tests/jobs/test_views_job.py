@@ -64,7 +64,7 @@ def test_a_waiting_job_says_its_place_and_every_server() -> None:
     assert "2 of 2 (1 for x86_64 ahead)" in page.text
     assert "2 servers 2 build x86_64 1 in service 1 within their limits 1 a free slot now 0" in page.text
     assert "north yes yes yes yes no Is full: its only slot is taken." in page.text
-    assert "west <b> no yes yes yes yes Builds aarch64, not x86_64." in page.text
+    assert "west <b> no · not checked yes yes yes Builds aarch64, not x86_64." in page.text
 
 
 def test_what_a_waiting_job_needs_is_shown() -> None:
