@@ -1,8 +1,10 @@
 """A server's status and what its probes saw: each change is an event, and nonsense is not believed."""
 
 import uuid
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from buildboard.core.audit import Actor
 from buildboard.core.models import Event
@@ -206,3 +208,52 @@ def test_toolchains_follow_the_last_full_probe_and_a_light_one_leaves_them() -> 
     )
     found = Toolchain.objects.order_by("path").values_list("name", "version", "path")
     assert list(found) == [("gcc", "13.1.0", "/usr/bin/gcc")]
+
+
+def test_samples_are_kept_for_a_week() -> None:
+    server, other = make_server(), make_server()
+    now = timezone.now()
+    for row_of, days in ((server, 8), (server, 6), (other, 8)):
+        ProbeSample.objects.create(server=row_of, at=now - timedelta(days=days))
+
+    apply_probe(server.pk, facts=PROBE)
+    light = ProbeSample.objects.filter(server=server).count()
+    apply_probe(server.pk, facts=PROBE | FULL)
+
+    assert (light, ProbeSample.objects.filter(server=server).count()) == (3, 3)
+    assert ProbeSample.objects.filter(server=other).count() == 1
+
+
+def test_an_unwell_server_is_degraded_with_what_to_do_and_well_again() -> None:
+    server = make_server()
+    light = {"depth": "light", "util.git": "1"}
+
+    apply_probe(server.pk, facts=PROBE | light | {"disk.available_kb": "1000"})
+    full = row(server, "status", "status_reason")
+    apply_probe(server.pk, facts=PROBE | {"depth": "light"})
+    gitless = row(server, "status", "status_reason")
+    apply_probe(server.pk, facts=PROBE | light)
+
+    assert full == ("degraded", "Only 1 MB of its disk are free: make room.")
+    assert gitless[0] == "degraded"
+    assert "git" in str(gitless[1])
+    assert row(server, "status", "status_reason") == ("online", "It is well again.")
+    assert [change[:2] for change in changes(server)] == [("online", "degraded"), ("degraded", "online")]
+
+
+def test_who_named_no_architecture_builds_for_its_own() -> None:
+    unnamed, named = make_server(architectures=[]), make_server(architectures=["riscv64"])
+
+    for server in (unnamed, named):
+        apply_probe(server.pk, facts=PROBE | {"arch": "arm64"})
+    apply_probe(unnamed.pk, facts=PROBE | {"arch": "; rm -rf /"})
+
+    assert (row(unnamed, "architectures"), row(named, "architectures")) == ((["aarch64"],), (["riscv64"],))
+
+
+def test_a_probe_of_a_machine_that_is_not_trusted_now_is_not_stored() -> None:
+    server = make_server(transport="ssh", hostname="h", ssh_username="u", status=ServerStatus.UNKNOWN)
+
+    assert apply_probe(server.pk, facts=PROBE) is False
+    assert row(server, "status", "facts") == ("unknown", {})
+    assert ProbeSample.objects.count() == 0

@@ -1,0 +1,208 @@
+"""Probes by a follower and checks by a runner, over real sshd: what an idle server's status follows."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from buildboard.core.audit import Actor
+from buildboard.core.machine import machine_id
+from buildboard.core.models import Event
+from jobs.execution.checking import AT_ONCE, CheckDesk
+from jobs.execution.probing import Prober
+from servers import checks
+from servers.connections import forget_connections
+from servers.models import BuildServer, ServerCheck
+from servers.registry import accept_host_key, add_server
+from tests.factories import make_server
+from tests.jobs.board import running_runner
+from tests.requirements import require
+from tests.ssh_servers import SshServer
+from tests.waiting import wait_for
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.ssh]
+OLGA = Actor(name="olga", door="api")
+
+
+@pytest.fixture
+def ssh_server() -> Iterator[SshServer]:
+    require("sshd")
+    with SshServer() as server:
+        yield server
+        forget_connections()
+
+
+def row_of(server: SshServer, **fields: Any) -> BuildServer:
+    """A row whose key may log in, pinned unless told otherwise."""
+    address = {"hostname": server.hostname, "ssh_port": server.port, "ssh_username": server.username}
+    row = add_server({"name": "box", **address, "host_key": server.host_key_line, **fields}, actor=OLGA)
+    server.authorize(row.public_key)
+    return row
+
+
+class Probed:
+    """A prober whose next look is never far."""
+
+    def __init__(self, row: BuildServer) -> None:
+        self.row = row
+        self.prober = Prober(row.pk, name="box")
+
+    def once(self) -> BuildServer:
+        """One whole probe, and the row after it."""
+        self.prober.hurry()
+        self.prober.look()
+        wait_for(lambda: self.prober._running is None or self.prober._running.done(), what="the probe")
+        self.prober.look()
+        self.row.refresh_from_db()
+        return self.row
+
+
+@pytest.fixture
+def probed(ssh_server: SshServer) -> Iterator[Probed]:
+    found = Probed(row_of(ssh_server))
+    yield found
+    found.prober._pool.shutdown(wait=True)
+
+
+def test_tools_are_asked_at_first_and_then_by_the_hour(probed: Probed) -> None:
+    first = dict(probed.once().facts)
+    second = dict(probed.once().facts)
+
+    assert probed.row.status == "online"
+    assert (first["depth"], second["depth"]) == ("tools", "light")
+    assert first.get("tool.git") == second.get("tool.git") is not None
+    assert probed.row.samples.count() == 2
+    BuildServer.objects.update(boot_id="another boot")
+    assert probed.once().facts["depth"] == "light"
+    assert probed.once().facts["depth"] == "tools"
+    assert Event.objects.get(kind="rebooted").data["previous"] == "another boot"
+
+
+def test_an_idle_server_that_goes_away_is_offline_and_back_when_it_is(
+    ssh_server: SshServer, probed: Probed
+) -> None:
+    probed.once()
+    ssh_server.kill_all()
+
+    gone = (probed.once().status, probed.row.unreachable_since is None)
+    ssh_server.start()
+    wait_for(lambda: probed.once().status == "online", what="the server's return")
+
+    assert gone == ("offline", False)
+    assert probed.row.unreachable_since is None
+
+
+def test_an_unpinned_server_shows_its_key_and_waits(ssh_server: SshServer) -> None:
+    found = Probed(row_of(ssh_server, host_key=None))
+
+    row = found.once()
+
+    assert (row.status, row.seen_host_key) == ("unknown", ssh_server.host_key_line)
+    assert "publickey" not in ssh_server.auth_log()
+    accept_host_key(row, fingerprint=str(row.seen_host_key_fingerprint), actor=OLGA)
+    assert found.once().status == "online"
+
+
+def test_after_an_alarm_a_warm_connection_proves_nothing(ssh_server: SshServer, probed: Probed) -> None:
+    probed.once()
+    old = {name: (ssh_server.folder / name).read_bytes() for name in ("host_ed25519", "host_ed25519.pub")}
+    ssh_server.change_host_key()
+    ssh_server.restart()  # sessions go on: the connection that was made before still answers
+    assert probed.once().status == "online"
+    check = checks.request_check(probed.row, actor=OLGA)
+    checks.run_check(check.pk)
+
+    row = probed.once()
+    alarm = (row.status, bool(row.seen_host_key))
+    row = probed.once()
+
+    assert alarm == (row.status, bool(row.seen_host_key)) == ("offline", True)
+    for name, content in old.items():
+        (ssh_server.folder / name).write_bytes(content)
+    ssh_server.restart()
+    row = probed.once()
+    assert (row.status, row.seen_host_key) == ("online", "")
+    assert Event.objects.filter(kind="host_key_changed").count() == 1
+
+
+def test_the_servers_own_variables_hold_for_its_probes(ssh_server: SshServer) -> None:
+    tools = ssh_server.folder / "tools"
+    tools.mkdir()
+    (tools / "gcc").write_text("#!/bin/sh\necho gcc '(Own)' 77.7.7\n")
+    (tools / "gcc").chmod(0o755)
+    shutil.copy(tools / "gcc", tools / "riscv64-linux-gnu-gcc")
+    found = Probed(row_of(ssh_server, environment={"PATH": f"{tools}:/usr/bin:/bin"}))
+
+    row = found.once()
+
+    own = row.toolchains.filter(path__startswith=str(tools)).order_by("path")
+    assert list(own.values_list("name", "version", "target_architecture")) == [
+        ("gcc", "77.7.7", ""),
+        ("gcc", "77.7.7", "riscv64"),
+    ]
+
+
+# ---- the runner -------------------------------------------------------------------------------------------
+
+
+def test_a_runner_does_checks_and_probes_after_maintenance(ssh_server: SshServer) -> None:
+    row = row_of(ssh_server)
+    with running_runner():
+        wait_for(lambda: ServerCheck.objects.get().finished_at, what="the check")
+        row.refresh_from_db()
+
+    check = ServerCheck.objects.get()
+    assert check.ok is True, check.steps
+    assert row.status == "online"
+
+
+def test_a_few_checks_at_once_and_each_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [make_server(machine_id=machine_id()) for _ in range(AT_ONCE + 2)]
+    for row in rows:
+        checks.request_check(row, actor=OLGA)
+    begun: list[Any] = []
+    goes_on = True
+
+    def wait(check_id: Any) -> bool:
+        begun.append(check_id)
+        claimed = checks.claim_check(check_id)
+        while goes_on:
+            time.sleep(0.01)
+        assert claimed is not None
+        ServerCheck.objects.filter(pk=check_id).update(
+            finished_at=ServerCheck.objects.get(pk=check_id).started_at
+        )
+        return True
+
+    monkeypatch.setattr("jobs.execution.checking.run_check", wait)
+    desk, other = CheckDesk(machine=machine_id()), CheckDesk(machine="elsewhere")
+    try:
+        for _ in range(3):
+            desk.look()
+            other.look()
+            wait_for(lambda: len(begun) >= AT_ONCE)
+        at_first = len(begun)
+    finally:
+        goes_on = False
+
+    def all_begun() -> bool:
+        desk.look()
+        return len(begun) == len(rows)
+
+    wait_for(all_begun)
+    wait_for(lambda: not [one for one in desk._threads.values() if one.is_alive()])
+
+    assert at_first == AT_ONCE
+    assert len(begun) == len(set(begun)) == len(rows)
+
+
+def test_a_server_that_is_deleted_meanwhile_is_no_trouble() -> None:
+    row = make_server()
+    found = Probed(row)
+    row.delete()
+
+    found.prober.look()
+
+    assert found.prober._running is None
