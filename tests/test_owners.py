@@ -46,7 +46,6 @@ IMPORTERS: dict[str, set[str]] = {
         "servers/ssh/executions.py",
         "servers/ssh/keeper.py",
         "servers/ssh/links.py",
-        "servers/ssh/transport.py",
     },
 }
 

@@ -3,6 +3,7 @@
 import contextlib
 import re
 import socket
+import struct
 import time
 
 import paramiko
@@ -14,6 +15,19 @@ from servers.transport import Unreachable
 # that there is something to acknowledge.
 DEAD_PEER_SECONDS = 20
 KEEPALIVE_SECONDS = 15
+# What a host, or a way there, can make the library raise: its parsers stumble in every manner over what is no SSH.
+LIBRARY_ERRORS = (
+    paramiko.SSHException,
+    EOFError,
+    OSError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 _FORWARD_WINDOW_BYTES = 32 << 20
 _PROHIBITED = 1  # the reason code of a channel that a server's settings forbid
 
@@ -29,7 +43,7 @@ class _PromptSocket(socket.socket):
 
 
 def dial(hop: SshTarget, *, until: float) -> socket.socket:
-    """A socket connected to the host. Raises Unreachable."""
+    """A socket connected to the host. Raises Unreachable. Names are looked up in the system's own time."""
     try:
         dialled = socket.create_connection((hop.hostname, hop.port), timeout=left_until(until))
     except TimeoutError:
@@ -67,7 +81,7 @@ def dial_through(below: paramiko.Transport, hop: SshTarget, *, until: float) -> 
             window_size=_FORWARD_WINDOW_BYTES,
             timeout=left_until(until),
         )
-    except (paramiko.SSHException, EOFError, OSError) as error:
+    except LIBRARY_ERRORS as error:
         forbidden = isinstance(error, paramiko.ChannelException) and error.code == _PROHIBITED
         why = "does not let connections through (AllowTcpForwarding)" if forbidden else "does not reach it"
         raise Unreachable(f"{hop.name} cannot be reached: its jump host {why}.", nothing_sent=True) from None

@@ -10,6 +10,7 @@ import time
 import paramiko
 from paramiko.common import cMSG_CHANNEL_REQUEST
 
+from servers.ssh.dialling import LIBRARY_ERRORS
 from servers.transport import BadReply, TransportTimeout, Unreachable
 
 _CHUNK_BYTES = 128 << 10
@@ -108,7 +109,7 @@ class Execution:
         """Free the channel, whatever of the command still runs: what writes to it gets SIGPIPE."""
         if self._process != process_key():
             return  # it is the parent's
-        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+        with contextlib.suppress(*LIBRARY_ERRORS):
             self._channel.close()
         _open_channels.discard(self._channel)
 

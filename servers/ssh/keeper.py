@@ -4,6 +4,7 @@ It is not in charge of what is done on its channels (transport.py), nor of how a
 """
 
 import contextlib
+import os
 import random
 import threading
 import time
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 
 import paramiko
 
+from servers.ssh.dialling import LIBRARY_ERRORS
 from servers.ssh.executions import process_key
 from servers.ssh.links import Link, connect
 from servers.ssh.target import SshTarget
@@ -35,6 +37,14 @@ _REFUSED_MOST_SECONDS = 0.5
 
 # Kept so that a fork never collects one: a collected jump channel says good-bye on its parent's connection.
 _open_links: set[Link] = set()
+
+
+def _let_go_of_inherited() -> None:
+    for link in list(_open_links):
+        link.let_go()
+
+
+os.register_at_fork(after_in_child=_let_go_of_inherited)
 
 
 class LinkKeeper:
@@ -118,7 +128,7 @@ class LinkKeeper:
             link = self._enter(until=until)
             try:
                 return link, link.open_channel(window_bytes=window_bytes, until=until)
-            except (paramiko.SSHException, EOFError, OSError) as error:
+            except LIBRARY_ERRORS as error:
                 late = time.monotonic() + pause >= until
                 refused = isinstance(error, paramiko.SSHException) and link.is_alive
                 if late or not refused:

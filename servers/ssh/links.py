@@ -5,13 +5,14 @@ It is not in charge of keeping it, of who uses it, or of trying again (transport
 
 import contextlib
 import io
+import socket
 import time
 from collections.abc import Sequence
 
 import paramiko
 
 from servers.host_keys import KINDS, HostKey, key_of_blob
-from servers.ssh.dialling import KEEPALIVE_SECONDS, dial, dial_through, left_until, told
+from servers.ssh.dialling import KEEPALIVE_SECONDS, LIBRARY_ERRORS, dial, dial_through, left_until, told
 from servers.ssh.target import SshTarget
 from servers.transport import HostKeyMismatch, HostKeyUnknown, LoginRefused, Unreachable
 
@@ -55,6 +56,12 @@ class Link:
     def close(self) -> None:
         """End it now, with everything on it."""
         _close(self.transports)
+
+    def let_go(self) -> None:
+        """In a fork: have no part in the parent's connection, which goes on."""
+        for transport in self.transports:
+            if isinstance(transport.sock, socket.socket):
+                transport.sock.close()
 
 
 def connect(target: SshTarget, *, until: float) -> Link:
@@ -144,7 +151,7 @@ def _greet(
             ) from None
         _compare(hop, _shown_key(below, hop, until=until))
         raise Unreachable(f"{hop.name} changes its host keys.", nothing_sent=True) from None
-    except (paramiko.SSHException, EOFError, OSError) as error:
+    except LIBRARY_ERRORS as error:
         _close([transport])
         late = time.monotonic() >= until - _LATE_SECONDS
         how = "does not answer as an SSH server in time" if late else f"ends the SSH greeting: {told(error)}"
@@ -180,7 +187,7 @@ def _log_in(transport: paramiko.Transport, hop: SshTarget, *, until: float) -> N
             f"{hop.name} does not let `{hop.username}` in with this key. "
             "Is the public key in the account's authorized_keys?"
         ) from None
-    except (paramiko.SSHException, EOFError, OSError) as error:
+    except LIBRARY_ERRORS as error:
         raise Unreachable(
             f"{hop.name} was lost during the login: {told(error)}.", nothing_sent=True
         ) from None
@@ -203,8 +210,11 @@ def _private_key(hop: SshTarget) -> paramiko.PKey:
 
 
 def _close(transports: Sequence[paramiko.Transport]) -> None:
-    """The last one first. One that never started has only its socket."""
+    """The last one first. One that never started has only its socket, and a fork may have that, too."""
     for transport in reversed(transports):
+        if isinstance(transport.sock, socket.socket):
+            with contextlib.suppress(OSError):
+                transport.sock.shutdown(socket.SHUT_RDWR)
         transport.close()
         with contextlib.suppress(OSError, EOFError):
             transport.sock.close()

@@ -9,9 +9,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import paramiko
-
 from servers.ssh.commands import helper_line, install_line
+from servers.ssh.dialling import LIBRARY_ERRORS
 from servers.ssh.executions import Execution, process_key
 from servers.ssh.keeper import LinkKeeper
 from servers.ssh.links import Link
@@ -119,7 +118,7 @@ class SshTransport:
                 execution.start(line)
                 yield execution
                 keeper.succeed(link)
-            except (paramiko.SSHException, EOFError, OSError) as error:
+            except LIBRARY_ERRORS as error:
                 keeper.give_up(link)
                 if time.monotonic() >= until and not stream:
                     raise TransportTimeout(f"{self._target.name} took no more input in time.") from None

@@ -285,6 +285,24 @@ def test_a_fork_makes_its_own_connection_and_leaves_its_parents(server: SshServe
     assert logins(server) == 4
 
 
+def test_a_fork_that_lives_on_holds_no_connection_of_its_parent(server: SshServer) -> None:
+    reader, writer = os.pipe()
+    with transport_for(server) as transport, transport_for(server, jump=target_for(server)) as jumped:
+        assert code(transport) == code(jumped) == 0
+        pid = os.fork()
+        if not pid:
+            os.close(writer)
+            os.read(reader, 1)
+            os._exit(0)
+        assert code(transport, 3) == code(jumped, 3) == 3
+
+    wait_for(lambda: not server.sessions())
+    assert os.waitpid(pid, os.WNOHANG) == (0, 0)
+    os.close(writer)
+    os.close(reader)
+    os.waitpid(pid, 0)
+
+
 def test_a_closed_transport_stays_closed_and_frees_everything(server: SshServer) -> None:
     transport = SshTransport(target_for(server))
     code(transport)

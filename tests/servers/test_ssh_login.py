@@ -3,7 +3,9 @@
 import contextlib
 import io
 import logging
+import random
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ import pytest
 from buildboard.core.crypto import generate_ssh_key_pair, load_ssh_private_key
 from servers.host_keys import HostKey
 from servers.ssh import SshTarget, SshTransport, read_host_key
+from servers.ssh.dialling import dial
 from servers.transport import LoginRefused, TransportError, Unreachable
 from tests.requirements import require
 from tests.servers.ssh_targets import install_bad_helper, logins, target_for, transport_for
@@ -155,6 +158,42 @@ def test_what_is_no_ssh_server_is_unreachable(ssh_server: SshServer, greeting: b
     assert isinstance(error, Unreachable)
     assert str(error).isascii()
     assert str(error).isprintable()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_server_can_make_anything_else_of_a_login(ssh_server: SshServer, seed: int) -> None:
+    """Packets that are none, after a greeting that is one: truncated lists, wrong numbers, noise."""
+    dice = random.Random(seed)
+    lists = [b"curve25519-sha256@libssh.org", b"ssh-ed25519", *[b"aes128-ctr"] * 2, *[b"hmac-sha2-256"] * 2]
+    lists += [b"none"] * 2 + [b""] * 2
+    whole = b"\x14" + bytes(16) + b"".join(struct.pack(">I", len(one)) + one for one in lists) + bytes(5)
+    payloads = [whole if seed % 2 else whole[: dice.randrange(len(whole))]]
+    payloads += [
+        bytes([dice.choice([0, 1, 2, 20, 21, 30, 31, 52, 80, 94, 255])]) + dice.randbytes(40)
+        for _ in range(3)
+    ]
+    greeting = b"SSH-2.0-x\r\n"
+    for payload in payloads:
+        padding = 8 - (len(payload) + 5) % 8 + 8
+        greeting += struct.pack(">IB", len(payload) + padding + 1, padding) + payload + bytes(padding)
+
+    with listener(greeting=greeting, hang_up=bool(seed % 3)) as port:
+        for call in (_connect, _read_key):
+            assert isinstance(call(target_for(ssh_server, port=port)), Unreachable)
+
+
+def test_sockets_notice_dead_peers_and_wait_for_nothing(ssh_server: SshServer) -> None:
+    until = time.monotonic() + 5
+    with dial(target_for(ssh_server), until=until) as dialled:
+        options = [
+            (socket.IPPROTO_TCP, socket.TCP_NODELAY),
+            (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPCNT),
+            (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT),
+        ]
+        assert [dialled.getsockopt(*option) for option in options] == [1, 1, 15, 5, 3, 20_000]
 
 
 def test_a_server_of_old_algorithms_is_said_to_be_one() -> None:
