@@ -11,6 +11,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
+from buildboard.core.form_fields import Lines, Pairs, Text
 from jobs.errors import InvalidSubmission
 from jobs.models import Secret
 from jobs.schemas import BuildConfig, Submission
@@ -23,7 +24,6 @@ _CHOSEN = ("retry_on", "secrets")
 _INPUT = {"autocomplete": "off", "spellcheck": "false"}
 _MONO = {**_INPUT, "class": "mono"}
 _NUMBER = {**_INPUT, "inputmode": "numeric"}
-_AREA = {"rows": 2, "spellcheck": "false"}
 
 
 def _text(label: str, help_text: str = "", **options: Any) -> forms.CharField:
@@ -37,42 +37,6 @@ def _number(label: str, help_text: str = "", **options: Any) -> forms.IntegerFie
     return forms.IntegerField(
         label=label, help_text=help_text, required=False, widget=forms.NumberInput(_NUMBER), **options
     )
-
-
-class _Text(forms.CharField):
-    """Text of several lines, kept as it was typed but for the browser's line ends."""
-
-    def __init__(self, label: str, help_text: str = "", **attributes: Any) -> None:
-        widget = forms.Textarea({**_AREA, **attributes})
-        super().__init__(label=label, help_text=help_text, required=False, strip=False, widget=widget)
-
-    def to_python(self, value: Any) -> Any:
-        return (super().to_python(value) or "").replace("\r\n", "\n")
-
-
-class _Lines(_Text):
-    """One value a line; blank lines do not count."""
-
-    def clean(self, value: Any) -> list[str]:
-        return [line.strip() for line in super().clean(value).split("\n") if line.strip()]
-
-
-class _Pairs(_Text):
-    """`NAME=value`, one a line."""
-
-    def clean(self, value: Any) -> dict[str, str]:
-        pairs: dict[str, str] = {}
-        for line in super().clean(value).split("\n"):
-            name, equals, text = line.partition("=")
-            name = name.strip()
-            if not line.strip():
-                continue
-            if not equals or not name:
-                raise ValidationError(f"Write NAME=value, one a line; “{line[:40]}” has no name or no =.")
-            if name in pairs:
-                raise ValidationError(f"{name[:40]} is there twice; keep one.")
-            pairs[name] = text
-        return pairs
 
 
 class SubmitForm(forms.Form):
@@ -92,8 +56,8 @@ class SubmitForm(forms.Form):
     min_cpu_cores = _number("CPU cores, at least")
     min_memory_mb = _number("Memory in MB, at least")
     min_storage_gb = _number("Free disk in GB, at least")
-    required_labels = _Pairs("Labels a server must have", "key=value, one a line")
-    build_command = _Text("Command", "runs with sh -e in the checkout; empty: the build is found", rows=3)
+    required_labels = Pairs("Labels a server must have", "key=value, one a line")
+    build_command = Text("Command", "runs with sh -e in the checkout; empty: the build is found", rows=3)
     priority = forms.ChoiceField(
         choices=[(one.label, one.label) for one in reversed(Priority)],
         initial="normal",
@@ -110,19 +74,19 @@ class SubmitForm(forms.Form):
         choices=[(one.value, one.label) for one in ErrorCategory if one != ErrorCategory.CANCELLED],
         widget=forms.CheckboxSelectMultiple,
     )
-    environment = _Pairs("Environment", "NAME=value, one a line; shown to whoever may read the job")
+    environment = Pairs("Environment", "NAME=value, one a line; shown to whoever may read the job")
     secrets = forms.MultipleChoiceField(
         label="Secrets",
         required=False,
         widget=forms.CheckboxSelectMultiple,
     )
-    artifact_paths = _Lines("Artifacts to keep", "globs under the work tree, one a line")
-    labels = _Pairs("Labels of the job", "key=value, one a line, for finding it again")
+    artifact_paths = Lines("Artifacts to keep", "globs under the work tree, one a line")
+    labels = Pairs("Labels of the job", "key=value, one a line, for finding it again")
     build_config_kernel_config = _text("Configuration", "such as defconfig")
-    build_config_extra_make_args = _Lines("Arguments for make", "one a line")
+    build_config_extra_make_args = Lines("Arguments for make", "one a line")
     build_config_enable_modules = forms.BooleanField(label="Build modules", required=False, initial=True)
     build_config_build_dtbs = forms.BooleanField(label="Build device trees", required=False)
-    build_config_custom_env = _Pairs("Environment of make", "NAME=value, one a line")
+    build_config_custom_env = Pairs("Environment of make", "NAME=value, one a line")
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
