@@ -38,12 +38,21 @@ class Submission(Given):
     build_command: Annotated[str | None, Field(description="Shell text; if absent it is found.")] = None
     build_config: BuildConfig | None = None
     priority: PriorityWord = "normal"
-    required_toolchain: Annotated[str | None, Field(max_length=128)] = None
+    required_toolchain: Annotated[
+        str | None,
+        Field(
+            max_length=128, description="Native or cross: `gcc`, `gcc-12`, `gcc>=12`, or a program's name."
+        ),
+    ] = None
     required_labels: Labels = {}
     group: Annotated[str | None, Field(max_length=64)] = None
     min_cpu_cores: Annotated[int, Field(ge=1, le=65_536)] | None = None
-    min_memory_mb: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
-    min_storage_gb: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    min_memory_mb: (
+        Annotated[int, Field(ge=1, le=1_000_000_000, description="Of the whole server.")] | None
+    ) = None
+    min_storage_gb: (
+        Annotated[int, Field(ge=1, le=1_000_000_000, description="Free when the job starts.")] | None
+    ) = None
     artifact_paths: Annotated[Words, Field(description="Globs under the work tree.")] = []
     timeout_seconds: Seconds = 3600
     idle_timeout_seconds: Seconds | None = None
