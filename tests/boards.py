@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Self, TypeVar
@@ -37,6 +37,11 @@ def living_processes(variable: str, is_wanted: Callable[[str], bool]) -> list[ps
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     return found
+
+
+def processes_of_builds(home: Path) -> list[psutil.Process]:
+    """What still runs of any build of the board with this home: its runner, watchdog and logger too."""
+    return living_processes("BUILDBOARD_HOME", lambda value: Path(value).is_relative_to(home))
 
 
 class RunningBoard:
@@ -96,12 +101,12 @@ class RunningBoard:
 
     @contextmanager
     def running(self) -> Iterator[Self]:
-        """The board, ready; killed at the end."""
+        """The board, ready; at the end it and its builds are killed."""
         try:
             self.start()
             yield self
         finally:
-            self.kill()
+            self.end()
 
     def wait_ready(self) -> None:
         """Until it prints its address."""
@@ -231,6 +236,19 @@ class RunningBoard:
         if self._process is not None:
             wait_for(self._kill_what_lives, what="every process is gone", seconds=STOP_SECONDS)
 
+    def end(self) -> None:
+        """End it and its builds for good: nothing writes to its folder any more."""
+        self.kill()
+        wait_for(self._kill_builds, what="every build is gone", seconds=STOP_SECONDS)
+
+    def _kill_builds(self) -> bool:
+        """Whether none lived, at two looks: between being listed and looked at, one may fork and end."""
+        living = [process for _ in range(2) for process in processes_of_builds(self.home)]
+        for process in living:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        return not living
+
     def _kill_what_lives(self) -> bool:
         living = self.processes()
         for process in living:
@@ -243,7 +261,7 @@ class RunningBoard:
 
 @contextmanager
 def running_board(*arguments: str, extra: dict[str, str] | None = None) -> Iterator[RunningBoard]:
-    """A board that is ready; killed at the end."""
+    """A board that is ready; at the end it, its builds and its folder are gone."""
     with running_boards([arguments], extra=extra) as boards:
         yield boards[0]
 
@@ -253,17 +271,14 @@ def running_boards(
     starts: Sequence[Sequence[str]], *, extra: dict[str, str] | None = None
 ) -> Iterator[list[RunningBoard]]:
     """Several boards at once, one for each list of arguments."""
-    with tempfile.TemporaryDirectory(prefix="bb-up-") as folder:
+    with tempfile.TemporaryDirectory(prefix="bb-up-") as folder, ExitStack() as at_end:
         boards = [
             RunningBoard(Path(folder, str(number)), *arguments, extra=extra)
             for number, arguments in enumerate(starts)
         ]
-        try:
-            for board in boards:
-                board.launch()
-            for board in boards:
-                board.wait_ready()
-            yield boards
-        finally:
-            for board in boards:
-                board.kill()
+        for board in boards:
+            at_end.callback(board.end)
+            board.launch()
+        for board in boards:
+            board.wait_ready()
+        yield boards
