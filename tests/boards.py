@@ -9,8 +9,8 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Self, TypeVar
@@ -179,6 +179,16 @@ class RunningBoard:
             self.sentinel(cluster).children(), key=lambda process: (process.create_time(), process.pid)
         )
 
+    def wait_until_replaced(self, word: str, leader: psutil.Process) -> None:
+        """Until the web process or a cluster has another first process."""
+
+        def is_another() -> bool:
+            with suppress(psutil.NoSuchProcess, StopIteration):
+                return self.leader(word) != leader
+            return False
+
+        self.wait_for(is_another, what=f"another {word}", seconds=RECOVER_SECONDS)
+
     # ---- database ---------------------------------------------------------------------------------------
 
     def query(self, sql: str, *values: object) -> list[tuple[object, ...]]:
@@ -262,23 +272,8 @@ class RunningBoard:
 @contextmanager
 def running_board(*arguments: str, extra: dict[str, str] | None = None) -> Iterator[RunningBoard]:
     """A board that is ready; at the end it, its builds and its folder are gone."""
-    with running_boards([arguments], extra=extra) as boards:
-        yield boards[0]
-
-
-@contextmanager
-def running_boards(
-    starts: Sequence[Sequence[str]], *, extra: dict[str, str] | None = None
-) -> Iterator[list[RunningBoard]]:
-    """Several boards at once, one for each list of arguments."""
-    with tempfile.TemporaryDirectory(prefix="bb-up-") as folder, ExitStack() as at_end:
-        boards = [
-            RunningBoard(Path(folder, str(number)), *arguments, extra=extra)
-            for number, arguments in enumerate(starts)
-        ]
-        for board in boards:
-            at_end.callback(board.end)
-            board.launch()
-        for board in boards:
-            board.wait_ready()
-        yield boards
+    with (
+        tempfile.TemporaryDirectory(prefix="bb-up-") as folder,
+        RunningBoard(Path(folder), *arguments, extra=extra).running() as board,
+    ):
+        yield board
