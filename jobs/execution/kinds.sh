@@ -184,46 +184,109 @@ END
     fi
 }
 
-# find_kernel: kernel_config is a file of the tree or a target of make, such as defconfig. What is built for
-# another architecture than the server's gets ARCH, and CROSS_COMPILE where its compiler is another one.
-find_kernel() {
+# ---- Linux kernel
+
+# given LIST NAME: bb_value, what the words NAME=value of BB_ENV or BB_MAKE_ARGS set it to; false when none does.
+given() {
+    bb_value='' bb_status=1 bb_number=0 bb_word=''
+    eval "bb_count=\$$1_COUNT"
+    while [ "$bb_number" -lt "$bb_count" ]; do
+        bb_number=$((bb_number + 1))
+        eval "bb_word=\$$1_$bb_number"
+        case $bb_word in "$2="*) bb_value=${bb_word#*=} bb_status=0 ;; esac
+    done
+    return "$bb_status"
+}
+# quote WORD: as the shell reads it.
+quote() {
+    case $1 in
+    '' | *[!A-Za-z0-9_./=:,+@%-]*) printf "'%s'" "$(printf '%s' "$1" | LC_ALL=C sed "s/'/'\\\\''/g")" ;;
+    *) printf '%s' "$1" ;;
+    esac
+}
+# read_make_words: bb_words, all of extra_make_args, quoted; bb_options without the targets, of which nothing can
+# be made before it is configured; bb_targets, whether there are any.
+read_make_words() {
+    bb_words='' bb_options='' bb_targets='' bb_number=0 bb_word=''
+    while [ "$bb_number" -lt "$BB_MAKE_ARGS_COUNT" ]; do
+        bb_number=$((bb_number + 1))
+        eval "bb_word=\$BB_MAKE_ARGS_$bb_number"
+        bb_quoted=$(quote "$bb_word")
+        bb_words="$bb_words $bb_quoted"
+        case $bb_word in -* | *=*) bb_options="$bb_options $bb_quoted" ;; *) bb_targets=1 ;; esac
+    done
+}
+# choose_kernel_config: bb_target, a file of the tree or a target of make that configures and asks nothing.
+choose_kernel_config() {
     bb_target=$BB_KERNEL_CONFIG
     case $bb_target in
-    *[!A-Za-z0-9_./+-]* | -* | /* | ../* | */../* | */..)
-        fail 66 "kernel_config $bb_target is neither a file of the tree nor a target of make."
+    *[!A-Za-z0-9_./+-]* | -* | /* | ../* | */../* | */..) ;;
+    '') if has .config; then bb_target=.config; else bb_target=$BB_KERNEL_DEFAULT; fi && return ;;
+    defconfig) bb_target=$BB_KERNEL_DEFAULT && return ;;
+    config | menuconfig | nconfig | xconfig | gconfig)
+        fail 66 "kernel_config $bb_target asks questions, and in a build nobody answers them: name a file of the" \
+            "tree or a target such as defconfig."
         ;;
+    *) case $bb_target in *config) return ;; esac && has "$bb_target" && return ;;
     esac
-    if [ -z "$bb_target" ] && has .config; then bb_target=.config; fi
-    KERNEL_CONFIG=${bb_target:-defconfig}
-    export KERNEL_CONFIG
+    fail 66 "kernel_config $bb_target is neither a file of the tree nor a target of make that configures."
+}
+# choose_kernel_tools: ARCH for what is built for another architecture than the server's, and CROSS_COMPILE where
+# its compiler is another one. An x86 machine gets its ARCH too: else a configuration chooses between 32 and 64
+# bits, and tinyconfig takes 32.
+choose_kernel_tools() {
     bb_machine=$(uname -m)
     case " $BB_NATIVE_MACHINES " in
-    *" $bb_machine "*) ;;
-    *)
-        export ARCH="$BB_KERNEL_ARCH"
-        case " $BB_RELATED_MACHINES " in
-        *" $bb_machine "*) ;;
-        *) export CROSS_COMPILE="$BB_CROSS_COMPILE" ;;
-        esac
-        note "cross build on $bb_machine: ARCH=$ARCH CROSS_COMPILE=${CROSS_COMPILE-}"
+    *" $bb_machine "*)
+        case $BB_KERNEL_ARCH in x86_64 | i386) export ARCH="$BB_KERNEL_ARCH" ;; esac
+        return
         ;;
     esac
-    # shellcheck disable=SC2016 # the build's shell expands them
+    export ARCH="$BB_KERNEL_ARCH"
+    case " $BB_RELATED_MACHINES " in
+    *" $bb_machine "*) ;;
+    *)
+        export CROSS_COMPILE="$BB_CROSS_COMPILE"
+        for bb_name in CROSS_COMPILE CC LLVM; do
+            if given BB_ENV "$bb_name" || given BB_MAKE_ARGS "$bb_name"; then bb_name=given && break; fi
+        done
+        [ "$bb_name" = given ] || command -v "${CROSS_COMPILE}gcc" >/dev/null 2>&1 ||
+            fail 69 "Building Linux for $BB_ARCHITECTURE on this server, which is $bb_machine, needs" \
+                "${CROSS_COMPILE}gcc, which is not installed on it; another compiler can be named by" \
+                "CROSS_COMPILE=, CC= or LLVM= in extra_make_args."
+        ;;
+    esac
+    note "cross build on $bb_machine: ARCH=$ARCH CROSS_COMPILE=${CROSS_COMPILE-}"
+}
+find_kernel() {
+    choose_kernel_config
+    choose_kernel_tools
+    read_make_words
+    bb_folder=
+    if given BB_MAKE_ARGS O || given BB_MAKE_ARGS KBUILD_OUTPUT || given BB_ENV KBUILD_OUTPUT; then
+        bb_folder=$(quote "${bb_value:-.}")/
+    fi
+    bb_update="make$bb_options olddefconfig"
     {
-        if [ "$KERNEL_CONFIG" = .config ]; then
-            echo 'make "$@" olddefconfig'
-        elif has "$KERNEL_CONFIG"; then
-            echo 'cp -- "$KERNEL_CONFIG" .config'
-            echo 'make "$@" olddefconfig'
+        if has "$bb_target"; then
+            [ -z "$bb_folder" ] || echo "mkdir -p $bb_folder"
+            [ "$bb_folder$bb_target" = .config ] || echo "cp $bb_target $bb_folder.config"
+            echo "$bb_update"
         else
-            echo 'make "$@" "$KERNEL_CONFIG"'
+            # A fragment, such as kvm_guest.config, says only what differs.
+            case $bb_target in *.config) has .config || echo "make$bb_options $BB_KERNEL_DEFAULT" ;; esac
+            echo "make$bb_options $bb_target"
         fi
+        bb_config="./scripts/config${bb_folder:+ --file $bb_folder.config}"
         case $BB_ENABLE_MODULES in
-        1) printf '%s\n' './scripts/config --enable MODULES' 'make "$@" olddefconfig' ;;
-        0) printf '%s\n' './scripts/config --disable MODULES' 'make "$@" olddefconfig' ;;
+        1) printf '%s\n' "$bb_config --enable MODULES" "$bb_update" ;;
+        0) printf '%s\n' "$bb_config --disable MODULES" "$bb_update" ;;
         esac
-        echo 'make -j"$BUILD_JOBS" "$@"'
-        if [ -n "$BB_BUILD_DTBS" ]; then echo 'make -j"$BUILD_JOBS" "$@" dtbs'; fi
+        # In one make, so that a tree without device trees says so at once.
+        if [ -z "$bb_targets" ]; then bb_words="$bb_words${BB_BUILD_DTBS:+ all}"; else
+            [ "$BB_ENABLE_MODULES" != 1 ] || bb_words="$bb_words modules"
+        fi
+        printf '%s\n' "make -j\"\$BUILD_JOBS\"$bb_words${BB_BUILD_DTBS:+ dtbs}"
     } >run/command || fail 69 "The command could not be written on this server."
-    bb_found="a Linux kernel tree (Kbuild, Kconfig, Makefile), configuration $KERNEL_CONFIG"
+    bb_found="a Linux kernel tree (Kbuild, Kconfig, Makefile), configuration $bb_target"
 }
