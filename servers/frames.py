@@ -27,6 +27,7 @@ class RunState(StrEnum):
     RUNNING = "running"
     ORPHAN = "orphan"  # its runner died; what is left finishes it
     DONE = "done"
+    DAMAGED = "damaged"  # its records could not be read in time: nothing is known now, ask again later
 
 
 @dataclass(frozen=True)

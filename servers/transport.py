@@ -14,9 +14,9 @@ from typing import Protocol
 _HERE = Path(__file__).parent
 _WORD = re.compile(r"[A-Za-z0-9._:-]+")
 
-# One file on the server: the run itself, then what it can be asked. Named by its content, so that an upgrade
+# One file on the server: the run itself, its records, what it can be asked. Named by its content, so that an upgrade
 # never touches the text that a running shell still reads.
-HELPER_TEXT = (_HERE / "helper.sh").read_bytes() + (_HERE / "operations.sh").read_bytes()
+HELPER_TEXT = b"".join((_HERE / f"{name}.sh").read_bytes() for name in ("helper", "records", "operations"))
 HELPER_NAME = f"bb-{hashlib.sha256(HELPER_TEXT).hexdigest()[:16]}.sh"
 PROBE_TEXT = (_HERE / "probe.sh").read_bytes()
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 
 from servers.frames import RunLimits, RunState, build_submission
-from servers.transport import HELPER_NAME, HelperRefused
+from servers.transport import HELPER_NAME, HELPER_TEXT, HelperRefused
 from tests.requirements import require
 from tests.servers.durable import Durable, is_alive, kill
 from tests.waiting import wait_for
@@ -28,7 +28,7 @@ COUNTED = b"".join(b"line %d\n" % number for number in range(1, 11))
 def test_shellcheck_finds_nothing(tmp_path: Path) -> None:
     require("shellcheck")
     whole = tmp_path / "whole.sh"
-    whole.write_bytes((HERE / "helper.sh").read_bytes() + (HERE / "operations.sh").read_bytes())
+    whole.write_bytes(HELPER_TEXT)
 
     for path in (whole, *sorted(HERE.glob("*.sh"))):
         done = subprocess.run(["shellcheck", "-s", "sh", path], capture_output=True, text=True, check=False)
