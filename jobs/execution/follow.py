@@ -23,11 +23,20 @@ from jobs.execution.errands import Errands
 from jobs.execution.followed import Followed
 from jobs.execution.marker import CrashMarker
 from jobs.execution.outcome import judge_lost
+from jobs.execution.polling import Answer, Poller
+from jobs.execution.reach import Reach, give_up_if_long_gone, note_readable, note_unreadable
 from jobs.execution.reattach import Tally
 from jobs.execution.start import CannotStart, prepare_start
 from jobs.lifecycle import Outcome
 from jobs.models import Attempt, BuildJob
-from jobs.providers.base import BuildProvider, ProviderError, ProviderRefused, ProviderUnreachable, Report
+from jobs.providers.base import (
+    BuildProvider,
+    ProviderError,
+    ProviderGarbled,
+    ProviderRefused,
+    ProviderUnreachable,
+    Report,
+)
 from jobs.providers.registry import connect
 from jobs.states import AttemptStatus, ErrorCategory
 from servers import health
@@ -40,14 +49,8 @@ FAST_SECONDS = 0.1
 SLOW_SECONDS = 2.0
 IDLE_SECONDS = 1.0
 EAGER_SECONDS = 3.0
-# Of all builds of a server in one reply, which is held in memory; and of one build: at most, so that commits stay
-# short, and at least, so that the end of a log over its limit fits, whatever its secrets are.
-REPLY_BYTES = 16 << 20
-MOST_BYTES = 8 << 20
-LEAST_BYTES = 1 << 20
 SMALL_BYTES = 256 << 10  # taken in with what else a report says, in one transaction
 MOST_CRASHES = 3
-LOST_MARGIN_SECONDS = 600
 RELEASE_DELAY_SECONDS = 10
 UNANSWERED_SECONDS = 60
 FORGET_AGAIN_SECONDS = 30
@@ -70,12 +73,13 @@ class ServerFollower(threading.Thread):
         self._eager_until = 0.0
         self._forget_after = 0.0
         self._probe_after = 0.0
-        self._reached = False
         self._behind = False
         self._marker = CrashMarker(server_id)
         self._crashed = self._marker.left_by_last()
         self._tally: Tally | None = Tally(server_id)
+        self._reach = Reach(server_id)
         self._errands = Errands(name, wake=self.wake)
+        self._poller = Poller(name, wake=self.wake)
 
     def wake(self) -> None:
         """Something of this server changed: look now."""
@@ -85,6 +89,11 @@ class ServerFollower(threading.Thread):
         """End soon; builds go on."""
         self._stopping.set()
         self._bell.set()
+
+    def close(self, *, wait: bool = False) -> None:
+        """Begin nothing more in other threads."""
+        self._errands.close(wait=wait)
+        self._poller.close(wait=wait)
 
     def run(self) -> None:
         """Until stopped: one round after the other; a database that is away only delays."""
@@ -100,7 +109,7 @@ class ServerFollower(threading.Thread):
                     continue
                 self._bell.wait(max(0.0, self._poll_at - time.monotonic()))
         finally:
-            self._errands.close()
+            self.close()
             for provider in self._providers.values():
                 provider.close()
             self._marker.close()
@@ -115,6 +124,7 @@ class ServerFollower(threading.Thread):
         self._refresh()
         self._start()
         self._send_cancels()
+        self._take_answers(self._poller.late_answers(self._followed))
         if poll:
             began = time.monotonic()
             self._behind = False
@@ -180,7 +190,7 @@ class ServerFollower(threading.Thread):
     def _take_answer(self, one: Followed, *, error: ProviderError | None) -> None:
         """A start was answered, refused, or not answered; only what surely runs not is given back."""
         if error is None:
-            self._note_reached()
+            self._reach.note_reached()
             lifecycle.start_attempt(one.attempt)
             one.started = True
             self._hurry()
@@ -192,7 +202,7 @@ class ServerFollower(threading.Thread):
             one.sent_before = True
             one.send_after = time.monotonic() + SLOW_SECONDS
             self._give_back_if_never_started(one)
-        if isinstance(error, ProviderUnreachable):
+        if isinstance(error, ProviderUnreachable) and not isinstance(error, ProviderGarbled):
             self._note_unreachable(error)
 
     def _give_back_if_never_started(self, one: Followed) -> None:
@@ -228,25 +238,30 @@ class ServerFollower(threading.Thread):
 
     def _poll_group(self, provider: BuildProvider, group: list[Followed]) -> None:
         try:
-            asked = [(one.build_id, one.offset) for one in group]
-            reports = provider.poll(
-                asked, max_bytes=max(LEAST_BYTES, min(MOST_BYTES, REPLY_BYTES // len(asked)))
-            )
+            answers = self._poller.ask(provider, group)
         except ProviderUnreachable as error:
             self._note_unreachable(error)
             for one in group:
-                self._guarded(one, self._give_up_if_long_gone)
+                self._guarded(one, give_up_if_long_gone)
             return
-        self._note_reached()
-        known = {one.build_id: one for one in group}
-        for report in reports:
-            self._guarded(known[report.build_id], partial(self._take_in, report=report))
+        self._reach.note_reached()
+        self._take_answers(answers)
         if self._tally is not None:
             self._tally.report()
             self._tally = None
 
+    def _take_answers(self, answers: list[Answer]) -> None:
+        for answer in answers:
+            if answer.report is not None:
+                self._guarded(answer.one, partial(self._take_in, report=answer.report))
+            else:
+                extra = {"action": "poll", "attempt": str(answer.one.attempt.pk)}
+                logger.warning("A build does not answer: %s", answer.error, extra=extra)
+                self._guarded(answer.one, note_unreadable)
+
     def _take_in(self, one: Followed, *, report: Report) -> None:
         """Keep what one report brought; at its end, the outcome."""
+        note_readable(one)
         if self._tally is not None:
             self._tally.count(one, report)
         if not report.exists:
@@ -274,21 +289,6 @@ class ServerFollower(threading.Thread):
     def _vanished(self, one: Followed) -> None:
         message = f"{one.attempt.server_name} knows nothing of this build any more; its directory is gone."
         collect.end(one, judge_lost(phase=one.attempt.phase, message=message))
-
-    def _give_up_if_long_gone(self, one: Followed) -> None:
-        since = one.attempt.unreachable_since or timezone.now()
-        limit = timedelta(seconds=one.limits.timeout_seconds + LOST_MARGIN_SECONDS)
-        began = one.attempt.started_at or one.attempt.created_at
-        now = timezone.now()
-        if (
-            one.limits.timeout_seconds
-            and now > began + limit
-            and now > since + timedelta(seconds=LOST_MARGIN_SECONDS)
-        ):
-            message = (
-                f"{one.attempt.server_name} was not reachable past the build's time limit; presumed lost."
-            )
-            collect.end(one, judge_lost(phase=one.attempt.phase, message=message))
 
     def _forget(self) -> None:
         """Remove from the server what finished attempts left there; a failure is tried again later."""
@@ -327,6 +327,10 @@ class ServerFollower(threading.Thread):
             logger.info("%s", error, extra={"action": "follow", "attempt": str(one.attempt.pk)})
             self._followed.pop(one.attempt.pk, None)
             return False
+        except ProviderGarbled as error:  # about this one: whether the server is there, a poll tells
+            logger.warning("%s", error, extra={"action": "follow", "attempt": str(one.attempt.pk)})
+            self._pace = SLOW_SECONDS
+            return False
         except ProviderUnreachable as error:
             self._note_unreachable(error)
             return False
@@ -349,20 +353,8 @@ class ServerFollower(threading.Thread):
             lifecycle.finish_attempt(one.attempt, outcome=outcome)
             self._followed.pop(one.attempt.pk, None)
 
-    def _note_reached(self) -> None:
-        if not self._reached:
-            health.note_reached(self.server_id)
-            Attempt.objects.active().filter(server_id=self.server_id, unreachable_since__isnull=False).update(
-                unreachable_since=None
-            )
-            self._reached = True
-
     def _note_unreachable(self, error: Exception) -> None:
-        self._reached = False
-        health.note_unreachable(self.server_id, reason=str(error))
-        Attempt.objects.active().filter(server_id=self.server_id, unreachable_since__isnull=True).update(
-            unreachable_since=timezone.now()
-        )
+        self._reach.note_unreachable(error)
         self._pace = SLOW_SECONDS
 
     def _wait_seconds(self, *, took: float) -> float:
@@ -375,6 +367,6 @@ class ServerFollower(threading.Thread):
             return IDLE_SECONDS
         if self._behind:
             return 0.0
-        eager = time.monotonic() < self._eager_until and self._reached
+        eager = time.monotonic() < self._eager_until and self._reach.reached
         self._pace = min(FAST_SECONDS if eager else SLOW_SECONDS, self._pace * 1.5)
         return max(self._pace, took)

@@ -226,4 +226,4 @@ def test_fake_build_streams_and_ends() -> None:
 
 def close(follower: ServerFollower) -> None:
     follower.stop()
-    follower._errands.close(wait=True)
+    follower.close(wait=True)
