@@ -148,7 +148,7 @@ class RunningBoard:
 
     def status(self, path: str) -> int:
         """The status of a GET; 0 when nobody answers."""
-        client = HTTPConnection("127.0.0.1", self.port, timeout=5)
+        client = HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
             client.request("GET", path)
             return client.getresponse().status
@@ -233,7 +233,7 @@ class RunningBoard:
             self.process.send_signal(number)
         return self.process.wait(STOP_SECONDS)
 
-    def assert_nothing_left(self, *, within_seconds: float = 0.5) -> None:
+    def assert_nothing_left(self, *, within_seconds: float = 5.0) -> None:
         """No process of the board lives."""
         wait_for(
             lambda: not self.processes(),
@@ -244,12 +244,12 @@ class RunningBoard:
     def kill(self) -> None:
         """End every process of it at once with -9, as a power cut would; builds go on."""
         if self._process is not None:
-            wait_for(self._kill_what_lives, what="every process is gone", seconds=STOP_SECONDS)
+            wait_for(self._kill_what_lives, what="every process is gone", seconds=RECOVER_SECONDS)
 
     def end(self) -> None:
         """End it and its builds for good: nothing writes to its folder any more."""
         self.kill()
-        wait_for(self._kill_builds, what="every build is gone", seconds=STOP_SECONDS)
+        wait_for(self._kill_builds, what="every build is gone", seconds=RECOVER_SECONDS)
 
     def _kill_builds(self) -> bool:
         """Whether none lived, at two looks: between being listed and looked at, one may fork and end."""

@@ -42,7 +42,7 @@ class WholeBoard(RunningBoard):
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310  # loopback
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  # loopback
             content = answer.read()
             return json.loads(content) if "json" in answer.headers["Content-Type"] else content
 
