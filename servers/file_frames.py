@@ -35,6 +35,9 @@ def parse_files(reply: bytes, *, nonce: str, limit: int) -> FileListing:
     lines = body.split(b"\n")[:-1]
     if status:
         raise HelperRefused(lines[0].decode(errors="replace") if lines else "usage", status=status)
+    cut = lines[-1:] == [b"..."]
+    if cut:
+        del lines[-1]
     files, refused = [], 0
     for line in lines[:limit]:
         size, _, raw = line.partition(b" ")
@@ -42,7 +45,7 @@ def parse_files(reply: bytes, *, nonce: str, limit: int) -> FileListing:
             files.append(FileEntry(path=raw.decode().removeprefix("./"), size=int(size)))
         except ValueError:  # the helper's mark for such a name, or one that is not UTF-8
             refused += 1
-    return FileListing(files=tuple(files), refused=refused, truncated=len(lines) > limit)
+    return FileListing(files=tuple(files), refused=refused, truncated=cut or len(lines) > limit)
 
 
 def iter_file(chunks: Iterable[bytes], *, nonce: str, offset: int) -> Iterator[bytes]:

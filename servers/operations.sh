@@ -248,7 +248,8 @@ enter_tree() {
     if [ -h ws ] || ! cd ws 2>/dev/null; then refuse missing 66; fi
 }
 # files ID LIMIT: `SIZE PATH` for each regular file, `!` for one whose name holds a control character or that lies
-# too deep; one more than LIMIT at most. A tree has no bound for the length of its paths: the reply has.
+# too deep; one more than LIMIT at most. A tree has no bound for the length of its paths: the reply has, and ends
+# with `...` when it is at it.
 op_files() {
     enter_tree "$1" || return
     if find . -prune -printf '' 2>/dev/null; then
@@ -256,7 +257,8 @@ op_files() {
     else # busybox
         find . -maxdepth 100 -type f ! -path '*[[:cntrl:]]*' -exec stat -c '%s %n' {} + 2>/dev/null
         find . -maxdepth 100 -type f -path '*[[:cntrl:]]*' -exec echo ! \; 2>/dev/null
-    fi | head -n $(($2 + 1)) | awk 'length($0) > 4200 { print "!"; next } { print }'
+    fi | head -n $(($2 + 1)) | awk 'length($0) > 4200 { $0 = "!" }
+        (sum += length($0) + 1) > 33554432 { print "..."; exit } { print }'
 }
 # file ID OFFSET <path -> `file OFFSET COUNT SIZE` and the bytes. No symbolic link is followed.
 op_file() {

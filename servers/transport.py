@@ -20,6 +20,10 @@ HELPER_TEXT = b"".join((_HERE / f"{name}.sh").read_bytes() for name in ("helper"
 HELPER_NAME = f"bb-{hashlib.sha256(HELPER_TEXT).hexdigest()[:16]}.sh"
 PROBE_TEXT = (_HERE / "probe.sh").read_bytes()
 
+# What `run` takes of a server as one reply: over the logs of one poll (REPLY_BYTES of jobs/execution/polling.py,
+# or its LEAST_BYTES times MOST_TOGETHER) and the largest list of files. More than that is not the helper's.
+MOST_REPLY_BYTES = 64 << 20
+
 
 class TransportError(Exception):
     """The exchange failed. `nothing_sent`: the server surely never saw it, so nothing of it has begun."""
@@ -78,7 +82,10 @@ class Transport(Protocol):
     """
 
     def run(self, words: Sequence[str], *, stdin: bytes = b"", timeout_seconds: float) -> Completed:
-        """Run the helper with these words; `stdin` is its whole input."""
+        """Run the helper with these words; `stdin` is its whole input.
+
+        BadReply as soon as it prints more than MOST_REPLY_BYTES.
+        """
 
     def stream(self, words: Sequence[str], *, stdin: bytes = b"", timeout_seconds: float) -> Iterator[bytes]:
         """Run the helper and yield its output as it comes; the timeout is for the silence between two pieces.

@@ -203,6 +203,12 @@ def test_files_are_parsed() -> None:
     assert parse_files(reply, nonce=NONCE, limit=1) == FileListing((FileEntry("a b", 3),), 0, truncated=True)
 
 
+def test_files_that_were_too_many_bytes_are_truncated() -> None:
+    reply = f"BB1 {NONCE}\n3 a\n...\nBBEND {NONCE} 0\n".encode()
+
+    assert parse_files(reply, nonce=NONCE, limit=5) == FileListing((FileEntry("a", 3),), 0, truncated=True)
+
+
 @given(st.binary(max_size=300), st.integers(min_value=1, max_value=40))
 def test_file_comes_out_whole_however_it_is_cut_up(data: bytes, step: int) -> None:
     reply = (

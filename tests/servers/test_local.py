@@ -12,7 +12,14 @@ import pytest
 
 from servers.frames import RunLimits
 from servers.local import LocalTransport, clean_environment
-from servers.transport import HELPER_NAME, HELPER_TEXT, TransportError, TransportTimeout, Unreachable
+from servers.transport import (
+    HELPER_NAME,
+    HELPER_TEXT,
+    BadReply,
+    TransportError,
+    TransportTimeout,
+    Unreachable,
+)
 from tests.servers.durable import Durable, is_alive
 from tests.waiting import wait_for
 
@@ -39,6 +46,7 @@ def fake(tmp_path: Path) -> Iterator[LocalTransport]:
     transport.install()
     (tmp_path / "lib" / HELPER_NAME).write_text(
         'case $1 in hang) sleep 300 & echo $! >"$BUILDBOARD_HOME/pid"; echo some; sleep 300 ;;\n'
+        "flood) cat /dev/zero ;; scold) cat /dev/zero >&2 ;; deaf) exec <&-; echo heard ;;\n"
         "mirror) cat ;; fds) ls -l /proc/self/fd >&2; exit 7 ;; term) kill -TERM $$ ;; here) pwd ;; esac\n"
     )
     yield transport
@@ -73,6 +81,18 @@ def test_run_timeout_ends_the_whole_helper(fake: LocalTransport, tmp_path: Path)
 
     assert not failed.value.nothing_sent
     wait_for(lambda: not is_alive(int((tmp_path / "pid").read_text())))
+
+
+@pytest.mark.parametrize("word", ["flood", "scold"])
+def test_run_takes_no_endless_reply(fake: LocalTransport, word: str) -> None:
+    with pytest.raises(BadReply, match="more than 64 MiB"):
+        fake.run([word], timeout_seconds=60)
+
+
+def test_run_sends_input_that_nobody_reads(fake: LocalTransport) -> None:
+    done = fake.run(["deaf"], stdin=b"x" * 1_000_000, timeout_seconds=10)
+
+    assert (done.exit_code, done.stdout) == (0, b"heard\n")
 
 
 def test_stream_yields_as_it_comes_and_ends_with_its_reader(fake: LocalTransport, tmp_path: Path) -> None:
