@@ -169,8 +169,9 @@ def parse_list(reply: bytes, *, nonce: str) -> tuple[RunListing, ...]:
         raise HelperRefused("usage", status=status)
     found = []
     for line in body.decode(errors="replace").split("\n")[:-1]:
-        id, state, *rest = line.split(" ")
-        found.append(RunListing(id=id, state=_state(state), exit=_parse_exit(rest, state=state)))
+        id, _, rest = line.partition(" ")
+        state, *record = rest.split(" ")
+        found.append(RunListing(id=id, state=_state(state), exit=_parse_exit(record, state=state)))
     return tuple(found)
 
 

@@ -27,6 +27,7 @@ from jobs.execution.polling import Answer, Poller
 from jobs.execution.reach import Reach, give_up_if_long_gone, note_readable, note_unreadable
 from jobs.execution.reattach import Tally
 from jobs.execution.start import CannotStart, prepare_start
+from jobs.execution.upkeep import Upkeep
 from jobs.lifecycle import Outcome
 from jobs.models import Attempt, BuildJob
 from jobs.providers.base import (
@@ -39,7 +40,6 @@ from jobs.providers.base import (
 )
 from jobs.providers.registry import connect
 from jobs.states import AttemptStatus, ErrorCategory
-from servers import health
 from servers.models import BuildServer
 
 logger = logging.getLogger(__name__)
@@ -53,9 +53,6 @@ SMALL_BYTES = 256 << 10  # taken in with what else a report says, in one transac
 MOST_CRASHES = 3
 RELEASE_DELAY_SECONDS = 10
 UNANSWERED_SECONDS = 60
-FORGET_AGAIN_SECONDS = 30
-FORGET_AT_ONCE = 20
-PROBE_SECONDS = 60
 
 
 class ServerFollower(threading.Thread):
@@ -71,14 +68,13 @@ class ServerFollower(threading.Thread):
         self._pace = FAST_SECONDS
         self._poll_at = 0.0
         self._eager_until = 0.0
-        self._forget_after = 0.0
-        self._probe_after = 0.0
         self._behind = False
         self._marker = CrashMarker(server_id)
         self._crashed = self._marker.left_by_last()
         self._tally: Tally | None = Tally(server_id)
         self._reach = Reach(server_id)
         self._errands = Errands(name, wake=self.wake)
+        self._upkeep = Upkeep(server_id, self._errands)
         self._poller = Poller(name, wake=self.wake)
 
     def wake(self) -> None:
@@ -120,7 +116,7 @@ class ServerFollower(threading.Thread):
 
         Without `poll` logs and ends wait for their time: a bell is mostly an echo of what was written here.
         """
-        self._probe()
+        self._upkeep.look()
         self._refresh()
         self._start()
         self._send_cancels()
@@ -130,16 +126,7 @@ class ServerFollower(threading.Thread):
             self._behind = False
             self._poll()
             self._poll_at = time.monotonic() + self._wait_seconds(took=time.monotonic() - began)
-        self._forget()
-
-    def _probe(self) -> None:
-        """Ask the server what it is and has, now and then."""
-        facts = self._errands.probed()
-        if facts is not None:
-            health.apply_probe(self.server_id, facts=facts)
-        if not self._errands.is_probing and time.monotonic() >= self._probe_after:
-            self._probe_after = time.monotonic() + PROBE_SECONDS
-            self._errands.probe(BuildServer.objects.get(pk=self.server_id))
+        self._upkeep.forget(self._provider)
 
     # ---- what there is to do ----------------------------------------------------------------------------
 
@@ -190,7 +177,7 @@ class ServerFollower(threading.Thread):
     def _take_answer(self, one: Followed, *, error: ProviderError | None) -> None:
         """A start was answered, refused, or not answered; only what surely runs not is given back."""
         if error is None:
-            self._reach.note_reached()
+            self._note_reached()
             lifecycle.start_attempt(one.attempt)
             one.started = True
             self._hurry()
@@ -235,6 +222,9 @@ class ServerFollower(threading.Thread):
                 by_provider.setdefault(one.attempt.job.provider, []).append(one)
         for name, group in by_provider.items():
             self._poll_group(self._providers[name], group)
+        if self._tally is not None and self._tally.is_whole(self._followed.keys()):
+            self._tally.report()
+            self._tally = None
 
     def _poll_group(self, provider: BuildProvider, group: list[Followed]) -> None:
         try:
@@ -244,11 +234,8 @@ class ServerFollower(threading.Thread):
             for one in group:
                 self._guarded(one, give_up_if_long_gone)
             return
-        self._reach.note_reached()
+        self._note_reached()
         self._take_answers(answers)
-        if self._tally is not None:
-            self._tally.report()
-            self._tally = None
 
     def _take_answers(self, answers: list[Answer]) -> None:
         for answer in answers:
@@ -289,22 +276,6 @@ class ServerFollower(threading.Thread):
     def _vanished(self, one: Followed) -> None:
         message = f"{one.attempt.server_name} knows nothing of this build any more; its directory is gone."
         collect.end(one, judge_lost(phase=one.attempt.phase, message=message))
-
-    def _forget(self) -> None:
-        """Remove from the server what finished attempts left there; a failure is tried again later."""
-        done = self._errands.forgotten()
-        if done is not None:
-            collect.note_forgotten(done.attempts)
-            if done.error is not None:
-                self._forget_after = time.monotonic() + FORGET_AGAIN_SECONDS
-        if self._errands.is_forgetting or time.monotonic() < self._forget_after:
-            return
-        rows = Attempt.objects.filter(
-            server_id=self.server_id, cleaned_at__isnull=True, completed_at__isnull=False
-        )
-        left = list(rows.select_related("job", "server").order_by("completed_at")[:FORGET_AT_ONCE])
-        if left:
-            self._errands.forget([(one, self._provider(one.job.provider, one)) for one in left])
 
     # ---- guards -----------------------------------------------------------------------------------------
 
@@ -352,6 +323,10 @@ class ServerFollower(threading.Thread):
             outcome = Outcome(AttemptStatus.FAILED, None, ErrorCategory.SYSTEM, one.masker.mask_text(message))
             lifecycle.finish_attempt(one.attempt, outcome=outcome)
             self._followed.pop(one.attempt.pk, None)
+
+    def _note_reached(self) -> None:
+        if self._reach.note_reached():
+            self._upkeep.hurry()
 
     def _note_unreachable(self, error: Exception) -> None:
         self._reach.note_unreachable(error)

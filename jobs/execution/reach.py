@@ -25,14 +25,16 @@ class Reach:
         self._server_id = server_id
         self.reached = False
 
-    def note_reached(self) -> None:
-        """The server answered."""
-        if not self.reached:
+    def note_reached(self) -> bool:
+        """The server answered; whether it is news."""
+        news = not self.reached
+        if news:
             health.note_reached(self._server_id)
             Attempt.objects.active().filter(
                 server_id=self._server_id, unreachable_since__isnull=False
             ).update(unreachable_since=None)
             self.reached = True
+        return news
 
     def note_unreachable(self, error: Exception) -> None:
         """It did not, so nothing is known now of any build there."""
