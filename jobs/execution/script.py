@@ -162,6 +162,6 @@ def _numbered(name: str, values: Sequence[str]) -> dict[str, str]:
 @cache
 def _program() -> bytes:
     here = Path(__file__).parent
-    parts = ((here / name).read_bytes() for name in ("checkout.sh", "kinds.sh", "build.sh"))
+    parts = ((here / name).read_bytes() for name in ("checkout.sh", "toml.sh", "kinds.sh", "build.sh"))
     # Without `#!`, so that the helper gives it to the shell that it runs under itself.
     return b"".join(part.removeprefix(b"#!/bin/sh\n") for part in parts)
