@@ -39,6 +39,13 @@ def _number(label: str, help_text: str = "", **options: Any) -> forms.IntegerFie
     )
 
 
+class _Unless(forms.BooleanField):
+    """A box that forbids when it is empty; ticked it leaves the choice to what is built: None."""
+
+    def clean(self, value: Any) -> bool | None:
+        return None if super().clean(value) else False
+
+
 class SubmitForm(forms.Form):
     """A build job, in the order in which people think of it. Field names are the API's."""
 
@@ -84,7 +91,7 @@ class SubmitForm(forms.Form):
     labels = Pairs("Labels of the job", "key=value, one a line, for finding it again")
     build_config_kernel_config = _text("Configuration", "such as defconfig")
     build_config_extra_make_args = Lines("Arguments for make", "one a line")
-    build_config_enable_modules = forms.BooleanField(label="Build modules", required=False, initial=True)
+    build_config_enable_modules = _Unless(label="Build modules", required=False, initial=True)
     build_config_build_dtbs = forms.BooleanField(label="Build device trees", required=False)
     build_config_custom_env = Pairs("Environment of make", "NAME=value, one a line")
 
@@ -163,7 +170,7 @@ class SubmitForm(forms.Form):
 def initial_of(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The form's values for a submission that was made before."""
     config = spec.get("build_config") or {}
-    values = {**spec, **{_CONFIG + name: value for name, value in config.items()}}
+    values = {**spec, **{_CONFIG + name: value for name, value in config.items() if value is not None}}
     return {name: value if name in _CHOSEN else _as_text(value) for name, value in values.items()}
 
 

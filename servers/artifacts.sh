@@ -67,7 +67,7 @@ op_file() {
     file_size "./$path"
     range "$2" "$SIZE" "$SIZE"
     echo "file $2 $COUNT $SIZE"
-    send "./$path"
+    send <"./$path"
 }
 # pack ID <paths, a line each -> `sum HASH  PATH` for each, `tar`, and an archive of those that are regular files and
 # can be read, in any order. The sums come first, and from another look: bytes that fit them are those of the file.

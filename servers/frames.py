@@ -27,6 +27,7 @@ class RunState(StrEnum):
     RUNNING = "running"
     ORPHAN = "orphan"  # its runner died; what is left finishes it
     DONE = "done"
+    DAMAGED = "damaged"  # its records could not be read in time: nothing is known now, ask again later
 
 
 @dataclass(frozen=True)
@@ -173,8 +174,9 @@ def parse_list(reply: bytes, *, nonce: str) -> tuple[RunListing, ...]:
         raise HelperRefused("usage", status=status)
     found = []
     for line in body.decode(errors="replace").split("\n")[:-1]:
-        id, state, *rest = line.split(" ")
-        found.append(RunListing(id=id, state=_state(state), exit=_parse_exit(rest, state=state)))
+        id, _, rest = line.partition(" ")
+        state, *record = rest.split(" ")
+        found.append(RunListing(id=id, state=_state(state), exit=_parse_exit(record, state=state)))
     return tuple(found)
 
 

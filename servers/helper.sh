@@ -60,68 +60,25 @@ $(awk -v o="$1" -v s="$2" -v m="$3" 'BEGIN { c = s - o; if (c > m) c = m; if (c 
 END
     fi
 }
-# send FILE: the bytes that range chose. dd seeks where busybox tail would read everything before.
+# send <file: the bytes that range chose. dd seeks where busybox tail would read everything before.
 send() {
     [ "$COUNT" != 0 ] || return 0
     if [ "$SKIP$REST" = 00 ]; then
-        head -c "$COUNT" "$1" 2>/dev/null
+        head -c "$COUNT" 2>/dev/null
     elif [ "$REST" = 0 ]; then
-        dd if="$1" bs=65536 skip="$SKIP" count="$BLOCKS" 2>/dev/null | head -c "$COUNT"
+        dd bs=65536 skip="$SKIP" count="$BLOCKS" 2>/dev/null | head -c "$COUNT"
     else
-        dd if="$1" bs=65536 skip="$SKIP" count="$BLOCKS" 2>/dev/null | tail -c +$((REST + 1)) | head -c "$COUNT"
+        dd bs=65536 skip="$SKIP" count="$BLOCKS" 2>/dev/null | tail -c +$((REST + 1)) | head -c "$COUNT"
     fi
-}
-# once NAME CONTENT: 0 written, 1 another was first, 2 could not be written.
-once() {
-    [ ! -e "$1" ] || return 1
-    if ! { printf '%s\n' "$2" >"$1.tmp.$$"; } 2>/dev/null ||
-        ! { IFS= read -r written <"$1.tmp.$$"; } 2>/dev/null || [ "$written" != "$2" ]; then
-        rm -f "$1.tmp.$$"
-        return 2
-    fi
-    if ln "$1.tmp.$$" "$1" 2>/dev/null; then rm -f "$1.tmp.$$" && return 0; fi
-    # Either another was first, or this file system has no hard links.
-    if [ ! -e "$1" ] && mkdir "$1.lock" 2>/dev/null; then mv "$1.tmp.$$" "$1" && return 0; fi
-    rm -f "$1.tmp.$$"
-    [ -e "$1" ] || return 2
-    return 1
-}
-# keep NAME CONTENT: as once, and gives up the ballast rather than fail on a full disk.
-keep() {
-    once "$1" "$2"
-    [ $? = 2 ] || return 0
-    rm -f ballast
-    once "$1" "$2"
-    [ $? != 2 ]
-}
-# read_stat PID: STATE, GROUP, SESSION, START of a process that lives; a zombie does not. The name in the
-# second field may hold anything, so what counts is after the last ")".
-read_stat() {
-    stat=
-    { while IFS= read -r line; do stat=$stat$line; done <"/proc/$1/stat"; } 2>/dev/null || return 1
-    # shellcheck disable=SC2086 # must be split
-    set -- ${stat##*) }
-    [ $# -ge 20 ] && [ "$1" != Z ] && [ "$1" != X ] || return 1
-    GROUP=$3 SESSION=$4 START=${20}
-}
-# alive RECORD: whether the process it names, PID, lives. A pid alone is no identity.
-alive() {
-    sound "$1" && { read -r PID born boot <"$1"; } 2>/dev/null &&
-        [ "$boot" = "$BOOT" ] && read_stat "$PID" && [ "$START" = "$born" ]
-}
-# enroll NAME: this process takes over a replaceable record.
-enroll() {
-    read_stat $$
-    { echo "$$ $START $BOOT" >"$1.tmp.$$" && mv -f "$1.tmp.$$" "$1"; } 2>/dev/null
 }
 # detach MODE: this helper once more, in a session of its own where there is setsid. A descriptor that stays
 # open would hold the caller's channel; without exec some shells would leave one of theirs in between.
 detach() {
     # shellcheck disable=SC2086 # BUILDBOARD_SH may be two words
     if [ -z "$BUILDBOARD_NOSETSID" ] && command -v setsid >/dev/null 2>&1; then
-        exec setsid $SHELL_WORDS "$SELF" "$1" "$ID" </dev/null >/dev/null 2>>err 3>&- &
+        exec setsid $SHELL_WORDS "$SELF" "$1" "$ID" </dev/null >/dev/null 2>&1 3>&- &
     else
-        exec nohup $SHELL_WORDS "$SELF" "$1" "$ID" </dev/null >/dev/null 2>>err 3>&- &
+        exec nohup $SHELL_WORDS "$SELF" "$1" "$ID" </dev/null >/dev/null 2>&1 3>&- &
     fi
 }
 # name_job ID: an id is a lower case UUID, so none is the beginning of another.
@@ -135,14 +92,6 @@ name_job() {
 enter_job() {
     name_job "$1" || return 64
     cd "$JOB" 2>/dev/null || return 66
-}
-read_limits() {
-    WALL=0 IDLE=0 GRACE=5 DISKMIN=0
-    sound spec || return 0
-    while IFS='=' read -r key value; do
-        case $value in '' | *[!0-9]*) continue ;; esac
-        case $key in WALL) WALL=$value ;; IDLE) IDLE=$value ;; GRACE) GRACE=$value ;; DISKMIN) DISKMIN=$value ;; esac
-    done 2>/dev/null <spec
 }
 # below_floor: fewer than DISKMIN KiB are free. Ten digits are always enough, and too many for mksh.
 below_floor() {
@@ -226,30 +175,22 @@ stop_tree() {
     done
     [ -z "$MEMBERS" ]
 }
-# save_code CODE: how the script ended. A cancel that is not there yet came too late to be the reason.
-save_code() {
-    reason=exited ended=$1
-    [ "$ended" -le 255 ] || ended=$((128 + ended % 128)) # some shells tell signals apart from codes
-    if [ -e cancel ] && measure && sound cancel; then read -r reason _ <cancel; fi
-    KNOWN_END="$ended $reason"
-    keep rc "$KNOWN_END"
-}
 # finalize: writes the exit record when nothing runs any more. Runner, watchdog and cancel may all call it.
 finalize() {
     [ ! -e exit ] || return 0
     keep build "0 0 $BOOT" # an inner that has not begun by now never will
-    left=0 reason=lost code=-1
+    left=0 reason=lost code=-1 boot=
     stop_tree || left=1
     WAITED=0
     while alive logger && [ "$WAITED" -lt 500 ]; do nap 02; done
     if alive logger; then left=1; fi # someone who could not be found still holds the output
-    if sound rc; then
-        read -r code reason <rc
+    if from rc read -r code reason; then
+        : # how the script ended
     elif [ -n "$KNOWN_END" ]; then
         code=${KNOWN_END% *} reason=${KNOWN_END#* }
-    elif sound cancel; then
-        read -r reason _ <cancel
-    elif sound runner && read -r _ _ boot <runner && [ "$boot" != "$BOOT" ]; then
+    elif from cancel read -r reason _; then
+        : # nothing of it ever ran, or its end is not known
+    elif from runner read -r _ _ boot && [ "$boot" != "$BOOT" ]; then
         reason=rebooted
     fi
     set +f
@@ -301,7 +242,8 @@ mode_inner() {
     if [ -p out ]; then output=out && exec 3<>out; fi
     trap : HUP INT TERM
     read_limits
-    read_stat $$ && keep build "$$ $START $BOOT" && read -r owner _ <build && [ "$owner" = $$ ] || exit 74
+    owner=
+    read_stat $$ && keep build "$$ $START $BOOT" && from build read -r owner _ && [ "$owner" = $$ ] || exit 74
     { echo 300 >/proc/self/oom_score_adj; } 2>/dev/null # the build dies before sshd does
     code=143
     if [ ! -e cancel ]; then
@@ -346,7 +288,7 @@ mode_watch() {
     read_limits
     now
     started=$NOW grown=$NOW size=
-    { read -r _ started _ <starts; } 2>/dev/null
+    from starts read -r _ started _
     while [ ! -e exit ]; do
         if [ ! -d "$JOB" ]; then # removed by hand: nobody could ever end this build
             stop_tree
@@ -354,7 +296,7 @@ mode_watch() {
         fi
         measure
         alive watch && [ "$PID" != $$ ] && return
-        true >hb
+        [ -p hb ] || true >hb
         now
         if [ "$IDLE" -gt 0 ]; then
             if [ "$SIZE" != "$size" ]; then size=$SIZE grown=$NOW; fi
@@ -373,25 +315,4 @@ mode_watch() {
         fi
         [ -e exit ] || sleep 1
     done
-}
-# judge: STATE; once done SIZE and EXIT. It only looks; when no wrapper lives it starts a watchdog, which ends the
-# rest. What a build may have done to its records must not break the reply.
-judge() {
-    EXIT=
-    measure
-    if [ -e exit ]; then
-        STATE='done'
-        ! sound exit || read -r EXIT <./exit
-        # shellcheck disable=SC2086 # must be split
-        set -- $EXIT
-        case ${3:-x}${4:-x} in
-        *[!0-9]*) EXIT="damaged -1 $SIZE 0 left=1" ;;
-        *) [ "$SIZE" = "$3" ] || [ "$SIZE" -lt "$3" ] || SIZE=$3 ;;
-        esac
-    elif [ ! -e runner ]; then
-        STATE=prepared
-    else
-        if alive runner; then STATE=running; else STATE=orphan; fi
-        if [ "$STATE" = orphan ] || [ -e watch ]; then alive watch || detach watch; fi
-    fi
 }

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -18,6 +19,8 @@ from typing import IO
 from servers.transport import (
     HELPER_NAME,
     HELPER_TEXT,
+    MOST_REPLY_BYTES,
+    BadReply,
     Completed,
     TransportError,
     TransportTimeout,
@@ -56,8 +59,10 @@ class LocalTransport:
         process = self._start(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
         with _ended(process):
             try:
-                stdout, stderr = process.communicate(stdin, timeout=timeout_seconds)
-            except subprocess.TimeoutExpired as error:
+                until = time.monotonic() + timeout_seconds
+                stdout, stderr = _exchange(process, stdin, until=until)
+                process.wait(max(0.0, until - time.monotonic()))
+            except (TimeoutError, subprocess.TimeoutExpired) as error:
                 raise TransportTimeout(f"no answer within {timeout_seconds:g} s") from error
         return Completed(exit_code=process.returncode, stdout=stdout, stderr=stderr)
 
@@ -121,6 +126,50 @@ def clean_environment() -> dict[str, str]:
     own |= {str(Path(os.environ["VIRTUAL_ENV"]) / "bin")} if os.environ.get("VIRTUAL_ENV") else set()
     folders = [folder for folder in os.environ.get("PATH", "").split(":") if folder and folder not in own]
     return kept | {"PATH": ":".join(folders) or _PLAIN_PATH}
+
+
+def _exchange(process: subprocess.Popen[bytes], payload: bytes, *, until: float) -> tuple[bytes, bytes]:
+    """Write all of the input and read all of both outputs, as `communicate` does, but never more than is allowed.
+
+    Raises TimeoutError at `until`, of the monotonic clock, and BadReply for too many bytes.
+    """
+    stdin, stdout, stderr = process.stdin, process.stdout, process.stderr
+    assert stdin is not None and stdout is not None and stderr is not None  # noqa: S101  # given by run
+    printed, complained = bytearray(), bytearray()
+    left = memoryview(payload)
+    with selectors.DefaultSelector() as selector:
+        os.set_blocking(stdin.fileno(), False)
+        selector.register(stdin, selectors.EVENT_WRITE)
+        selector.register(stdout, selectors.EVENT_READ, data=printed)
+        selector.register(stderr, selectors.EVENT_READ, data=complained)
+        while selector.get_map():
+            ready = selector.select(max(0.0, until - time.monotonic()))
+            if not ready and time.monotonic() >= until:
+                raise TimeoutError
+            for key, _ in ready:
+                if key.data is None:
+                    left = _write_some(key.fd, left)
+                    if not left:
+                        selector.unregister(key.fileobj)
+                        stdin.close()
+                    continue
+                chunk = os.read(key.fd, _CHUNK_BYTES)
+                if not chunk:
+                    selector.unregister(key.fileobj)
+                key.data.extend(chunk)
+                if len(key.data) > MOST_REPLY_BYTES:
+                    raise BadReply(f"more than {MOST_REPLY_BYTES >> 20} MiB were answered")
+    return bytes(printed), bytes(complained)
+
+
+def _write_some(descriptor: int, left: memoryview) -> memoryview:
+    """What is still to be written; nothing once nobody reads."""
+    try:
+        return left[os.write(descriptor, left[:_CHUNK_BYTES]) :] if left else left
+    except BlockingIOError:
+        return left
+    except BrokenPipeError:
+        return left[:0]
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2153,SC2154,SC2034 # the second half of helper.sh: it shares its variables
+# shellcheck shell=sh disable=SC2153,SC2154,SC2034 # the last part of helper.sh: it shares its variables
 # What the controller asks of the helper, an op_ function each; installed as one file with helper.sh, which
 # owns the run itself. Each prints its reply and returns its status; what has input reads it to the end, since
 # an input that is left over would end the whole SSH connection.
@@ -76,7 +76,7 @@ op_launch() {
         done
     fi
     pid='' record=''
-    ! sound runner || read -r pid record <runner
+    from runner read -r pid record
     if [ "$pid" = "$child" ]; then echo "launched $pid $record"; else echo "already $pid $record"; fi
 }
 # check_start: everything that the last records need has its room before anything runs.
@@ -91,56 +91,41 @@ check_start() {
 
 # ---- following and ending
 
-# measure: SIZE of the log, and UNSOUND, the records that must not be read: in their place a build may have put
-# something endless, and reading it would hold up the answer about all the others.
-measure() {
-    SIZE=0 UNSOUND=' '
-    while read -r mode _ _ _ bytes _ _ _ name _; do
-        case $mode:$bytes:$name in
-        -*:log) [ ! -r log ] || SIZE=$bytes ;;
-        -*:?????*:*) UNSOUND="$UNSOUND$name " ;;
-        esac
-    done <<END
-$(ls -dln log runner build watch logger cancel rc exit phase commit 2>/dev/null)
-END
-}
-# sound RECORD: whether it can be read; a pipe or a device in its place might never end.
-sound() {
-    [ -f "$1" ] && [ ! -h "$1" ] || return 1
-    case $UNSOUND in *" $1 "*) return 1 ;; esac
-}
 # poll MAX ID:OFFSET ... -> `= epoch load`, then for each `@ ID state offset count size phase commit [exit]` and
-# the bytes. Up to ten times a second: only date, ls and, with news, dd are processes here.
+# the bytes. Up to ten times a second: only date, a child, ls and, with news, dd are processes here.
 op_poll() {
     max=$1 load=
     shift
     { read -r load </proc/loadavg; } 2>/dev/null
     echo "= $(date +%s) $load"
-    for request; do
-        offset=${request#*:} COUNT=0
-        name_job "${request%%:*}" || return
-        if ! cd "$JOB" 2>/dev/null; then
-            echo "@ $ID absent $offset 0 0 - -"
-            continue
-        fi
-        judge
-        range "$offset" "$SIZE" "$max"
-        read_marks
-        echo "@ $ID $STATE $offset $COUNT $SIZE $PHASE $COMMIT $EXIT"
-        send log
-    done
+    [ $# = 0 ] || survey poll_one "$@"
 }
-# read_marks: PHASE and COMMIT, "-" when there is none or it is not one.
-read_marks() {
-    PHASE=- COMMIT=- count=0
-    if sound phase; then
-        while [ "$count" -lt 64 ] && read -r name epoch at _; do
-            PHASE=$name:$epoch:$at count=$((count + 1))
-        done <phase
+poll_one() {
+    offset=${1#*:} COUNT=0 MARK=-
+    name_job "${1%%:*}" || return
+    if ! cd "$JOB" 2>/dev/null; then
+        mark
+        echo "@ $ID absent $offset 0 0 - -"
+        return 0
     fi
-    if sound commit; then read -r COMMIT <commit; fi
-    case $PHASE in *[!a-z0-9:]*) PHASE=- ;; esac
-    case $COMMIT in '' | *[!0-9a-f]*) COMMIT=- ;; esac
+    judge
+    range "$offset" "$SIZE" "$max"
+    read_marks
+    mark
+    echo "@ $ID $STATE $offset $COUNT $SIZE $PHASE $COMMIT $EXIT"
+    [ "$COUNT" = 0 ] || from log send_whole || head -c "$COUNT" /dev/zero
+}
+poll_one_damaged() {
+    echo "@ ${1%%:*} damaged ${1#*:} 0 0 - -"
+}
+# send_whole: the bytes that range chose, as many as were promised, though the build cuts its log meanwhile.
+send_whole() {
+    send
+    [ $((2147483647 + 1)) -gt 0 ] || return 0 # mksh: too small for the sum
+    { read -r _ at 5<&0 </proc/self/fdinfo/5; } 2>/dev/null || return 0
+    [ "$at" -ge "$offset" ] || at=$offset
+    [ "$at" -ge $((offset + COUNT)) ] || head -c $((offset + COUNT - at)) /dev/zero
+    return 0
 }
 # cancel ID REASON [claim]: one that never started is claimed, so that a late launch cannot run it; with the word
 # claim also one that is not here (yet). Otherwise TERM now; the watchdog does the rest.
@@ -158,15 +143,24 @@ op_cancel() {
     fi
     measure
     pid=
-    ! sound runner || read -r pid _ <runner
+    from runner read -r pid _
     if [ "$pid" = 0 ]; then
         finalize
         answer=neverstarted
     elif [ "$answer" = requested ]; then
-        ask_to_end
-        alive watch || detach watch
+        survey end_tree "$ID" >/dev/null
     fi
     echo "$answer"
+}
+end_tree() {
+    MARK=watch
+    measure
+    ! alive watch || MARK=-
+    mark
+    ask_to_end
+}
+end_tree_damaged() {
+    detach watch
 }
 # phase NAME and commit SHA are called by the build's own script, without a frame.
 op_phase() {
@@ -197,13 +191,24 @@ discard() {
 }
 # list: `ID state [exit]` for every job.
 op_list() {
+    cd "$ROOT/jobs" 2>/dev/null || return 0
     set +f
-    for directory in "$ROOT"/jobs/*; do
-        set -f
-        enter_job "${directory##*/}" || continue
-        judge
-        echo "$ID $STATE $EXIT"
-    done
+    set -- *
+    set -f
+    survey list_one "$@"
+}
+list_one() {
+    MARK=-
+    if ! enter_job "$1"; then
+        mark
+        return 0
+    fi
+    judge
+    mark
+    echo "$ID $STATE $EXIT"
+}
+list_one_damaged() {
+    echo "$1 damaged"
 }
 # gc DAYS: removes jobs that ended or were prepared that long ago, and what crashes left over; helpers that no
 # process runs any more. Prints how many jobs and helpers.
@@ -252,6 +257,8 @@ operation=$1
 case $operation in
 run | inner | logger | watch)
     enter_job "$2" || exit
+    # Only here, where a pipe in its place holds up nobody else.
+    if [ ! -p err ] && { true >>err; } 2>/dev/null; then exec 2>>err; fi
     "mode_$operation"
     ;;
 phase | commit)

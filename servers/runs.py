@@ -16,7 +16,7 @@ from servers.probe import parse_facts
 from servers.transport import PROBE_TEXT, BadReply, Completed, HelperRefused, Transport
 
 POLL_BYTES = 1 << 20  # of one attempt in one reply
-FILE_LIMIT = 100_000
+FILE_LIMIT = 250_000  # a Linux kernel's tree has 80,000 files before anything is made of them
 MOST_DEPTH = 100
 _MISSING = frozenset({1, 2, 126, 127})  # how shells end that do not find their script
 

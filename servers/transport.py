@@ -16,12 +16,16 @@ from servers.host_keys import HostKey
 _HERE = Path(__file__).parent
 _WORD = re.compile(r"[A-Za-z0-9._:-]+")
 
-# One file on the server: the run itself, then what it can be asked, the door last. Named by its content, so that
-# an upgrade never touches the text that a running shell still reads.
-HELPER_PARTS = ("helper.sh", "artifacts.sh", "operations.sh")
+# One file on the server: the run itself, its records, its artifacts, what it can be asked, the door last. Named by its
+# content, so that an upgrade never touches the text that a running shell still reads.
+HELPER_PARTS = ("helper.sh", "records.sh", "artifacts.sh", "operations.sh")
 HELPER_TEXT = b"".join((_HERE / name).read_bytes() for name in HELPER_PARTS)
 HELPER_NAME = f"bb-{hashlib.sha256(HELPER_TEXT).hexdigest()[:16]}.sh"
 PROBE_TEXT = (_HERE / "probe.sh").read_bytes()
+
+# What `run` takes of a server as one reply: over the logs of one poll (REPLY_BYTES of jobs/execution/polling.py,
+# or its LEAST_BYTES times MOST_TOGETHER) and the largest list of files. More than that is not the helper's.
+MOST_REPLY_BYTES = 64 << 20
 
 
 class TransportError(Exception):
@@ -108,7 +112,10 @@ class Transport(Protocol):
     """
 
     def run(self, words: Sequence[str], *, stdin: bytes = b"", timeout_seconds: float) -> Completed:
-        """Run the helper with these words; `stdin` is its whole input."""
+        """Run the helper with these words; `stdin` is its whole input.
+
+        BadReply as soon as it prints more than MOST_REPLY_BYTES.
+        """
 
     def stream(self, words: Sequence[str], *, stdin: bytes = b"", timeout_seconds: float) -> Iterator[bytes]:
         """Run the helper and yield its output as it comes; the timeout is for the silence between two pieces.

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -37,6 +37,11 @@ def living_processes(variable: str, is_wanted: Callable[[str], bool]) -> list[ps
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     return found
+
+
+def processes_of_builds(home: Path) -> list[psutil.Process]:
+    """What still runs of any build of the board with this home: its runner, watchdog and logger too."""
+    return living_processes("BUILDBOARD_HOME", lambda value: Path(value).is_relative_to(home))
 
 
 class RunningBoard:
@@ -96,12 +101,12 @@ class RunningBoard:
 
     @contextmanager
     def running(self) -> Iterator[Self]:
-        """The board, ready; killed at the end."""
+        """The board, ready; at the end it and its builds are killed."""
         try:
             self.start()
             yield self
         finally:
-            self.kill()
+            self.end()
 
     def wait_ready(self) -> None:
         """Until it prints its address."""
@@ -143,7 +148,7 @@ class RunningBoard:
 
     def status(self, path: str) -> int:
         """The status of a GET; 0 when nobody answers."""
-        client = HTTPConnection("127.0.0.1", self.port, timeout=5)
+        client = HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
             client.request("GET", path)
             return client.getresponse().status
@@ -173,6 +178,16 @@ class RunningBoard:
         return sorted(
             self.sentinel(cluster).children(), key=lambda process: (process.create_time(), process.pid)
         )
+
+    def wait_until_replaced(self, word: str, leader: psutil.Process) -> None:
+        """Until the web process or a cluster has another first process."""
+
+        def is_another() -> bool:
+            with suppress(psutil.NoSuchProcess, StopIteration):
+                return self.leader(word) != leader
+            return False
+
+        self.wait_for(is_another, what=f"another {word}", seconds=RECOVER_SECONDS)
 
     # ---- database ---------------------------------------------------------------------------------------
 
@@ -218,7 +233,7 @@ class RunningBoard:
             self.process.send_signal(number)
         return self.process.wait(STOP_SECONDS)
 
-    def assert_nothing_left(self, *, within_seconds: float = 0.5) -> None:
+    def assert_nothing_left(self, *, within_seconds: float = 5.0) -> None:
         """No process of the board lives."""
         wait_for(
             lambda: not self.processes(),
@@ -229,7 +244,20 @@ class RunningBoard:
     def kill(self) -> None:
         """End every process of it at once with -9, as a power cut would; builds go on."""
         if self._process is not None:
-            wait_for(self._kill_what_lives, what="every process is gone", seconds=STOP_SECONDS)
+            wait_for(self._kill_what_lives, what="every process is gone", seconds=RECOVER_SECONDS)
+
+    def end(self) -> None:
+        """End it and its builds for good: nothing writes to its folder any more."""
+        self.kill()
+        wait_for(self._kill_builds, what="every build is gone", seconds=RECOVER_SECONDS)
+
+    def _kill_builds(self) -> bool:
+        """Whether none lived, at two looks: between being listed and looked at, one may fork and end."""
+        living = [process for _ in range(2) for process in processes_of_builds(self.home)]
+        for process in living:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        return not living
 
     def _kill_what_lives(self) -> bool:
         living = self.processes()
@@ -243,27 +271,9 @@ class RunningBoard:
 
 @contextmanager
 def running_board(*arguments: str, extra: dict[str, str] | None = None) -> Iterator[RunningBoard]:
-    """A board that is ready; killed at the end."""
-    with running_boards([arguments], extra=extra) as boards:
-        yield boards[0]
-
-
-@contextmanager
-def running_boards(
-    starts: Sequence[Sequence[str]], *, extra: dict[str, str] | None = None
-) -> Iterator[list[RunningBoard]]:
-    """Several boards at once, one for each list of arguments."""
-    with tempfile.TemporaryDirectory(prefix="bb-up-") as folder:
-        boards = [
-            RunningBoard(Path(folder, str(number)), *arguments, extra=extra)
-            for number, arguments in enumerate(starts)
-        ]
-        try:
-            for board in boards:
-                board.launch()
-            for board in boards:
-                board.wait_ready()
-            yield boards
-        finally:
-            for board in boards:
-                board.kill()
+    """A board that is ready; at the end it, its builds and its folder are gone."""
+    with (
+        tempfile.TemporaryDirectory(prefix="bb-up-") as folder,
+        RunningBoard(Path(folder), *arguments, extra=extra).running() as board,
+    ):
+        yield board

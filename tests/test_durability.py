@@ -9,8 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.boards import processes_of_builds
 from tests.repositories import make_repository
-from tests.whole_board import WholeBoard, processes_of_builds
+from tests.whole_board import WholeBoard
 
 pytestmark = [pytest.mark.slow, pytest.mark.both_databases]
 

@@ -57,4 +57,4 @@ def test_halves_find_each_other_through_the_database_and_outlive_one_machine() -
             assert web.lines[-1] == "Stopped."
         finally:
             for board in boards:
-                board.kill()
+                board.end()

@@ -59,6 +59,7 @@ def board(repository: Path) -> Iterator[RunningBoard]:
 def browser() -> Iterator[Browser]:
     require("chromium")
     with sync_playwright() as playwright:
+        expect.set_options(timeout=WAIT_MS)
         chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
         yield chromium
         chromium.close()
@@ -107,7 +108,7 @@ class Reader:
 
     def wait_for_badge(self, word: str) -> None:
         """Until the job's badge says this, without a reload."""
-        expect(self.page.locator("h1 .badge")).to_have_text(word, timeout=WAIT_MS)
+        expect(self.page.locator("h1 .badge")).to_have_text(word)
 
     @property
     def scroll_top(self) -> float:
@@ -130,7 +131,7 @@ def test_a_build_is_submitted_and_watched_to_its_end(reader: Reader, repository:
     reader.page.locator(".lx", has_text="red <b>bold</b>").last.wait_for()
     assert reader.page.locator(".lx .f1", has_text="red").count() == 1
     reader.wait_for_badge("Failed")
-    expect(reader.page.locator("[data-stream]")).to_have_text("complete", timeout=WAIT_MS)
+    expect(reader.page.locator("[data-stream]")).to_have_text("complete")
     assert reader.numbers()[-1] == "20000"
     assert reader.page.locator(".ll").count() == 5000
     assert reader.page.locator("#job").get_attribute("data-poll") == "10000"
@@ -149,9 +150,9 @@ def test_a_reader_who_looks_back_is_left_where_they_are(
     expect(reader.page.locator("[data-act=follow]")).to_have_attribute("aria-pressed", "false")
 
     go.touch()
-    expect(reader.page.locator("[data-pill]")).to_be_visible(timeout=WAIT_MS)
+    expect(reader.page.locator("[data-pill]")).to_be_visible()
     reader.wait_for_badge("Completed")
-    expect(reader.page.locator("[data-stream]")).to_have_text("complete", timeout=WAIT_MS)
+    expect(reader.page.locator("[data-stream]")).to_have_text("complete")
 
     assert reader.numbers() == [str(number) for number in range(1, 701)]
     assert reader.scroll_top == 200
@@ -186,7 +187,7 @@ def test_the_log_goes_on_where_it_was_when_the_web_process_was_killed(
     reader.page.locator(".lx", has_text=re.compile("^300$")).wait_for()
 
     board.leader("web").kill()
-    expect(reader.page.locator("[data-stream]")).to_have_text("reconnecting", timeout=WAIT_MS)
+    expect(reader.page.locator("[data-stream]")).to_have_text("reconnecting")
     go.touch()
     reader.wait_for_badge("Completed")
     expect(reader.page.locator("[data-stream]")).to_have_text("complete", timeout=2 * WAIT_MS)
@@ -215,7 +216,7 @@ def test_the_call_to_the_api_follows_what_is_typed(reader: Reader) -> None:
     reader.page.goto(f"{reader.address}/jobs/new/")
     reader.page.get_by_label("Repository").fill("https://git.example/it's")
 
-    expect(reader.page.locator("#api-call")).to_contain_text("https://git.example/it", timeout=WAIT_MS)
+    expect(reader.page.locator("#api-call")).to_contain_text("https://git.example/it")
 
     assert reader.page.get_by_label("Repository").input_value() == "https://git.example/it's"
     assert reader.complaints == []
@@ -227,7 +228,7 @@ def test_what_is_typed_into_the_search_survives_a_poll(reader: Reader, repositor
     search = reader.page.get_by_role("searchbox")
     search.fill("half a wo")
 
-    expect(reader.page.locator(f"#job-{job_id} .badge")).to_have_text("Completed", timeout=WAIT_MS)
+    expect(reader.page.locator(f"#job-{job_id} .badge")).to_have_text("Completed")
 
     assert search.input_value() == "half a wo"
     assert search.evaluate("element => element === document.activeElement") is True

@@ -50,7 +50,7 @@ def run_command(*arguments: str, data_dir: Path, **extra: str) -> tuple[int, str
 
 
 def read(board: RunningBoard, path: str, **headers: str) -> tuple[int, dict[str, object]]:
-    client = HTTPConnection("127.0.0.1", board.port, timeout=10)
+    client = HTTPConnection("127.0.0.1", board.port, timeout=30)
     client.request("GET", path, headers=headers)
     answer = client.getresponse()
     body = answer.read()

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tests.boards import RunningBoard, living_processes
+from tests.boards import RunningBoard
 from tests.services import free_port
 
 _TOKEN = re.compile(r"bb_[0-9a-f]{32}_[A-Za-z0-9_-]+")
@@ -42,7 +42,7 @@ class WholeBoard(RunningBoard):
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310  # loopback
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  # loopback
             content = answer.read()
             return json.loads(content) if "json" in answer.headers["Content-Type"] else content
 
@@ -70,9 +70,3 @@ class WholeBoard(RunningBoard):
 
         self.wait_for(is_finished, what=f"job {job_id} finished", seconds=seconds)
         return self.job(job_id)
-
-
-def processes_of_builds(home: Path) -> list[str]:
-    """Command lines of what still runs of any build whose work dir is in `home`."""
-    builds = living_processes("BUILDBOARD_HOME", lambda value: value.startswith(str(home)))
-    return [" ".join(process.cmdline()) for process in builds]

@@ -22,6 +22,7 @@ from buildboard.core.machine import MACHINE_VARIABLE, machine_id
 from buildboard.supervisor import tie
 from buildboard.supervisor.busy import FOLDER_VARIABLE, forget_all
 from buildboard.supervisor.group import Group, Spec, collect_orphans
+from buildboard.supervisor.loss import lost_member
 from buildboard.supervisor.watch import RUN_BUILDS, ClusterEar, DatabaseWatch
 
 logger = logging.getLogger(__name__)
@@ -117,8 +118,18 @@ class Board:
                 logger.error("The cluster %s takes no tasks any more and is replaced", name)
                 self._clusters[name].replace()
                 self._note_restart(self._clusters[name])
+            elif member := lost_member(_busy_folder(name)):
+                self._replace_after_loss(name, member=member)
         collect_orphans({group.pid for group in self._groups})
         self._start_due()
+
+    def _replace_after_loss(self, name: str, *, member: str) -> None:
+        """What the new member waits for may never come (loss.py); the runner's task hands over first."""
+        logger.error("The cluster %s lost its %s and is replaced; builds go on", name, member)
+        if name == "runner":
+            self._stop_runner(signals=1)
+        self._clusters[name].clean_up()
+        self._note_restart(self._clusters[name])
 
     def _note_restart(self, group: Group) -> None:
         ear = self._ears.get(group.spec.name)
@@ -143,8 +154,11 @@ class Board:
         self._end(list(self._clusters.values()), within_seconds=CLUSTER_SECONDS)
         self._end(self._web, within_seconds=WEB_SECONDS)
 
-    def _stop_runner(self) -> None:
-        """Tell the runner itself: its cluster would wait minutes for the task to end."""
+    def _stop_runner(self, *, signals: int = 2) -> None:
+        """Tell the runner itself: its cluster would wait minutes for the task to end.
+
+        At so many `signals` to the supervisor the wait for it is cut short.
+        """
         ear = self._ears.get("runner")
         if ear is None:
             return
@@ -154,7 +168,7 @@ class Board:
         for worker in runners:
             with suppress(ProcessLookupError):
                 os.kill(worker.pid, signal.SIGTERM)
-        self._wait(lambda: not ear.open_tasks(), within_seconds=RUNNER_SECONDS)
+        self._wait(lambda: not ear.open_tasks(), within_seconds=RUNNER_SECONDS, signals=signals)
 
     def _end(self, groups: Sequence[Group], *, within_seconds: float) -> None:
         for group in groups:
@@ -165,9 +179,9 @@ class Board:
         for group in groups:
             group.kill()
 
-    def _wait(self, is_done: Callable[[], bool], *, within_seconds: float) -> None:
+    def _wait(self, is_done: Callable[[], bool], *, within_seconds: float, signals: int = 2) -> None:
         until = time.monotonic() + within_seconds
-        while not is_done() and time.monotonic() < until and self._signals < 2:
+        while not is_done() and time.monotonic() < until and self._signals < signals:
             time.sleep(0.05)
 
 

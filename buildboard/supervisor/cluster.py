@@ -11,7 +11,7 @@ from importlib import import_module
 
 import django
 
-from buildboard.supervisor import busy, tie
+from buildboard.supervisor import busy, loss, tie
 
 
 def main(name: str) -> None:
@@ -21,8 +21,9 @@ def main(name: str) -> None:
     tie.tie_leader()
     django.setup()
     from django_q import signals  # noqa: PLC0415, TID251  # after setup; the supervisor minds django-q2's processes
-    from django_q.cluster import Cluster  # noqa: PLC0415, TID251  # same
+    from django_q.cluster import Cluster, Sentinel  # noqa: PLC0415, TID251  # same
 
+    loss.note_losses(Sentinel)
     signals.post_spawn.connect(_on_spawn, weak=False)
     signals.pre_execute.connect(_on_begin, weak=False)
     signals.post_execute_in_worker.connect(_on_end, weak=False)

@@ -55,7 +55,7 @@ class ClusterEar:
         self._timeout_seconds = task_timeout_seconds(cluster)
         self._row = 0
         self._asked_at = 0.0
-        self.answered_at = time.monotonic()
+        self.began_at = self.answered_at = time.monotonic()
 
     def open_tasks(self) -> list[BusyWorker]:
         """Workers that are in a task and within its time."""
@@ -83,13 +83,18 @@ class ClusterEar:
 
     def _begin_again(self, now: float) -> None:
         """Its processes are new: free what the old ones held."""
-        for path in (PING, RUN_BUILDS):
-            drop_addressed(self.cluster, machine=machine_id(), path=path)
-        free_rows(self.cluster, machine=machine_id())
+        self.is_deaf = False
+        self.was_restarted = False  # before the rest: it may be restarted again meanwhile
+        try:
+            for path in (PING, RUN_BUILDS):
+                drop_addressed(self.cluster, machine=machine_id(), path=path)
+            free_rows(self.cluster, machine=machine_id())
+        except (DatabaseError, InterfaceError):
+            self.was_restarted = True
+            raise
         self._row = 0
         self._asked_at = 0.0
-        self.answered_at = now
-        self.is_deaf = self.was_restarted = False
+        self.began_at = self.answered_at = now
 
     def _free_tasks_of_the_dead(self) -> None:
         for worker in busy_workers(self._busy_folder):
@@ -117,7 +122,8 @@ class RunnerWatch:
             if old_seconds <= RUNNER_DEAD_SECONDS:
                 self._asked_at = -RUNNER_START_SECONDS
                 return
-        if time.monotonic() - self._asked_at < RUNNER_START_SECONDS:
+        was_asked = self._asked_at > self._ear.began_at  # an earlier cluster's call was dropped with it
+        if was_asked and time.monotonic() - self._asked_at < RUNNER_START_SECONDS:
             return
         if found is not None:
             self._end(found)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The build script of an attempt. servers/helper.sh runs it in the attempt's ws/, as one durable run; script.py
-# puts it together from checkout.sh, kinds.sh and this file, and makes the environment that it reads. POSIX sh.
+# puts it together from checkout.sh, toml.sh, kinds.sh and this file, and makes the environment that it reads. POSIX sh.
 # It owns the steps of a build on the server; what they mean for the job is the controller's business.
 #
 # In:  BUILDBOARD_ATTEMPT, BUILDBOARD_HELPER, BUILDBOARD_JOB_DIR, BUILDBOARD_HOME from the helper; BB_* from

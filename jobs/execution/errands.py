@@ -1,5 +1,5 @@
 """What a follower has done in threads of their own, so that a slow server or compiler delays no log: starts, the
-removal of finished runs. No rows are read or written here, and what an answer means is follow.py's.
+removal of finished runs, lists. No rows are read or written here, and what an answer means is follow.py's.
 """
 
 import logging
@@ -8,10 +8,22 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from django.db import connections
+
 from jobs.execution.followed import Followed
 from jobs.execution.start import change_of
 from jobs.models import Attempt
-from jobs.providers.base import BuildProvider, ProviderError, build_id_of
+from jobs.providers.base import (
+    BuildProvider,
+    ProviderError,
+    ProviderGarbled,
+    ProviderUnreachable,
+    build_id_of,
+)
+from servers.connections import open_client
+from servers.frames import RunListing
+from servers.models import BuildServer
+from servers.transport import HelperRefused, TransportError
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +47,7 @@ class Errands:
         self._wake = wake
         self._starts: dict[UUID, tuple[Followed, Future[ProviderError | None]]] = {}
         self._forgetting: Future[Forgotten] | None = None
+        self._listing: Future[tuple[RunListing, ...] | None] | None = None
 
     def close(self, *, wait: bool = False) -> None:
         """Begin nothing more; what was sent may still arrive, which is as good as a lost answer."""
@@ -77,6 +90,24 @@ class Errands:
         result, self._forgetting = self._forgetting.result(), None
         return result
 
+    # ---- what there is
+
+    @property
+    def is_listing(self) -> bool:
+        """Whether the server was asked and its answer not taken yet."""
+        return self._listing is not None
+
+    def list_runs(self, server: BuildServer) -> None:
+        """Ask the server for every run that it knows; `listed` gives them."""
+        self._listing = self._pool.submit(_ask_list, server)
+
+    def listed(self) -> tuple[RunListing, ...] | None:
+        """What the server answered, once; None while there is nothing."""
+        if self._listing is None or not self._listing.done():
+            return None
+        runs, self._listing = self._listing.result(), None
+        return runs
+
 
 def _send_start(one: Followed) -> ProviderError | None:
     if one.metadata is None:
@@ -89,7 +120,10 @@ def _send_start(one: Followed) -> ProviderError | None:
 
 
 def _forget(attempts: Sequence[tuple[Attempt, BuildProvider]]) -> Forgotten:
-    """One after the other. What never was sent left nothing; what was given up is ended first."""
+    """One after the other. What never was sent left nothing; what was given up is ended first.
+
+    What stops one removal does not stop the next, but for a server that is not there.
+    """
     result = Forgotten()
     for attempt, provider in attempts:
         try:
@@ -98,6 +132,18 @@ def _forget(attempts: Sequence[tuple[Attempt, BuildProvider]]) -> Forgotten:
         except ProviderError as error:
             logger.info("%s", error, extra={"action": "forget", "attempt": str(attempt.pk)})
             result.error = error
-            break
-        result.attempts.append(attempt.pk)
+            if isinstance(error, ProviderUnreachable) and not isinstance(error, ProviderGarbled):
+                break
+        else:
+            result.attempts.append(attempt.pk)
     return result
+
+
+def _ask_list(server: BuildServer) -> tuple[RunListing, ...] | None:
+    try:
+        return open_client(server).list_runs()
+    except (TransportError, HelperRefused) as error:
+        logger.info("%s did not list its runs: %s", server.name, error, extra={"action": "list"})
+        return None
+    finally:
+        connections.close_all()  # of this thread: a jump host's jump host is read when it is needed

@@ -24,15 +24,24 @@ from jobs.execution.errands import Errands
 from jobs.execution.followed import Followed
 from jobs.execution.marker import CrashMarker
 from jobs.execution.outcome import judge_lost
+from jobs.execution.polling import Answer, Poller
 from jobs.execution.probing import Prober
+from jobs.execution.reach import Reach, give_up_if_long_gone, note_readable, note_unreadable
 from jobs.execution.reattach import Tally
 from jobs.execution.start import CannotStart, prepare_start
+from jobs.execution.upkeep import Upkeep
 from jobs.lifecycle import Outcome
 from jobs.models import Attempt, BuildJob
-from jobs.providers.base import BuildProvider, ProviderError, ProviderRefused, ProviderUnreachable, Report
+from jobs.providers.base import (
+    BuildProvider,
+    ProviderError,
+    ProviderGarbled,
+    ProviderRefused,
+    ProviderUnreachable,
+    Report,
+)
 from jobs.providers.registry import connect
 from jobs.states import AttemptStatus, ErrorCategory
-from servers import health
 from servers.models import BuildServer
 
 logger = logging.getLogger(__name__)
@@ -42,18 +51,10 @@ FAST_SECONDS = 0.1
 SLOW_SECONDS = 2.0
 IDLE_SECONDS = 1.0
 EAGER_SECONDS = 3.0
-# Of all builds of a server in one reply, which is held in memory; and of one build: at most, so that commits stay
-# short, and at least, so that the end of a log over its limit fits, whatever its secrets are.
-REPLY_BYTES = 16 << 20
-MOST_BYTES = 8 << 20
-LEAST_BYTES = 1 << 20
 SMALL_BYTES = 256 << 10  # taken in with what else a report says, in one transaction
 MOST_CRASHES = 3
-LOST_MARGIN_SECONDS = 600
 RELEASE_DELAY_SECONDS = 10
 UNANSWERED_SECONDS = 60
-FORGET_AGAIN_SECONDS = 30
-FORGET_AT_ONCE = 20
 
 
 class ServerFollower(threading.Thread):
@@ -69,15 +70,16 @@ class ServerFollower(threading.Thread):
         self._pace = FAST_SECONDS
         self._poll_at = 0.0
         self._eager_until = 0.0
-        self._forget_after = 0.0
-        self._reached = False
         self._behind = False
         self._marker = CrashMarker(server_id)
         self._crashed = self._marker.left_by_last()
         self._tally: Tally | None = Tally(server_id)
+        self._reach = Reach(server_id)
         self._errands = Errands(name, wake=self.wake)
         self._collector = Collector(name, wake=self.wake)
         self._prober = Prober(server_id, name=name)
+        self._upkeep = Upkeep(server_id, self._errands)
+        self._poller = Poller(name, wake=self.wake)
 
     def probe_soon(self) -> None:
         """Something of the server changed, or somebody wants to know: ask it what it is and has."""
@@ -93,6 +95,13 @@ class ServerFollower(threading.Thread):
         self._stopping.set()
         self._bell.set()
 
+    def close(self, *, wait: bool = False) -> None:
+        """Begin nothing more in other threads."""
+        self._errands.close(wait=wait)
+        self._poller.close(wait=wait)
+        self._prober.close()
+        self._collector.close()
+
     def run(self) -> None:
         """Until stopped: one round after the other; a database that is away only delays."""
         try:
@@ -107,9 +116,7 @@ class ServerFollower(threading.Thread):
                     continue
                 self._bell.wait(max(0.0, self._poll_at - time.monotonic()))
         finally:
-            self._errands.close()
-            self._prober.close()
-            self._collector.close()
+            self.close()
             for provider in self._providers.values():
                 provider.close()
             self._marker.close()
@@ -121,16 +128,18 @@ class ServerFollower(threading.Thread):
         Without `poll` logs and ends wait for their time: a bell is mostly an echo of what was written here.
         """
         self._prober.look()
+        self._upkeep.look()
         self._refresh()
         self._start()
         self._send_cancels()
+        self._take_answers(self._poller.late_answers(self._followed))
         self._collector.finish_ended(self._followed, guarded=self._guarded)
         if poll:
             began = time.monotonic()
             self._behind = False
             self._poll()
             self._poll_at = time.monotonic() + self._wait_seconds(took=time.monotonic() - began)
-        self._forget()
+        self._upkeep.forget(self._provider)
 
     # ---- what there is to do ----------------------------------------------------------------------------
 
@@ -193,7 +202,7 @@ class ServerFollower(threading.Thread):
             one.sent_before = True
             one.send_after = time.monotonic() + SLOW_SECONDS
             self._give_back_if_never_started(one)
-        if isinstance(error, ProviderUnreachable):
+        if isinstance(error, ProviderUnreachable) and not isinstance(error, ProviderGarbled):
             self._note_unreachable(error)
 
     def _give_back_if_never_started(self, one: Followed) -> None:
@@ -226,28 +235,34 @@ class ServerFollower(threading.Thread):
                 by_provider.setdefault(one.attempt.job.provider, []).append(one)
         for name, group in by_provider.items():
             self._poll_group(self._providers[name], group)
-
-    def _poll_group(self, provider: BuildProvider, group: list[Followed]) -> None:
-        try:
-            asked = [(one.build_id, one.offset) for one in group]
-            reports = provider.poll(
-                asked, max_bytes=max(LEAST_BYTES, min(MOST_BYTES, REPLY_BYTES // len(asked)))
-            )
-        except ProviderUnreachable as error:
-            self._note_unreachable(error)
-            for one in group:
-                self._guarded(one, self._give_up_if_long_gone)
-            return
-        self._note_reached()
-        known = {one.build_id: one for one in group}
-        for report in reports:
-            self._guarded(known[report.build_id], partial(self._take_in, report=report))
-        if self._tally is not None:
+        if self._tally is not None and self._tally.is_whole(self._followed.keys()):
             self._tally.report()
             self._tally = None
 
+    def _poll_group(self, provider: BuildProvider, group: list[Followed]) -> None:
+        try:
+            answers = self._poller.ask(provider, group)
+        except ProviderUnreachable as error:
+            self._note_unreachable(error)
+            for one in group:
+                if not self._collector.is_collecting(one):  # its result is known
+                    self._guarded(one, give_up_if_long_gone)
+            return
+        self._note_reached()
+        self._take_answers(answers)
+
+    def _take_answers(self, answers: list[Answer]) -> None:
+        for answer in answers:
+            if answer.report is not None:
+                self._guarded(answer.one, partial(self._take_in, report=answer.report))
+            else:
+                extra = {"action": "poll", "attempt": str(answer.one.attempt.pk)}
+                logger.warning("A build does not answer: %s", answer.error, extra=extra)
+                self._guarded(answer.one, note_unreadable)
+
     def _take_in(self, one: Followed, *, report: Report) -> None:
         """Keep what one report brought; at its end, the outcome."""
+        note_readable(one)
         if self._tally is not None:
             self._tally.count(one, report)
         if not report.exists:
@@ -280,39 +295,6 @@ class ServerFollower(threading.Thread):
         message = f"{one.attempt.server_name} knows nothing of this build any more; its directory is gone."
         collect.end(one, judge_lost(phase=one.attempt.phase, message=message))
 
-    def _give_up_if_long_gone(self, one: Followed) -> None:
-        if self._collector.is_collecting(one):
-            return
-        since = one.attempt.unreachable_since or timezone.now()
-        limit = timedelta(seconds=one.limits.timeout_seconds + LOST_MARGIN_SECONDS)
-        began = one.attempt.started_at or one.attempt.created_at
-        now = timezone.now()
-        if (
-            one.limits.timeout_seconds
-            and now > began + limit
-            and now > since + timedelta(seconds=LOST_MARGIN_SECONDS)
-        ):
-            message = (
-                f"{one.attempt.server_name} was not reachable past the build's time limit; presumed lost."
-            )
-            collect.end(one, judge_lost(phase=one.attempt.phase, message=message))
-
-    def _forget(self) -> None:
-        """Remove from the server what finished attempts left there; a failure is tried again later."""
-        done = self._errands.forgotten()
-        if done is not None:
-            collect.note_forgotten(done.attempts)
-            if done.error is not None:
-                self._forget_after = time.monotonic() + FORGET_AGAIN_SECONDS
-        if self._errands.is_forgetting or time.monotonic() < self._forget_after:
-            return
-        rows = Attempt.objects.filter(
-            server_id=self.server_id, cleaned_at__isnull=True, completed_at__isnull=False
-        )
-        left = list(rows.select_related("job", "server").order_by("completed_at")[:FORGET_AT_ONCE])
-        if left:
-            self._errands.forget([(one, self._provider(one.job.provider, one)) for one in left])
-
     # ---- guards -----------------------------------------------------------------------------------------
 
     def _guarded(self, one: Followed, act: Callable[[Followed], object]) -> bool:
@@ -333,6 +315,10 @@ class ServerFollower(threading.Thread):
         except JobError as error:  # another holder was faster: the next round reads how things are
             logger.info("%s", error, extra={"action": "follow", "attempt": str(one.attempt.pk)})
             self._followed.pop(one.attempt.pk, None)
+            return False
+        except ProviderGarbled as error:  # about this one: whether the server is there, a poll tells
+            logger.warning("%s", error, extra={"action": "follow", "attempt": str(one.attempt.pk)})
+            self._pace = SLOW_SECONDS
             return False
         except ProviderUnreachable as error:
             self._note_unreachable(error)
@@ -357,19 +343,11 @@ class ServerFollower(threading.Thread):
             self._followed.pop(one.attempt.pk, None)
 
     def _note_reached(self) -> None:
-        if not self._reached:
-            health.note_reached(self.server_id)
-            Attempt.objects.active().filter(server_id=self.server_id, unreachable_since__isnull=False).update(
-                unreachable_since=None
-            )
-            self._reached = True
+        if self._reach.note_reached():
+            self._upkeep.hurry()
 
     def _note_unreachable(self, error: Exception) -> None:
-        self._reached = False
-        health.note_unreachable(self.server_id, reason=str(error))
-        Attempt.objects.active().filter(server_id=self.server_id, unreachable_since__isnull=True).update(
-            unreachable_since=timezone.now()
-        )
+        self._reach.note_unreachable(error)
         self._pace = SLOW_SECONDS
 
     def _wait_seconds(self, *, took: float) -> float:
@@ -382,6 +360,6 @@ class ServerFollower(threading.Thread):
             return IDLE_SECONDS
         if self._behind:
             return 0.0
-        eager = time.monotonic() < self._eager_until and self._reached
+        eager = time.monotonic() < self._eager_until and self._reach.reached
         self._pace = min(FAST_SECONDS if eager else SLOW_SECONDS, self._pace * 1.5)
         return max(self._pace, took)

@@ -49,75 +49,6 @@ END
     fi
 }
 
-# read_toml: the command of .buildboard.toml; false when it names none. Read are the keys above the first
-# [table]; `command` is a string in any of TOML's four forms, without \u and \U.
-read_toml() {
-    LC_ALL=C awk '
-        { sub(/\r$/, ""); line[NR] = $0 }
-        function stop(why) { print why; exit 4 }
-        # scan(text): the string at its start goes to value; used is its source, rest what its line ends in.
-        function scan(text,    quote, many, at, sign, next_sign, extra) {
-            quote = substr(text, 1, 1)
-            if (quote != "\"" && quote != "\047") stop("is not a string")
-            many = substr(text, 1, 3) == quote quote quote
-            at = many ? 4 : 2
-            if (many && substr(text, at, 1) == "\n") at++
-            for (value = ""; at <= length(text); at++) {
-                sign = substr(text, at, 1)
-                if (sign == "\n" && !many) break
-                if (sign == quote && (!many || substr(text, at, 3) == quote quote quote)) {
-                    at += many ? 3 : 1
-                    for (extra = 0; many && extra < 2 && substr(text, at, 1) == quote; extra++) {
-                        value = value quote
-                        at++
-                    }
-                    used = substr(text, 1, at - 1)
-                    rest = substr(text, at)
-                    sub(/\n.*/, "", rest)
-                    return
-                }
-                if (sign == "\\" && quote == "\"") {
-                    next_sign = substr(text, ++at, 1)
-                    if (next_sign in escape) value = value escape[next_sign]
-                    else if (many && match(substr(text, at), /^[ \t]*\n[ \t\n]*/)) at += RLENGTH - 1
-                    else stop("has an escape that is not read here: \\" next_sign)
-                } else value = value sign
-            }
-            stop("has no closing quote")
-        }
-        function from(number,    text) {
-            for (text = ""; number <= NR; number++) text = text line[number] "\n"
-            return text
-        }
-        END {
-            escape["b"] = "\b"; escape["t"] = "\t"; escape["n"] = "\n"; escape["f"] = "\f"; escape["r"] = "\r"
-            escape["\""] = "\""; escape["\\"] = "\\"
-            for (at_line = 1; at_line <= NR && line[at_line] !~ /^[ \t]*\[/; at_line++) {
-                if (!(equals = index(line[at_line], "=")) || line[at_line] ~ /^[ \t]*#/) continue
-                key = substr(line[at_line], 1, equals - 1)
-                gsub(/^[ \t]+|[ \t]+$/, "", key)
-                text = substr(line[at_line], equals + 1)
-                sub(/^[ \t]+/, "", text)
-                wanted = key == "command" || key == "\"command\"" || key == "\047command\047"
-                if (!wanted && text !~ /^("""|\047\047\047)/) continue
-                scan(text "\n" from(at_line + 1))
-                if (wanted) {
-                    if (rest !~ /^[ \t]*(#.*)?$/) stop("has something behind its closing quote")
-                    if (value !~ /[^ \t\n]/) stop("is empty")
-                    print value
-                    exit 0
-                }
-                at_line += gsub(/\n/, "", used) # a long string of another key
-            }
-            exit 3
-        }' src/.buildboard.toml >run/command
-    case $? in
-    0) bb_found="the command in .buildboard.toml" ;;
-    3) note "no command in .buildboard.toml" && return 1 ;;
-    *) fail 66 "The command in .buildboard.toml $(cat run/command)." ;;
-    esac
-}
-
 # find_kind: the kind of tree, in the order of the documentation.
 find_kind() {
     if has Kbuild Kconfig Makefile; then
@@ -184,46 +115,109 @@ END
     fi
 }
 
-# find_kernel: kernel_config is a file of the tree or a target of make, such as defconfig. What is built for
-# another architecture than the server's gets ARCH, and CROSS_COMPILE where its compiler is another one.
-find_kernel() {
+# ---- Linux kernel
+
+# given LIST NAME: bb_value, what the words NAME=value of BB_ENV or BB_MAKE_ARGS set it to; false when none does.
+given() {
+    bb_value='' bb_status=1 bb_number=0 bb_word=''
+    eval "bb_count=\$$1_COUNT"
+    while [ "$bb_number" -lt "$bb_count" ]; do
+        bb_number=$((bb_number + 1))
+        eval "bb_word=\$$1_$bb_number"
+        case $bb_word in "$2="*) bb_value=${bb_word#*=} bb_status=0 ;; esac
+    done
+    return "$bb_status"
+}
+# quote WORD: as the shell reads it.
+quote() {
+    case $1 in
+    '' | *[!A-Za-z0-9_./=:,+@%-]*) printf "'%s'" "$(printf '%s' "$1" | LC_ALL=C sed "s/'/'\\\\''/g")" ;;
+    *) printf '%s' "$1" ;;
+    esac
+}
+# read_make_words: bb_words, all of extra_make_args, quoted; bb_options without the targets, of which nothing can
+# be made before it is configured; bb_targets, whether there are any.
+read_make_words() {
+    bb_words='' bb_options='' bb_targets='' bb_number=0 bb_word=''
+    while [ "$bb_number" -lt "$BB_MAKE_ARGS_COUNT" ]; do
+        bb_number=$((bb_number + 1))
+        eval "bb_word=\$BB_MAKE_ARGS_$bb_number"
+        bb_quoted=$(quote "$bb_word")
+        bb_words="$bb_words $bb_quoted"
+        case $bb_word in -* | *=*) bb_options="$bb_options $bb_quoted" ;; *) bb_targets=1 ;; esac
+    done
+}
+# choose_kernel_config: bb_target, a file of the tree or a target of make that configures and asks nothing.
+choose_kernel_config() {
     bb_target=$BB_KERNEL_CONFIG
     case $bb_target in
-    *[!A-Za-z0-9_./+-]* | -* | /* | ../* | */../* | */..)
-        fail 66 "kernel_config $bb_target is neither a file of the tree nor a target of make."
+    *[!A-Za-z0-9_./+-]* | -* | /* | ../* | */../* | */..) ;;
+    '') if has .config; then bb_target=.config; else bb_target=$BB_KERNEL_DEFAULT; fi && return ;;
+    defconfig) bb_target=$BB_KERNEL_DEFAULT && return ;;
+    config | menuconfig | nconfig | xconfig | gconfig)
+        fail 66 "kernel_config $bb_target asks questions, and in a build nobody answers them: name a file of the" \
+            "tree or a target such as defconfig."
         ;;
+    *) case $bb_target in *config) return ;; esac && has "$bb_target" && return ;;
     esac
-    if [ -z "$bb_target" ] && has .config; then bb_target=.config; fi
-    KERNEL_CONFIG=${bb_target:-defconfig}
-    export KERNEL_CONFIG
+    fail 66 "kernel_config $bb_target is neither a file of the tree nor a target of make that configures."
+}
+# choose_kernel_tools: ARCH for what is built for another architecture than the server's, and CROSS_COMPILE where
+# its compiler is another one. An x86 machine gets its ARCH too: else a configuration chooses between 32 and 64
+# bits, and tinyconfig takes 32.
+choose_kernel_tools() {
     bb_machine=$(uname -m)
     case " $BB_NATIVE_MACHINES " in
-    *" $bb_machine "*) ;;
-    *)
-        export ARCH="$BB_KERNEL_ARCH"
-        case " $BB_RELATED_MACHINES " in
-        *" $bb_machine "*) ;;
-        *) export CROSS_COMPILE="$BB_CROSS_COMPILE" ;;
-        esac
-        note "cross build on $bb_machine: ARCH=$ARCH CROSS_COMPILE=${CROSS_COMPILE-}"
+    *" $bb_machine "*)
+        case $BB_KERNEL_ARCH in x86_64 | i386) export ARCH="$BB_KERNEL_ARCH" ;; esac
+        return
         ;;
     esac
-    # shellcheck disable=SC2016 # the build's shell expands them
+    export ARCH="$BB_KERNEL_ARCH"
+    case " $BB_RELATED_MACHINES " in
+    *" $bb_machine "*) ;;
+    *)
+        export CROSS_COMPILE="$BB_CROSS_COMPILE"
+        for bb_name in CROSS_COMPILE CC LLVM; do
+            if given BB_ENV "$bb_name" || given BB_MAKE_ARGS "$bb_name"; then bb_name=given && break; fi
+        done
+        [ "$bb_name" = given ] || command -v "${CROSS_COMPILE}gcc" >/dev/null 2>&1 ||
+            fail 69 "Building Linux for $BB_ARCHITECTURE on this server, which is $bb_machine, needs" \
+                "${CROSS_COMPILE}gcc, which is not installed on it; another compiler can be named by" \
+                "CROSS_COMPILE=, CC= or LLVM= in extra_make_args."
+        ;;
+    esac
+    note "cross build on $bb_machine: ARCH=$ARCH CROSS_COMPILE=${CROSS_COMPILE-}"
+}
+find_kernel() {
+    choose_kernel_config
+    choose_kernel_tools
+    read_make_words
+    bb_folder=
+    if given BB_MAKE_ARGS O || given BB_MAKE_ARGS KBUILD_OUTPUT || given BB_ENV KBUILD_OUTPUT; then
+        bb_folder=$(quote "${bb_value:-.}")/
+    fi
+    bb_update="make$bb_options olddefconfig"
     {
-        if [ "$KERNEL_CONFIG" = .config ]; then
-            echo 'make "$@" olddefconfig'
-        elif has "$KERNEL_CONFIG"; then
-            echo 'cp -- "$KERNEL_CONFIG" .config'
-            echo 'make "$@" olddefconfig'
+        if has "$bb_target"; then
+            [ -z "$bb_folder" ] || echo "mkdir -p $bb_folder"
+            [ "$bb_folder$bb_target" = .config ] || echo "cp $bb_target $bb_folder.config"
+            echo "$bb_update"
         else
-            echo 'make "$@" "$KERNEL_CONFIG"'
+            # A fragment, such as kvm_guest.config, says only what differs.
+            case $bb_target in *.config) has .config || echo "make$bb_options $BB_KERNEL_DEFAULT" ;; esac
+            echo "make$bb_options $bb_target"
         fi
+        bb_config="./scripts/config${bb_folder:+ --file $bb_folder.config}"
         case $BB_ENABLE_MODULES in
-        1) printf '%s\n' './scripts/config --enable MODULES' 'make "$@" olddefconfig' ;;
-        0) printf '%s\n' './scripts/config --disable MODULES' 'make "$@" olddefconfig' ;;
+        1) printf '%s\n' "$bb_config --enable MODULES" "$bb_update" ;;
+        0) printf '%s\n' "$bb_config --disable MODULES" "$bb_update" ;;
         esac
-        echo 'make -j"$BUILD_JOBS" "$@"'
-        if [ -n "$BB_BUILD_DTBS" ]; then echo 'make -j"$BUILD_JOBS" "$@" dtbs'; fi
+        # In one make, so that a tree without device trees says so at once.
+        if [ -z "$bb_targets" ]; then bb_words="$bb_words${BB_BUILD_DTBS:+ all}"; else
+            [ "$BB_ENABLE_MODULES" != 1 ] || bb_words="$bb_words modules"
+        fi
+        printf '%s\n' "make -j\"\$BUILD_JOBS\"$bb_words${BB_BUILD_DTBS:+ dtbs}"
     } >run/command || fail 69 "The command could not be written on this server."
-    bb_found="a Linux kernel tree (Kbuild, Kconfig, Makefile), configuration $KERNEL_CONFIG"
+    bb_found="a Linux kernel tree (Kbuild, Kconfig, Makefile), configuration $bb_target"
 }

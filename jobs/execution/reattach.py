@@ -1,6 +1,7 @@
 """Says what a follower found when it took a server over: how many builds went on, ended meanwhile, or are gone."""
 
 import logging
+from collections.abc import Collection
 from uuid import UUID
 
 from buildboard.core.audit import record_event
@@ -36,6 +37,10 @@ class Tally:
             else "re-attached"
         )
         self._found[word] += 1
+
+    def is_whole(self, followed: Collection[UUID]) -> bool:
+        """Whether each of them that is still to be followed has answered."""
+        return self._before.isdisjoint(followed)
 
     def report(self) -> None:
         """Write it as an event of the server and into the log, if there was anything."""

@@ -42,6 +42,7 @@ class Machine:
     prefix: str
     native: str
     related: str = ""  # servers whose own compiler makes it when asked by ARCH
+    config: str = "defconfig"  # of the kernel; where Kbuild's own is for another byte order or word size
 
 
 _MACHINES = {
@@ -51,10 +52,10 @@ _MACHINES = {
     "armv7": Machine("arm", "arm-linux-gnueabihf-", "armv7 armv7l armv8l"),
     "riscv64": Machine("riscv", "riscv64-linux-gnu-", "riscv64"),
     "ppc64": Machine("powerpc", "powerpc64-linux-gnu-", "ppc64"),
-    "ppc64le": Machine("powerpc", "powerpc64le-linux-gnu-", "ppc64le"),
+    "ppc64le": Machine("powerpc", "powerpc64le-linux-gnu-", "ppc64le", config="ppc64le_defconfig"),
     "s390x": Machine("s390", "s390x-linux-gnu-", "s390x"),
     "loongarch64": Machine("loongarch", "loongarch64-linux-gnu-", "loongarch64"),
-    "mips64el": Machine("mips", "mips64el-linux-gnuabi64-", "mips64el mips64"),
+    "mips64el": Machine("mips", "mips64el-linux-gnuabi64-", "mips64el mips64", config="64r2el_defconfig"),
 }
 
 
@@ -115,6 +116,7 @@ def render(spec: BuildSpec) -> Script:
         "BB_BUILD_DTBS": "1" if spec.build_dtbs else "",
         "BB_ARCHITECTURE": spec.architecture,
         "BB_KERNEL_ARCH": machine.kernel,
+        "BB_KERNEL_DEFAULT": machine.config,
         "BB_NATIVE_MACHINES": machine.native,
         "BB_RELATED_MACHINES": machine.related,
         "BB_CROSS_COMPILE": spec.cross_compile or machine.prefix,
@@ -160,6 +162,6 @@ def _numbered(name: str, values: Sequence[str]) -> dict[str, str]:
 @cache
 def _program() -> bytes:
     here = Path(__file__).parent
-    parts = ((here / name).read_bytes() for name in ("checkout.sh", "kinds.sh", "build.sh"))
+    parts = ((here / name).read_bytes() for name in ("checkout.sh", "toml.sh", "kinds.sh", "build.sh"))
     # Without `#!`, so that the helper gives it to the shell that it runs under itself.
     return b"".join(part.removeprefix(b"#!/bin/sh\n") for part in parts)

@@ -39,6 +39,12 @@ class ProviderUnreachable(ProviderError):
     """No connection: a state of the link, never an outcome of the build."""
 
 
+class ProviderGarbled(ProviderUnreachable):
+    """An answer that cannot be read, or none in time, from a provider that may well be there: one build may spoil
+    the answer about many.
+    """
+
+
 class ProviderRefused(ProviderError):
     """The provider answered that it cannot take this build now (a full disk, say); nothing was started."""
 
@@ -80,7 +86,8 @@ class Metadata:
 class Report:
     """What a poll saw of one build. `data` begins at `offset` of the provider's log, whose length is `size`.
 
-    `exists` is False when the provider knows nothing of the build. `reason` and `exit_code` are set when the
+    `exists` is False when the provider knows nothing of the build, `readable` when it could not look at this one
+    build now, and all else is unknown. `reason` and `exit_code` are set when the
     status is final: reason is `exited`, `cancelled`, `timeout`, `idle`, `diskfull`, `rebooted` or `lost`.
     """
 
@@ -95,6 +102,7 @@ class Report:
     reason: str = ""
     exit_code: int | None = None
     left_processes: bool = False
+    readable: bool = True
 
 
 @dataclass(frozen=True)
@@ -165,7 +173,8 @@ class BuildProvider(Protocol):
     def poll(self, requests: Sequence[tuple[str, int]], *, max_bytes: int) -> list[Report]:
         """Reports of many builds in one round trip, each with the log from the offset asked for on.
 
-        Raises ProviderUnreachable. Without `streams_log` the reports carry no data.
+        Raises ProviderUnreachable, and ProviderGarbled when asking each build alone may help. Without
+        `streams_log` the reports carry no data.
         """
         ...
 

@@ -13,6 +13,7 @@ from jobs.providers.base import (
     Limits,
     Metadata,
     ProviderError,
+    ProviderGarbled,
     ProviderRefused,
     ProviderUnreachable,
     Report,
@@ -23,7 +24,7 @@ from servers.connections import open_client
 from servers.frames import PollEntry, RunLimits, RunState
 from servers.models import BuildServer
 from servers.runs import CancelOutcome, RemoveOutcome, RunClient
-from servers.transport import HelperRefused, TransportError
+from servers.transport import BadReply, HelperRefused, TransportError, TransportTimeout
 
 DISK_FLOOR_KIB = 256 * 1024
 _FILE_SENTENCES = {
@@ -31,6 +32,8 @@ _FILE_SENTENCES = {
     "refused": "it lies behind a symbolic link now",
     "changed": "it became shorter while it was read",
 }
+POLL_SECONDS = 20.0
+POLL_ONE_SECONDS = 10.0
 
 
 class FleetProvider:
@@ -70,7 +73,8 @@ class FleetProvider:
             return []
         with self._translated():
             asked = [(identifier_of(build_id), offset) for build_id, offset in requests]
-            reply = self._client.poll(asked, max_bytes=max_bytes)
+            seconds = POLL_SECONDS if len(asked) > 1 else POLL_ONE_SECONDS
+            reply = self._client.poll(asked, max_bytes=max_bytes, timeout_seconds=seconds)
         return [_report(build_id_of(self.name, identifier=entry.id), entry) for entry in reply.entries]
 
     def list_files(self, build_id: str, *, starts: Sequence[tuple[str, int]]) -> BuiltFiles:
@@ -117,6 +121,8 @@ class FleetProvider:
             yield
         except HelperRefused as error:
             raise ProviderRefused(_sentence(self._server, error)) from error
+        except (BadReply, TransportTimeout) as error:
+            raise ProviderGarbled(f"{self._server}: {error}") from error
         except TransportError as error:
             raise ProviderUnreachable(f"{self._server}: {error}", nothing_sent=error.nothing_sent) from error
 
@@ -152,11 +158,12 @@ def _report(build_id: str, entry: PollEntry) -> Report:
         reason=ended.reason if ended else "",
         exit_code=ended.code if ended else None,
         left_processes=bool(ended and ended.left),
+        readable=entry.state is not RunState.DAMAGED,
     )
 
 
 def _status(entry: PollEntry) -> BuildStatus:
-    if entry.state is RunState.ABSENT:
+    if entry.state in {RunState.ABSENT, RunState.DAMAGED}:
         return BuildStatus.UNKNOWN
     if entry.state is RunState.PREPARED:
         return BuildStatus.ACCEPTED

@@ -22,7 +22,9 @@ class BuildConfig(Given):
 
     kernel_config: Annotated[str, Field(max_length=128)] = ""
     extra_make_args: Words = []
-    enable_modules: bool = True
+    enable_modules: Annotated[
+        bool | None, Field(description="CONFIG_MODULES; if absent it is as the configuration says.")
+    ] = None
     build_dtbs: bool = False
     custom_env: Environment = {}
 

@@ -17,7 +17,7 @@ from jobs.execution.script import CHECKOUT_STATUS
 from jobs.validation import MAX_COMMAND_BYTES
 from tests.jobs.script_runs import Server, Upstream, build, carried, how, printed
 
-KINDS = Path(jobs.execution.script.__file__).with_name("kinds.sh")
+TOML_READER = Path(jobs.execution.script.__file__).with_name("toml.sh")
 
 pytestmark = pytest.mark.slow
 
@@ -294,6 +294,16 @@ def toml_files(draw: st.DrawFn) -> tuple[str, str]:
 @given(case=toml_files())
 def test_any_command_is_read_from_toml_as_the_standard_says(case: tuple[str, str]) -> None:
     text, command = case
+    check_toml(text, command)
+
+
+@pytest.mark.parametrize("before", ["", 'k = """\n' + "command = '\n" * 3000 + '"""\n'])
+@pytest.mark.parametrize(("quotes", "piece"), [('"', "x y "), ("'", '"\\'), ('"""', "''x\n"), ("'''", '""x')])
+def test_long_toml_file_is_read_piece_by_piece(before: str, quotes: str, piece: str) -> None:
+    check_toml(f"{before}command = {quotes}{piece * 3000}{quotes}\n", piece * 3000)
+
+
+def check_toml(text: str, command: str) -> None:
     assert tomllib.loads(text)["command"] == command
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -301,6 +311,6 @@ def test_any_command_is_read_from_toml_as_the_standard_says(case: tuple[str, str
         (folder / "run").mkdir()
         (folder / "src/.buildboard.toml").write_text(text)
 
-        subprocess.run(["sh", "-c", f". '{KINDS}' && read_toml"], cwd=folder, check=True)
+        subprocess.run(["sh", "-c", f". '{TOML_READER}' && read_toml"], cwd=folder, check=True)
 
         assert (folder / "run/command").read_text() == command + "\n"

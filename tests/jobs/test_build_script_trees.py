@@ -4,10 +4,11 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from jobs.execution.script import CHECKOUT_STATUS
+from jobs.execution.script import CHECKOUT_STATUS, SYSTEM_STATUS
 from tests.jobs.script_runs import Server, Upstream, build, how, printed
 from tests.requirements import require
 
@@ -174,14 +175,26 @@ KERNEL = {
     "Kconfig": "",
     "scripts/config": '#!/bin/sh\necho "config $*"\n',
     "configs/board.config": "CONFIG_X=y\n",
-    "Makefile": "all dtbs defconfig olddefconfig tiny_defconfig:\n"
-    '\t@echo "$@: ARCH=$(ARCH) CROSS_COMPILE=$(CROSS_COMPILE) W=$(W)"\n',
+    "Makefile": ".NOTPARALLEL:\n.PHONY: FORCE\n%: FORCE\n"
+    '\t@echo "$@: ARCH=$(ARCH) CROSS_COMPILE=$(CROSS_COMPILE) W=$(W)"\nall: FORCE\nFORCE: ;\nMakefile: ;\n',
 }
+NATIVE_ARCH = platform.machine() if platform.machine() == "x86_64" else ""
+NATIVE = f"ARCH={NATIVE_ARCH} CROSS_COMPILE="
 FOREIGN = "riscv64" if platform.machine() != "riscv64" else "aarch64"
 CROSS = {
     "riscv64": "ARCH=riscv CROSS_COMPILE=riscv64-linux-gnu-",
     "aarch64": "ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu-",
 }[FOREIGN]
+
+
+def add_tool(server: Server, name: str) -> Path:
+    """A program of that name on the server, which is only looked for."""
+    tools = server.root / "tools"
+    tools.mkdir(exist_ok=True)
+    (tools / name).write_text("#!/bin/sh\n")
+    (tools / name).chmod(0o755)
+    server.environment["PATH"] = f"{tools}:{server.environment['PATH']}"
+    return tools / name
 
 
 def test_kernel_of_the_servers_own_architecture(server: Server, upstream: Upstream) -> None:
@@ -190,11 +203,12 @@ def test_kernel_of_the_servers_own_architecture(server: Server, upstream: Upstre
     ended = build(server, upstream, KERNEL)
 
     assert how(ended) == "a Linux kernel tree (Kbuild, Kconfig, Makefile), configuration defconfig"
-    assert printed(ended) == ["defconfig: ARCH= CROSS_COMPILE= W=", "all: ARCH= CROSS_COMPILE= W="]
+    assert printed(ended) == [f"defconfig: {NATIVE} W=", f"all: {NATIVE} W="]
 
 
 def test_kernel_with_everything_that_build_config_can_say(server: Server, upstream: Upstream) -> None:
     require("make")
+    add_tool(server, f"{FOREIGN}-linux-gnu-gcc")
 
     ended = build(
         server,
@@ -202,17 +216,17 @@ def test_kernel_with_everything_that_build_config_can_say(server: Server, upstre
         KERNEL,
         architecture=FOREIGN,
         kernel_config="tiny_defconfig",
-        extra_make_args=("W=1 2",),
+        extra_make_args=("W=1 '2",),
         enable_modules=True,
         build_dtbs=True,
     )
 
     assert printed(ended) == [
-        f"tiny_defconfig: {CROSS} W=1 2",
+        f"tiny_defconfig: {CROSS} W=1 '2",
         "config --enable MODULES",
-        f"olddefconfig: {CROSS} W=1 2",
-        f"all: {CROSS} W=1 2",
-        f"dtbs: {CROSS} W=1 2",
+        f"olddefconfig: {CROSS} W=1 '2",
+        f"all: {CROSS} W=1 '2",
+        f"dtbs: {CROSS} W=1 '2",
     ]
 
 
@@ -229,26 +243,102 @@ def test_kernel_configured_by_a_file_of_the_tree(server: Server, upstream: Upstr
     )
 
     assert printed(ended) == [
-        "olddefconfig: ARCH= CROSS_COMPILE= W=",
+        f"olddefconfig: {NATIVE} W=",
         "config --disable MODULES",
-        "olddefconfig: ARCH= CROSS_COMPILE= W=",
-        "all: ARCH= CROSS_COMPILE= W=",
+        f"olddefconfig: {NATIVE} W=",
+        f"all: {NATIVE} W=",
     ]
     assert (ended.tree / ".config").read_text() == "CONFIG_X=y\n"
+
+
+def test_kernel_with_a_fragment_of_the_trees_own_gets_it_over_the_default(
+    server: Server, upstream: Upstream
+) -> None:
+    require("make")
+
+    ended = build(server, upstream, KERNEL, kernel_config="kvm_guest.config")
+
+    assert [line.split(":")[0] for line in printed(ended)] == ["defconfig", "kvm_guest.config", "all"]
+
+
+def test_kernel_is_configured_before_the_targets_of_extra_make_args_are_built(
+    server: Server, upstream: Upstream
+) -> None:
+    require("make")
+    words = ("vmlinux", "W=1", "-k", "kernel/sched/")
+
+    ended = build(
+        server, upstream, KERNEL, extra_make_args=words, enable_modules=True, kernel_config="tinyconfig"
+    )
+
+    assert printed(ended) == [
+        f"tinyconfig: {NATIVE} W=1",
+        "config --enable MODULES",
+        f"olddefconfig: {NATIVE} W=1",
+        *(f"{target}: {NATIVE} W=1" for target in ("vmlinux", "kernel/sched/", "modules")),
+    ]
+
+
+@pytest.mark.parametrize("given", [{"extra_make_args": ("O=a b",)}, {"custom_env": {"KBUILD_OUTPUT": "a b"}}])
+def test_kernel_made_into_another_folder_is_configured_there(
+    server: Server, upstream: Upstream, given: dict[str, Any]
+) -> None:
+    require("make")
+
+    ended = build(
+        server, upstream, KERNEL, kernel_config="configs/board.config", enable_modules=True, **given
+    )
+
+    assert (ended.tree / "a b" / ".config").read_text() == "CONFIG_X=y\n"
+    assert printed(ended)[1] == "config --file a b/.config --enable MODULES"
 
 
 def test_kernel_for_another_architecture_with_the_servers_own_tools(
     server: Server, upstream: Upstream
 ) -> None:
     require("make")
+    prefix = str(add_tool(server, "x-gcc")).removesuffix("gcc")
 
-    ended = build(server, upstream, KERNEL, architecture=FOREIGN, cross_compile="/opt/gcc/bin/x-")
+    ended = build(server, upstream, KERNEL, architecture=FOREIGN, cross_compile=prefix)
 
-    assert printed(ended)[-1] == f"all: {CROSS.split()[0]} CROSS_COMPILE=/opt/gcc/bin/x- W="
+    assert printed(ended)[-1] == f"all: {CROSS.split()[0]} CROSS_COMPILE={prefix} W="
+
+
+def test_kernel_for_another_architecture_needs_its_compiler(server: Server, upstream: Upstream) -> None:
+    ended = build(server, upstream, KERNEL, architecture=FOREIGN, cross_compile="no-such-")
+
+    assert (ended.code, ended.phases) == (SYSTEM_STATUS, ["checkout"])
+    assert ended.last_line == (
+        f"--- failed: Building Linux for {FOREIGN} on this server, which is {platform.machine()}, needs"
+        " no-such-gcc, which is not installed on it; another compiler can be named by CROSS_COMPILE=, CC= or"
+        " LLVM= in extra_make_args."
+    )
+
+
+@pytest.mark.parametrize("given", [{"extra_make_args": ("LLVM=1",)}, {"environment": {"CC": "clang"}}])
+def test_kernel_for_another_architecture_takes_a_compiler_that_the_job_names(
+    server: Server, upstream: Upstream, given: dict[str, Any]
+) -> None:
+    require("make")
+
+    ended = build(server, upstream, KERNEL, architecture=FOREIGN, cross_compile="no-such-", **given)
+
+    assert (ended.code, ended.phases) == (0, ["checkout", "building"]), ended.log
+
+
+def test_kernel_for_little_endian_power_is_not_configured_for_big_endian(
+    server: Server, upstream: Upstream
+) -> None:
+    require("make")
+    add_tool(server, "powerpc64le-linux-gnu-gcc")
+
+    ended = build(server, upstream, KERNEL, architecture="ppc64le", kernel_config="defconfig")
+
+    assert how(ended).endswith("configuration ppc64le_defconfig")
 
 
 @pytest.mark.parametrize(
-    "config", ["-f/etc/passwd", "../outside", "/etc/passwd", "a b", "$(id)", "a/../../b", "x/.."]
+    "config", ["-f/etc/passwd", "../outside", "/etc/passwd", "a b", "$(id)", "a/../../b", "x/..", "vmlinux"]
 )
 def test_kernel_config_that_is_no_target_and_no_file_is_refused(
     server: Server, upstream: Upstream, config: str
@@ -257,7 +347,17 @@ def test_kernel_config_that_is_no_target_and_no_file_is_refused(
 
     assert (ended.code, ended.phases) == (CHECKOUT_STATUS, ["checkout"])
     assert ended.last_line == (
-        f"--- failed: kernel_config {config} is neither a file of the tree nor a target of make."
+        f"--- failed: kernel_config {config} is neither a file of the tree nor a target of make that configures."
+    )
+
+
+def test_kernel_config_that_asks_questions_is_refused(server: Server, upstream: Upstream) -> None:
+    ended = build(server, upstream, KERNEL, kernel_config="menuconfig")
+
+    assert (ended.code, ended.phases) == (CHECKOUT_STATUS, ["checkout"])
+    assert ended.last_line == (
+        "--- failed: kernel_config menuconfig asks questions, and in a build nobody answers them:"
+        " name a file of the tree or a target such as defconfig."
     )
 
 

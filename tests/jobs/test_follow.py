@@ -198,13 +198,13 @@ def test_progress_takes_crashes_back() -> None:
 def test_who_takes_a_server_over_says_what_was_found() -> None:
     server = make_server()
     running = make_job(provider="fake", labels={"fake": "seconds=60"})
-    ended = make_job(provider="fake", labels={"fake": "lines=1,seconds=0.1"})
+    ended = make_job(provider="fake", labels={"fake": "lines=1,seconds=2"})
     for job in (running, ended):
         claim_job(job.pk, server=server)
     first = ServerFollower(server.pk, name="first")
     first.round()
     close(first)
-    time.sleep(0.2)
+    time.sleep(2)  # so long a build of the fake lasts, from its trigger on
 
     second = ServerFollower(server.pk, name="second")
     second.round()
@@ -226,4 +226,4 @@ def test_fake_build_streams_and_ends() -> None:
 
 def close(follower: ServerFollower) -> None:
     follower.stop()
-    follower._errands.close(wait=True)
+    follower.close(wait=True)

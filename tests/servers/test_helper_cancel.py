@@ -102,7 +102,7 @@ def test_cancel_right_after_the_launch_never_misses(durable: Durable) -> None:
         attempt = durable.start("echo hi; sleep 60")
 
         durable.client.cancel(attempt)
-        entry = durable.finish(attempt, seconds=10)
+        entry = durable.finish(attempt)
 
         assert entry.exit is not None
         assert (entry.exit.reason, entry.exit.left) == ("cancelled", False)
@@ -135,9 +135,9 @@ def test_cancel_leaves_another_attempt_alone(durable: Durable) -> None:
 
 
 def test_idle_build_is_ended_and_a_talking_one_is_not(durable: Durable) -> None:
-    limits = RunLimits(idle_seconds=2, grace_seconds=1)
+    limits = RunLimits(idle_seconds=4, grace_seconds=1)
     idle = durable.start("echo hi; sleep 60", limits=limits)
-    talking = durable.start("for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.5; done", limits=limits)
+    talking = durable.start("for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo $i; sleep 0.5; done", limits=limits)
 
     entries = [durable.finish(attempt) for attempt in (idle, talking)]
 

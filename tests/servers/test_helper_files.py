@@ -72,6 +72,24 @@ def test_files_are_bounded(durable: Durable) -> None:
     )
 
 
+def test_files_with_long_names_are_bounded_in_bytes(durable: Durable) -> None:
+    make = """
+import os, pathlib
+for _ in range(15):
+    os.mkdir("d" * 250)
+    os.chdir("d" * 250)
+for number in range(9000):
+    os.mknod(f"{number:0250}")
+"""
+    attempt = durable.start(f"#!{sys.executable}{make}")
+    durable.finish(attempt)
+
+    listing = durable.client.list_files(attempt)
+
+    assert listing.truncated
+    assert (len(listing.files), listing.refused) == ((32 << 20) // (2 + 15 * 251 + 250 + 1), 0)
+
+
 def test_files_that_lie_too_deep_make_no_long_reply(durable: Durable) -> None:
     dig = """
 import os, pathlib

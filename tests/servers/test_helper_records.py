@@ -155,7 +155,7 @@ def test_cancel_of_what_is_done_changes_nothing(durable: Durable) -> None:
 def test_cancel_after_the_script_ended_is_too_late_to_be_the_reason(durable: Durable) -> None:
     """The script is over, its daemon still has to be ended; the result stays the script's."""
     attempt = durable.start(
-        "(trap '' TERM; while :; do sleep 1; done) & exit 4", limits=RunLimits(grace_seconds=3)
+        "(trap '' TERM; while :; do sleep 1; done) & exit 4", limits=RunLimits(grace_seconds=6)
     )
     wait_for((durable.job(attempt) / "rc").exists)
 

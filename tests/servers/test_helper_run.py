@@ -91,7 +91,7 @@ def test_run_marks_phases_and_commit_once(durable_any_shell: Durable) -> None:
 
 
 def test_run_stops_at_a_limit_of_its_own_shell(durable_any_shell: Durable) -> None:
-    attempt = durable_any_shell.start("echo a; sleep 60", limits=RunLimits(wall_seconds=1, grace_seconds=1))
+    attempt = durable_any_shell.start("echo a; sleep 60", limits=RunLimits(wall_seconds=2, grace_seconds=1))
     entry = durable_any_shell.finish(attempt)
 
     assert entry.exit is not None

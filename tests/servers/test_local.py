@@ -5,13 +5,21 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from servers.frames import RunLimits
 from servers.local import LocalTransport, clean_environment
-from servers.transport import HELPER_NAME, HELPER_TEXT, TransportError, TransportTimeout, Unreachable
+from servers.transport import (
+    HELPER_NAME,
+    HELPER_TEXT,
+    BadReply,
+    TransportError,
+    TransportTimeout,
+    Unreachable,
+)
 from tests.servers.durable import Durable, is_alive
 from tests.waiting import wait_for
 
@@ -38,6 +46,7 @@ def fake(tmp_path: Path) -> Iterator[LocalTransport]:
     transport.install()
     (tmp_path / "lib" / HELPER_NAME).write_text(
         'case $1 in hang) sleep 300 & echo $! >"$BUILDBOARD_HOME/pid"; echo some; sleep 300 ;;\n'
+        "flood) cat /dev/zero ;; scold) cat /dev/zero >&2 ;; deaf) exec <&-; echo heard ;;\n"
         "mirror) cat ;; fds) ls -l /proc/self/fd >&2; exit 7 ;; term) kill -TERM $$ ;; here) pwd ;; esac\n"
     )
     yield transport
@@ -68,10 +77,22 @@ def test_run_hands_on_no_descriptor(fake: LocalTransport) -> None:
 
 def test_run_timeout_ends_the_whole_helper(fake: LocalTransport, tmp_path: Path) -> None:
     with pytest.raises(TransportTimeout) as failed:
-        fake.run(["hang"], timeout_seconds=0.5)
+        fake.run(["hang"], timeout_seconds=3)  # time to write the pid, on a busy machine too
 
     assert not failed.value.nothing_sent
     wait_for(lambda: not is_alive(int((tmp_path / "pid").read_text())))
+
+
+@pytest.mark.parametrize("word", ["flood", "scold"])
+def test_run_takes_no_endless_reply(fake: LocalTransport, word: str) -> None:
+    with pytest.raises(BadReply, match="more than 64 MiB"):
+        fake.run([word], timeout_seconds=60)
+
+
+def test_run_sends_input_that_nobody_reads(fake: LocalTransport) -> None:
+    done = fake.run(["deaf"], stdin=b"x" * 1_000_000, timeout_seconds=10)
+
+    assert (done.exit_code, done.stdout) == (0, b"heard\n")
 
 
 def test_stream_yields_as_it_comes_and_ends_with_its_reader(fake: LocalTransport, tmp_path: Path) -> None:
@@ -201,20 +222,25 @@ def test_follower_killed_again_and_again_loses_no_byte(durable: Durable, tmp_pat
     )
     kills = 0
     while True:
+        begin = stored.stat().st_size
         process = subprocess.Popen(
             [sys.executable, "-c", follower, str(durable.root), attempt, str(stored)], cwd=REPOSITORY
         )
-        try:
-            process.wait(timeout=0.3)
+        wait_for(partial(has_ended_or_stored, process, stored, begin + 5000), what="some polls", seconds=60)
+        if process.poll() is not None:
             break
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            kills += 1
+        process.kill()
+        process.wait()
+        kills += 1
 
+    assert process.returncode == 0
     assert stored.read_bytes() == b"".join(b"line %d\n" % number for number in range(4000))
     assert kills > 0
     assert durable.starts(attempt) == 1
+
+
+def has_ended_or_stored(process: "subprocess.Popen[bytes]", stored: Path, size: int) -> bool:
+    return process.poll() is not None or stored.stat().st_size >= size
 
 
 def test_limits_end_a_build_that_nobody_follows(durable: Durable) -> None:

@@ -1,0 +1,63 @@
+"""Keeps what a server has in order beside its builds: compares it with what is stored, clears it away.
+
+Each now and then, by errands in other threads. It is not in charge of following builds (follow.py), nor of probes
+(probing.py).
+"""
+
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+from jobs.execution import collect
+from jobs.execution.errands import Errands
+from jobs.execution.reconcile import reconcile
+from jobs.models import Attempt
+from jobs.providers.base import BuildProvider
+from servers.models import BuildServer
+
+COMPARE_SECONDS = 300
+FORGET_AGAIN_SECONDS = 30
+FORGET_AT_ONCE = 20
+
+
+class Upkeep:
+    """One server's; only its follower calls this."""
+
+    def __init__(self, server_id: UUID, errands: Errands) -> None:
+        self._server_id = server_id
+        self._errands = errands
+        self._compare_after = 0.0
+        self._forget_after = 0.0
+
+    def hurry(self) -> None:
+        """The server is back: what was given up meanwhile is ended now."""
+        self._compare_after = self._forget_after = 0.0
+
+    def look(self) -> None:
+        """Ask the server which runs it has; take what it answered."""
+        runs = self._errands.listed()
+        if runs is not None:
+            reconcile(self._server_id, runs)
+        now = time.monotonic()
+        if not self._errands.is_listing and now >= self._compare_after:
+            self._compare_after = now + COMPARE_SECONDS
+            self._errands.list_runs(self._server())
+
+    def forget(self, connect: Callable[[str, Attempt], BuildProvider]) -> None:
+        """Remove from the server what finished attempts left there; a failure is tried again later."""
+        done = self._errands.forgotten()
+        if done is not None:
+            collect.note_forgotten(done.attempts)
+            if done.error is not None:
+                self._forget_after = time.monotonic() + FORGET_AGAIN_SECONDS
+        if self._errands.is_forgetting or time.monotonic() < self._forget_after:
+            return
+        rows = Attempt.objects.filter(
+            server_id=self._server_id, cleaned_at__isnull=True, completed_at__isnull=False
+        )
+        left = list(rows.select_related("job", "server").order_by("completed_at")[:FORGET_AT_ONCE])
+        if left:
+            self._errands.forget([(one, connect(one.job.provider, one)) for one in left])
+
+    def _server(self) -> BuildServer:
+        return BuildServer.objects.get(pk=self._server_id)
