@@ -21,6 +21,8 @@ _WORD = re.compile(r"[A-Za-z0-9._:-]+")
 HELPER_PARTS = ("helper.sh", "records.sh", "artifacts.sh", "operations.sh")
 HELPER_TEXT = b"".join((_HERE / name).read_bytes() for name in HELPER_PARTS)
 HELPER_NAME = f"bb-{hashlib.sha256(HELPER_TEXT).hexdigest()[:16]}.sh"
+# Of the caches of repositories: the build script takes it too.
+LOCK_TEXT = (_HERE / "mirror_lock.sh").read_bytes()
 PROBE_TEXT = (_HERE / "probe.sh").read_bytes()
 
 # What `run` takes of a server as one reply: over the logs of one poll (REPLY_BYTES of jobs/execution/polling.py,

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Part of the build script (build.sh says how it is put together): brings the commit into ws/src.
-# It owns the mirrors under cache/git and their locks. It decides nothing about how the tree is built.
+# It owns the mirrors under cache/git; their lock is mirror_lock.sh's, which stands before it. It decides nothing about how the tree is built.
 #
 # One bare mirror a repository URL, with full history: `clone --shared` ignores a shallow mirror and copies all
 # of it, and abbreviated ids and `git describe` need the history. References in it:
@@ -37,75 +37,28 @@ board_git() {
         -c log.showSignature=false -c advice.detachedHead=false "$@"
 }
 
-# ---- the lock of a mirror
-# Records MIRROR.lock.NUMBER with `pid start boot`, or `free`. The highest number is the lock. It is never
-# removed, and a lower one only by the holder of a higher one: so no number is handed out twice, and two that
-# find the same dead holder cannot both follow it.
+# ---- the lock of a mirror (mirror_lock.sh)
 
-# process_start PID: sets bb_start, the identity of a pid; false for one that is dead. What counts in the record
-# is after the last ")", since the name of a program may hold anything.
-process_start() {
-    bb_stat=
-    { while IFS= read -r bb_line; do bb_stat=$bb_stat$bb_line; done <"/proc/$1/stat"; } 2>/dev/null || return 1
-    # shellcheck disable=SC2086 # must be split
-    set -- ${bb_stat##*) }
-    [ $# -ge 20 ] && [ "$1" != Z ] && [ "$1" != X ] || return 1
-    bb_start=${20}
-}
-boot_id() { { read -r bb_boot </proc/sys/kernel/random/boot_id; } 2>/dev/null || bb_boot=noboot; }
-# is_held RECORD: whether the process that it names, bb_holder, lives. One that has just gone counts as held.
-is_held() {
-    bb_holder=another
-    { read -r bb_holder bb_held_start bb_held_boot <"$1"; } 2>/dev/null || return 0
-    [ "$bb_holder" != free ] && [ "$bb_held_boot" = "$bb_boot" ] &&
-        process_start "$bb_holder" && [ "$bb_start" = "$bb_held_start" ]
-}
-# highest_lock MIRROR: sets bb_highest, 0 when there is none.
-highest_lock() {
-    bb_highest=0
-    for bb_record in "$1".lock.*; do
-        case ${bb_record##*.} in '' | *[!0-9]*) continue ;; esac
-        if [ "${bb_record##*.}" -gt "$bb_highest" ]; then bb_highest=${bb_record##*.}; fi
-    done
-}
-# clean_mirror MIRROR: removes what a killed git left there, which would stop every later one.
-clean_mirror() {
-    [ ! -d "$1" ] || find "$1" -type f \( -name '*.lock' -o -name 'tmp_pack_*' -o -name 'tmp_idx_*' -o -name 'tmp_obj_*' \) \
-        -exec rm -f {} +
-}
-# take_lock MIRROR: waits until the lock is this process's and sets bb_lock. bb_holder tells who had it before:
-# `free` when it was given back, so that the mirror is whole. Else what a killed git left is removed.
+# take_lock MIRROR: waits until the lock is this process's; what a killed git left in it is removed then. Who only
+# clears up there is ended rather than waited for.
 take_lock() {
     bb_turns=0
-    boot_id
-    if ! process_start $$ || ! printf '%s\n' "$$ $bb_start $bb_boot" >"$1.new.$$"; then
-        fail 69 "The folder ${1%/*} on this server cannot be written to."
-    fi
     while :; do
-        highest_lock "$1"
-        bb_next=$1.lock.$((bb_highest + 1)) bb_holder=nobody
-        if [ "$bb_highest" = 0 ] || ! is_held "$1.lock.$bb_highest"; then
-            if ln "$1.new.$$" "$bb_next" 2>/dev/null; then
-                highest_lock "$1"
-                [ "$bb_next" = "$1.lock.$bb_highest" ] && break
-                rm -f "$bb_next" # a number from long ago
-            elif [ ! -e "$bb_next" ]; then
-                note "no lock: this file system has no hard links"
-                rm -f "$1.new.$$"
-                return
-            fi
-        else
-            [ $((bb_turns % 150)) != 0 ] || note "waiting: process $bb_holder fetches the same repository"
-            bb_turns=$((bb_turns + 1))
-            sleep 0.2 2>/dev/null || sleep 1
-        fi
+        try_lock "$1"
+        case $? in
+        0) break ;;
+        2) fail 69 "The folder ${1%/*} on this server cannot be written to." ;;
+        3) note "no lock: this file system has no hard links" && return ;;
+        esac
+        bb_cleaner=
+        ! { read -r bb_cleaner <"$1.clearing"; } 2>/dev/null || [ "$bb_cleaner" != "$bb_holder" ] ||
+            kill -s TERM "$bb_cleaner" 2>/dev/null
+        [ $((bb_turns % 150)) != 0 ] || [ "$bb_holder" = another ] ||
+            note "waiting: process $bb_holder fetches the same repository"
+        bb_turns=$((bb_turns + 1))
+        sleep 0.2 2>/dev/null || sleep 1
     done
-    bb_lock=$bb_next
     [ "$bb_holder" = free ] || clean_mirror "$1"
-    for bb_record in "$1".lock.*; do [ "$bb_record" = "$bb_lock" ] || set -- "$@" "$bb_record"; done
-    bb_record=$1.new.$$
-    shift
-    rm -f "$bb_record" "$@"
 }
 # abandon_lock: at an end in the middle, when git may have been killed.
 # shellcheck disable=SC2317 # called by the trap
@@ -113,11 +66,6 @@ abandon_lock() {
     [ -n "$bb_lock" ] || return 0
     clean_mirror "$bb_mirror"
     release_lock
-}
-release_lock() {
-    [ -n "$bb_lock" ] || return 0
-    echo free >"$bb_lock.$$" && mv -f "$bb_lock.$$" "$bb_lock"
-    bb_lock=
 }
 
 # ---- fetching
@@ -137,19 +85,37 @@ show_progress() {
         }
         /[^ ]/ { sub(/ +$/, ""); print; fflush() }'
 }
+# mirror_git WORDS: git on the mirror and on nothing else, whatever lies in the folders above it.
+mirror_git() { board_git --git-dir="$bb_mirror" "$@"; }
 make_mirror() { board_git init --quiet --bare --template= "$@" "$bb_mirror"; }
 # fetch SOURCE: an id or a reference of the repository into bb_ref; what git said is in run/fetch.
 fetch() {
     fetch_once "$1" && return
-    grep -q 'mismatched algorithms' run/fetch || return
-    [ -z "$(board_git -C "$bb_mirror" for-each-ref --count=1)" ] || return
-    note "the ids of this repository are SHA-256"
-    rm -rf "$bb_mirror"
-    make_mirror --object-format=sha256 && fetch_once "$1"
+    if grep -q 'mismatched algorithms' run/fetch; then
+        [ -z "$(mirror_git for-each-ref --count=1)" ] || return
+        note "the ids of this repository are SHA-256"
+        rm -rf "$bb_mirror"
+        make_mirror --object-format=sha256 && fetch_once "$1"
+    else
+        is_damage run/fetch && renew_mirror && fetch "$1"
+    fi
+}
+# is_damage FILE: whether git's words mean that the mirror itself is broken, after a loss of power perhaps; once a run.
+is_damage() {
+    [ -z "$bb_renewed" ] && grep -v '^remote: ' "$1" | grep -q -i -E -e 'not a git repository|bad config|bad object|is corrupt' \
+        -e 'object file .* is empty|corrupt loose object|does not match index|did not send all necessary' \
+        -e 'unexpected line in|wrong index|unable to read|(bad|invalid|not a valid) (tree|object|sha1|ref|pack)' \
+        -e '(unpack-objects|index-pack) failed|unresolved deltas|(missing|broken) (blob|tree|commit|ref|link)'
+}
+# renew_mirror: a new one in the place of one that is broken, which is set aside until the cache is cleared.
+renew_mirror() {
+    note "the cache of $BB_REPOSITORY on this server is damaged: it is made anew"
+    bb_renewed=1
+    mv -f "$bb_mirror" "$bb_mirror.bad.$$" && make_mirror
 }
 fetch_once() {
     {
-        board_git -C "$bb_mirror" fetch --progress --no-prune -- "$BB_REPOSITORY" "+$1:$bb_ref" 2>&1
+        mirror_git fetch --progress --no-prune -- "$BB_REPOSITORY" "+$1:$bb_ref" 2>&1
         echo $? >run/status
     } | show_progress
     read -r bb_status <run/status && [ "$bb_status" = 0 ]
@@ -186,38 +152,45 @@ fail_fetch() {
 
 # ---- from what was asked for to a commit
 
-# resolve_commit: fetches, sets bb_sha and bb_subject. The id first, since most servers hand out any; then the branch.
+# resolve_commit: fetches, sets bb_sha and bb_subject.
 resolve_commit() {
-    case $BB_COMMIT in
-    HEAD) fetch_branch ;;
-    *)
-        if [ ${#BB_COMMIT} = 40 ] || [ ${#BB_COMMIT} = 64 ]; then
-            fetch "$BB_COMMIT" && name_commit "$bb_ref" && return
-            note "the id alone could not be fetched: looking for it in $BB_BRANCH"
-        fi
+    : >run/name
+    find_commit && return
+    if is_damage run/name; then renew_mirror && find_commit && return; fi
+    fail 66 "$bb_sentence"
+}
+# find_commit: the id first, since most servers hand out any; then the branch. bb_sentence says why there is none.
+find_commit() {
+    if [ "$BB_COMMIT" = HEAD ]; then
         fetch_branch
-        find_in_branch
+        bb_sentence="$BB_BRANCH of $BB_REPOSITORY is not a branch, nor a tag of a commit."
+        name_commit "$bb_ref"
         return
-        ;;
-    esac
-    name_commit "$bb_ref" || fail 66 "$BB_BRANCH of $BB_REPOSITORY is not a branch, nor a tag of a commit."
+    fi
+    if [ ${#BB_COMMIT} = 40 ] || [ ${#BB_COMMIT} = 64 ]; then
+        fetch "$BB_COMMIT" && name_commit "$bb_ref" && return
+        note "the id alone could not be fetched: looking for it in $BB_BRANCH"
+    fi
+    fetch_branch
+    find_in_branch
 }
 # name_commit NAME: bb_sha and bb_subject of the commit that it names; false when it names none.
 name_commit() {
-    bb_line=$(board_git -C "$bb_mirror" log -1 --no-color --format='%H %s' "$1^{commit}" -- 2>/dev/null) || return
+    bb_line=$(mirror_git log -1 --no-color --format='%H %s' "$1^{commit}" -- 2>>run/name) || return
     bb_sha=${bb_line%% *} bb_subject=${bb_line#* }
 }
 # find_in_branch: the one commit of the branch whose id begins as asked.
 find_in_branch() {
     bb_count=0 bb_list=
-    for bb_id in $(board_git -C "$bb_mirror" rev-parse --disambiguate="$BB_COMMIT"); do
-        [ "$(board_git -C "$bb_mirror" cat-file -t "$bb_id")" = commit ] || continue
-        board_git -C "$bb_mirror" merge-base --is-ancestor "$bb_id" "$bb_ref" || continue
+    for bb_id in $(mirror_git rev-parse --disambiguate="$BB_COMMIT" 2>>run/name); do
+        [ "$(mirror_git cat-file -t "$bb_id" 2>>run/name)" = commit ] || continue
+        mirror_git merge-base --is-ancestor "$bb_id" "$bb_ref" 2>>run/name || continue
         bb_count=$((bb_count + 1)) bb_list="$bb_list $bb_id"
     done
+    bb_sentence="Commit $BB_COMMIT was not found in branch $BB_BRANCH of $BB_REPOSITORY."
     case $bb_count in
-    1) name_commit "${bb_list# }" || fail_fetch ;;
-    0) fail 66 "Commit $BB_COMMIT was not found in branch $BB_BRANCH of $BB_REPOSITORY." ;;
+    0) return 1 ;;
+    1) name_commit "${bb_list# }" ;;
     *) fail 66 "Commit $BB_COMMIT is ambiguous in branch $BB_BRANCH of $BB_REPOSITORY: it may be$bb_list." ;;
     esac
 }
@@ -235,7 +208,7 @@ keep_refs() {
         bb_name=${bb_name##*/}
         [ -d "${BUILDBOARD_JOB_DIR%/*}/$bb_name" ] || set -- "$@" "delete refs/buildboard/$bb_name"
     done
-    [ $# = 0 ] || printf '%s\n' "$@" | board_git -C "$bb_mirror" update-ref --stdin ||
+    [ $# = 0 ] || printf '%s\n' "$@" | mirror_git update-ref --stdin ||
         fail 69 "The cache of $BB_REPOSITORY on this server cannot be written to."
 }
 
@@ -249,16 +222,27 @@ begin_tree() {
         board_git -C src remote add -- origin "$BB_REPOSITORY" || return
     set -- "$bb_mirror"/refs/tags/*
     [ -e "$1" ] || [ -e "$bb_mirror/packed-refs" ] || return 0
-    board_git -C "$bb_mirror" for-each-ref --format='%(objectname) %(refname)' refs/tags >src/.git/packed-refs
+    mirror_git for-each-ref --format='%(objectname) %(refname)' refs/tags >src/.git/packed-refs
 }
 # make_tree: ws/src, which borrows the objects of the mirror.
 make_tree() {
-    if ! begin_tree 2>run/clone || ! board_git -C src checkout --quiet --force --detach "$bb_sha" --; then
-        cat run/clone
-        fail 69 "The files of commit $bb_sha could not be written on this server."
+    begin_tree 2>run/clone && board_git -C src checkout --quiet --force --detach "$bb_sha" -- && return
+    # Once more, to hear why: what git says otherwise goes to the log at once.
+    board_git -C src checkout --quiet --force --detach "$bb_sha" -- 2>>run/clone && return
+    if is_damage run/clone; then
+        take_lock "$bb_mirror"
+        BB_COMMIT=$bb_sha # the branch may have moved on meanwhile
+        renew_mirror || fail 69 "The folder $bb_mirror cannot be made on this server."
+        resolve_commit
+        keep_refs
+        release_lock
+        rm -rf src
+        begin_tree 2>run/clone && board_git -C src checkout --quiet --force --detach "$bb_sha" -- && return
     fi
-    note "commit: $bb_sha $bb_subject"
-    [ -n "$BB_SUBMODULES" ] || return 0
+    cat run/clone
+    fail 69 "The files of commit $bb_sha could not be written on this server."
+}
+get_submodules() {
     note "submodules"
     board_git -C src submodule update --init --recursive ||
         fail 66 "The submodules of commit $bb_sha could not be checked out."
@@ -280,12 +264,12 @@ checkout() {
         GIT_REPLACE_REF_BASE GIT_PREFIX GIT_SHALLOW_FILE GIT_COMMON_DIR GIT_INTERNAL_SUPER_PREFIX
     check_name
     bb_cache=${BUILDBOARD_HOME:-$HOME/.buildboard}/cache/git
-    bb_mirror=$bb_cache/$BB_MIRROR_KEY.git bb_ref=refs/buildboard/$BUILDBOARD_ATTEMPT bb_lock=
+    bb_mirror=$bb_cache/$BB_MIRROR_KEY.git bb_ref=refs/buildboard/$BUILDBOARD_ATTEMPT bb_lock='' bb_renewed=''
     [ -d "$bb_cache" ] || (umask 077 && mkdir -p "$bb_cache") || fail 69 "The folder $bb_cache cannot be made on this server."
     trap abandon_lock EXIT
     take_lock "$bb_mirror"
     # `objects/info` is the last that git makes of one.
-    { [ "$bb_holder" = free ] && [ -d "$bb_mirror/objects/info" ]; } || make_mirror ||
+    { [ "$bb_holder" = free ] && [ -d "$bb_mirror/objects/info" ]; } || make_mirror || renew_mirror ||
         fail 69 "The folder $bb_mirror cannot be made on this server."
     resolve_commit
     keep_refs
@@ -293,4 +277,6 @@ checkout() {
     sh "$BUILDBOARD_HELPER" commit "$BUILDBOARD_ATTEMPT" "$bb_sha" >/dev/null ||
         fail 69 "The commit could not be recorded on this server."
     make_tree
+    note "commit: $bb_sha $bb_subject"
+    [ -z "$BB_SUBMODULES" ] || get_submodules
 }

@@ -23,6 +23,7 @@ from jobs.validation import (
     check_make_arguments,
 )
 from servers.architectures import canonical_architecture
+from servers.transport import LOCK_TEXT
 
 # How the script ends while the phase is `checkout`; a line `--- failed: SENTENCE` says why.
 CHECKOUT_STATUS = 66  # it cannot be built as it was submitted: error category `checkout`
@@ -162,6 +163,6 @@ def _numbered(name: str, values: Sequence[str]) -> dict[str, str]:
 @cache
 def _program() -> bytes:
     here = Path(__file__).parent
-    parts = ((here / name).read_bytes() for name in ("checkout.sh", "toml.sh", "kinds.sh", "build.sh"))
+    parts = [(here / name).read_bytes() for name in ("checkout.sh", "toml.sh", "kinds.sh", "build.sh")]
     # Without `#!`, so that the helper gives it to the shell that it runs under itself.
-    return b"".join(part.removeprefix(b"#!/bin/sh\n") for part in parts)
+    return b"".join(part.removeprefix(b"#!/bin/sh\n") for part in [LOCK_TEXT, *parts])

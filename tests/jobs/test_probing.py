@@ -3,9 +3,11 @@
 import shutil
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import LazySettings
 
 from buildboard.core.audit import Actor
 from buildboard.core.machine import machine_id
@@ -14,10 +16,12 @@ from jobs.execution.checking import AT_ONCE, CheckDesk
 from jobs.execution.probing import Prober
 from servers import checks
 from servers.connections import forget_connections
+from servers.health import set_maintenance
 from servers.models import BuildServer, ServerCheck
 from servers.registry import accept_host_key, add_server
 from tests.factories import make_server
-from tests.jobs.board import running_runner
+from tests.jobs.board import log_of, make_local_server, running_runner, submit, wait_until_finished
+from tests.repositories import make_repository
 from tests.requirements import require
 from tests.ssh_servers import SshServer
 from tests.waiting import wait_for
@@ -147,15 +151,41 @@ def test_the_servers_own_variables_hold_for_its_probes(ssh_server: SshServer) ->
 # ---- the runner -------------------------------------------------------------------------------------------
 
 
-def test_a_runner_does_checks_and_probes_after_maintenance(ssh_server: SshServer) -> None:
+def status_of(row: BuildServer) -> str:
+    return str(BuildServer.objects.values_list("status", flat=True).get(pk=row.pk))
+
+
+def test_a_runner_does_checks_and_probes_soon_after_maintenance(ssh_server: SshServer) -> None:
     row = row_of(ssh_server)
     with running_runner():
         wait_for(lambda: ServerCheck.objects.get().finished_at, what="the check")
-        row.refresh_from_db()
+        after_check = status_of(row)
+        wait_for(
+            lambda: BuildServer.objects.filter(pk=row.pk, samples__isnull=False).count() > 1, what="a probe"
+        )
+        set_maintenance(row.pk, enabled=True, actor=OLGA)
+        set_maintenance(row.pk, enabled=False, actor=OLGA)
+        after_maintenance = status_of(row)
+        wait_for(lambda: status_of(row) == "online", what="the probe after maintenance", seconds=30)
 
     check = ServerCheck.objects.get()
     assert check.ok is True, check.steps
-    assert row.status == "online"
+    assert (after_check, after_maintenance) == ("online", "unknown")
+
+
+def test_the_servers_own_variables_hold_for_its_builds(tmp_path: Path, settings: LazySettings) -> None:
+    require("git")
+    settings.LOCAL_REPOSITORIES = (tmp_path,)
+    make_local_server(tmp_path / "work", environment={"SITE": "north", "LEVEL": "server"})
+    job = submit(
+        make_repository(tmp_path / "repository", {"README": "hello\n"}),
+        build_command='echo "site=$SITE level=$LEVEL"',
+        environment={"LEVEL": "job"},
+    )
+    with running_runner():
+        wait_until_finished(job)
+
+    assert b"site=north level=job\n" in log_of(job.attempt_set.get())
 
 
 def test_a_few_checks_at_once_and_each_by_one(monkeypatch: pytest.MonkeyPatch) -> None:

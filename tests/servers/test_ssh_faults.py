@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import paramiko  # noqa: TID251  # to slow it down
 import pytest
 
 from servers.ssh import SshTransport
@@ -93,6 +94,34 @@ def test_ends_of_input_that_come_late_lose_no_connection(server: SshServer) -> N
     assert outcomes == Counter({3: 240, 0: 240})
     assert logins(server) == 1
     assert "nonexistent channel" not in server.auth_log()
+
+
+def test_the_end_of_input_may_come_after_the_commands_own_work(
+    server: SshServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shut_slowly(channel: paramiko.Channel) -> None:
+        with channel.lock:
+            message = channel._send_eof()  # type: ignore[attr-defined]  # as the original does
+        time.sleep(0.2)
+        channel.get_transport()._send_user_message(message)  # type: ignore[attr-defined]  # same
+
+    monkeypatch.setattr(paramiko.Channel, "shutdown_write", shut_slowly)
+    with transport_for(server) as transport:
+        done = [transport.run(["code", "3"], stdin=b"x", timeout_seconds=SECONDS) for _ in range(3)]
+
+    assert [one.exit_code for one in done] == [3, 3, 3]
+    assert logins(server) == 1
+
+
+def test_a_command_that_hangs_keeps_its_session_and_nobody_elses() -> None:
+    require("sshd")
+    with SshServer(settings={"MaxSessions": "1"}) as server:
+        install_bad_helper(server)
+        with transport_for(server) as transport:
+            for number in range(3):
+                with pytest.raises(TransportTimeout):
+                    transport.run(["hang"], timeout_seconds=0.5)
+                assert code(transport, number, seconds=10) == number
 
 
 # ---- ends of connections --------------------------------------------------------------------------------
