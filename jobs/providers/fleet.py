@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from jobs.providers.base import (
+    DISK_FLOOR_MIB,
     BuildStatus,
     BuiltFile,
     Capabilities,
@@ -24,7 +25,6 @@ from servers.models import BuildServer
 from servers.runs import CancelOutcome, RemoveOutcome, RunClient
 from servers.transport import BadReply, HelperRefused, TransportError, TransportTimeout
 
-DISK_FLOOR_KIB = 256 * 1024
 POLL_SECONDS = 20.0
 POLL_ONE_SECONDS = 10.0
 
@@ -117,7 +117,7 @@ def _run_limits(limits: Limits) -> RunLimits:
         wall_seconds=limits.timeout_seconds,
         idle_seconds=limits.idle_timeout_seconds,
         grace_seconds=limits.grace_seconds,
-        disk_floor_kib=DISK_FLOOR_KIB,
+        disk_floor_kib=DISK_FLOOR_MIB * 1024,
     )
 
 
