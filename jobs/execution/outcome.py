@@ -4,7 +4,7 @@ import signal
 
 from jobs.execution.script import CHECKOUT_STATUS
 from jobs.lifecycle import Outcome
-from jobs.providers.base import Report
+from jobs.providers.base import DISK_FLOOR_MIB, Report
 from jobs.states import AttemptStatus, ErrorCategory, Phase
 
 _LOST_REASONS = {
@@ -31,7 +31,8 @@ def judge_outcome(
         message = f"The build was ended{where}: it printed nothing for {idle_timeout_seconds} s."
         return _failed(report, ErrorCategory.TIMEOUT, message)
     if report.reason == "diskfull":
-        return _failed(report, ErrorCategory.SYSTEM, f"The build was ended{where}: its disk is nearly full.")
+        message = f"The build was ended{where}: less than {DISK_FLOOR_MIB} MiB of its disk was free. Make room there."
+        return _failed(report, ErrorCategory.SYSTEM, message)
     if report.reason in _LOST_REASONS:
         return judge_lost(
             phase=report.phase, message=_LOST_REASONS[report.reason], exit_code=report.exit_code

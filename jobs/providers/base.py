@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+DISK_FLOOR_MIB = 256  # a build is not started, and is ended, where less is free
+
 
 class BuildStatus(StrEnum):
     """Where a build stands at the provider boundary."""

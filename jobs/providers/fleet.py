@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from jobs.providers.base import (
+    DISK_FLOOR_MIB,
     BuildStatus,
     BuiltFile,
     BuiltFiles,
@@ -26,7 +27,6 @@ from servers.models import BuildServer
 from servers.runs import CancelOutcome, RemoveOutcome, RunClient
 from servers.transport import BadReply, HelperRefused, TransportError, TransportTimeout
 
-DISK_FLOOR_KIB = 256 * 1024
 _FILE_SENTENCES = {
     "missing": "it is gone, or no regular file any more",
     "refused": "it lies behind a symbolic link now",
@@ -140,7 +140,7 @@ def _run_limits(limits: Limits) -> RunLimits:
         wall_seconds=limits.timeout_seconds,
         idle_seconds=limits.idle_timeout_seconds,
         grace_seconds=limits.grace_seconds,
-        disk_floor_kib=DISK_FLOOR_KIB,
+        disk_floor_kib=DISK_FLOOR_MIB * 1024,
     )
 
 

@@ -48,7 +48,11 @@ def test_a_cancelled_run_is_cancelled_whatever_its_exit_code(code: int | None) -
             "The build was ended{where}: it ran longer than its limit of 60 s.",
         ),
         ("idle", ErrorCategory.TIMEOUT, "The build was ended{where}: it printed nothing for 7 s."),
-        ("diskfull", ErrorCategory.SYSTEM, "The build was ended{where}: its disk is nearly full."),
+        (
+            "diskfull",
+            ErrorCategory.SYSTEM,
+            "The build was ended{where}: less than 256 MiB of its disk was free. Make room there.",
+        ),
     ],
 )
 @pytest.mark.parametrize(("server", "where"), [("", ""), ("arm-1", " on arm-1")])

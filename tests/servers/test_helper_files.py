@@ -87,7 +87,7 @@ for number in range(9000):
     listing = durable.client.list_files(attempt)
 
     assert listing.truncated
-    assert (len(listing.files), listing.refused) == ((32 << 20) // (2 + 15 * 251 + 250 + 1), 0)
+    assert (len(listing.files), listing.refused) == ((32 << 20) // (4 + 15 * 251 + 250 + 1), 0)
 
 
 def test_files_that_lie_too_deep_make_no_long_reply(durable: Durable) -> None:
