@@ -15,7 +15,7 @@ from jobs.models import BuildJob
 from jobs.queue.conditions import Condition, Needs, Refused
 from jobs.queue.doing import what_it_does
 from jobs.queue.estimate import Estimate, estimate_of_job, queue_state
-from jobs.queue.order import FLEET, Place, place_of, read_needs, waiting_of
+from jobs.queue.order import PULLED, Place, place_of, read_needs, waiting_of
 from jobs.queue.remedies import remedy_for
 from jobs.queue.verdicts import ServerVerdict, Verdict, judge_fleet
 from jobs.states import JobStatus
@@ -57,7 +57,7 @@ def explain_job(job: BuildJob) -> Explanation:
     waiting, now = waiting_of(job), timezone.now()
     waited = waiting.waited_seconds(now)
     servers = judge_fleet(load_fleet(), needs=waiting.needs, now=now, waited_seconds=waited)
-    if job.provider != FLEET:
+    if job.provider == PULLED:
         other = Refused(Condition.PROVIDER, f"is not asked: the job is for the provider {job.provider}")
         servers = [ServerVerdict(one.server, (other,)) for one in servers]
     if job.status != JobStatus.QUEUED:
@@ -156,7 +156,7 @@ def _would_start_if(
     able = [one.server.name for one in servers if one.verdict is Verdict.ELIGIBLE]
     ahead = place.rivals_ahead
     others = "the job ahead of it has" if ahead == 1 else f"the {ahead} jobs ahead of it have"
-    if job.provider != FLEET:
+    if job.provider == PULLED:
         parts.append(f"the provider {job.provider} takes it")
     elif not able:
         refused = [(one.server, one.refused) for one in servers]

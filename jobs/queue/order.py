@@ -11,7 +11,7 @@ from django.db.models import Count, Q
 from jobs.models import BuildJob
 from jobs.queue.conditions import Needs
 
-FLEET = "fleet"  # the provider whose jobs are given to build servers
+PULLED = "orchestrator"  # the provider whose jobs are pulled: no build server is chosen for them
 ANY_SERVER = "auto"
 _FIRST_PAGE = 8  # mostly there is room for few
 _PAGE = 1000
@@ -73,7 +73,7 @@ def ready_jobs(
     server is may change with the fleet.
     """
     known = {} if known is None else known
-    rows = BuildJob.objects.ready().filter(among or Q(), provider=FLEET)
+    rows = BuildJob.objects.ready().filter(among or Q()).exclude(provider=PULLED)
     seen, size = 0, _FIRST_PAGE
     behind = Q()
     while seen < limit:
