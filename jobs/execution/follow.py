@@ -365,6 +365,8 @@ class ServerFollower(threading.Thread):
             self._reached = True
 
     def _note_unreachable(self, error: Exception) -> None:
+        if self._reached:
+            self._prober.hurry()  # which finds out more: another host key is an alarm
         self._reached = False
         health.note_unreachable(self.server_id, reason=str(error))
         Attempt.objects.active().filter(server_id=self.server_id, unreachable_since__isnull=True).update(

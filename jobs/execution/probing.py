@@ -15,7 +15,7 @@ from servers import health
 from servers.connections import open_client, open_fresh_transport
 from servers.models import BuildServer
 from servers.runs import RunClient
-from servers.transport import HelperRefused, TransportError
+from servers.transport import HelperRefused, HostKeyProblem, LoginRefused, TransportError
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,9 @@ class Prober:
             health.note_pinned_key(self._server_id)
         if answer.error is not None:
             health.note_failure(self._server_id, error=answer.error)
-            self._next_at = min(self._next_at, time.monotonic() + AGAIN_SECONDS)
+            # Who waits for a person is not asked often: some servers lock out who fails to log in.
+            if not isinstance(answer.error, LoginRefused | HostKeyProblem):
+                self._next_at = min(self._next_at, time.monotonic() + AGAIN_SECONDS)
             return
         self._cleared = True
         if answer.facts.get("depth") == "tools":
