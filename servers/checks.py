@@ -16,7 +16,8 @@ from django.utils import timezone
 
 from buildboard.core.audit import Actor, record_event
 from buildboard.core.doorbell import ring_on_commit
-from servers.check_steps import Superseded, Way
+from servers.check_notes import Notes, Superseded
+from servers.check_steps import try_way
 from servers.models import BuildServer, ServerCheck
 from servers.states import TransportKind
 
@@ -66,15 +67,17 @@ def run_check(check_id: uuid.UUID) -> bool:
     if claim is None:
         return False
     server = BuildServer.objects.select_related("jump_host").get(checks=check_id)
-    way = Way(server, show=partial(_write_steps, check_id, claim=claim))
+    notes = Notes(partial(_write_steps, check_id, claim=claim))
     try:
-        way.go()
+        try_way(server, notes=notes)
     except Superseded:
         return False
     except Exception as error:  # the outermost frame of a check: it is to end, not to be tried for ever
         logger.exception("A check failed", extra={"action": "check", "server": str(server.pk)})
-        way.break_off(error)
-    return _write_steps(check_id, way.steps, claim=claim, finished=True)
+        seen = f"The board failed here: {type(error).__name__}."
+        advice = "The log of the board's runner says more; please report it."
+        notes.imply(notes.current, ok=False, seen=seen, advice=advice)
+    return _write_steps(check_id, notes.rows, claim=claim, finished=True)
 
 
 def _write_steps(

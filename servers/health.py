@@ -85,6 +85,9 @@ def note_failure(server_id: UUID, *, error: TransportError | HelperRefused) -> N
             _put(server, status=ServerStatus.OFFLINE, reason=reason)
     else:
         note_unreachable(server_id, reason=str(error))
+        server = BuildServer.objects.filter(pk=server_id).first()
+        if server is not None and server.is_trusted:  # people are to read the cause of now, or of the alarm
+            _put(server, status=ServerStatus.OFFLINE, reason=str(error))
 
 
 def set_maintenance(server_id: UUID, *, enabled: bool, actor: Actor, reason: str = "") -> bool:

@@ -173,22 +173,8 @@ op_commit() {
     keep commit "$1"
 }
 
-# ---- keeping house
+# ---- all of the server
 
-# rm ID: only what is done. Moved away first, so that half of it is never seen as a job.
-op_rm() {
-    enter_job "$1" || { echo absent && return; }
-    [ -e exit ] || refuse running 75 || return
-    cd "$ROOT" && { [ -d trash ] || mkdir -p trash; } && mv "$JOB" "trash/$ID.$$" || refuse full 74 || return
-    if discard "trash/$ID.$$"; then echo removed; else echo partial; fi
-}
-# discard DIR: some builds leave folders without a right to write (Go's module cache).
-discard() {
-    rm -rf "$1" 2>/dev/null || {
-        find "$1" -type d ! -perm -700 -exec chmod u+rwx {} \;
-        rm -rf "$1"
-    } 2>/dev/null
-}
 # list: `ID state [exit]` for every job.
 op_list() {
     cd "$ROOT/jobs" 2>/dev/null || return 0
@@ -210,36 +196,6 @@ list_one() {
 list_one_damaged() {
     echo "$1 damaged"
 }
-# gc DAYS: removes jobs that ended or were prepared that long ago, and what crashes left over; helpers that no
-# process runs any more. Prints how many jobs and helpers.
-op_gc() {
-    case $1 in '' | *[!0-9]*) return 64 ;; esac
-    jobs=0 helpers=0
-    cd "$ROOT" && set +f || return
-    # shellcheck disable=SC2044 # names without blanks, or no job and no helper
-    for directory in $(find jobs/* -prune -type d -mtime "+$1" 2>/dev/null); do
-        enter_job "${directory##*/}" || continue
-        [ -e runner ] || op_cancel "$ID" expired >/dev/null
-    done
-    cd "$ROOT" && set +f || return # a look for processes switched it off
-    # shellcheck disable=SC2044
-    for record in $(find jobs/*/exit -prune -mtime "+$1" 2>/dev/null); do
-        directory=${record%/*}
-        op_rm "${directory##*/}" >/dev/null && jobs=$((jobs + 1))
-    done
-    cd "$ROOT" && set +f || return
-    # shellcheck disable=SC2044
-    for file in $(find lib/bb-*.sh -prune -mtime +0 2>/dev/null); do
-        case $SELF in */"$file") continue ;; esac
-        # shellcheck disable=SC2062 # files, not a pattern; the name comes by stdin, or grep would find itself
-        echo "$file" | grep -qsF -f - /proc/[0-9]*/cmdline && continue
-        rm -f "$file" && helpers=$((helpers + 1))
-    done
-    find lib/.*.part jobs/*/in.*.part -prune -mtime +0 -exec rm -rf {} + 2>/dev/null
-    for directory in trash/*; do discard "$directory"; done
-    echo "$jobs $helpers"
-}
-
 # probe WORD <script: runs what the controller sends (probe.sh), which could run anything here anyway.
 op_probe() {
     script=$ROOT/lib/.probe.$$.part
@@ -261,11 +217,15 @@ run | inner | logger | watch)
     if [ ! -p err ] && { true >>err; } 2>/dev/null; then exec 2>>err; fi
     "mode_$operation"
     ;;
+tidying)
+    shift
+    mode_tidying "$@"
+    ;;
 phase | commit)
     enter_job "$2" || exit
     "op_$operation" "$3"
     ;;
-prepare | put | submit | launch | poll | cancel | rm | list | gc | files | file | pack | probe)
+prepare | put | submit | launch | poll | cancel | rm | list | gc | files | file | pack | tidy | probe)
     nonce=$2
     shift 2
     echo "BB1 $nonce"

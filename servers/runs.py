@@ -154,6 +154,15 @@ class RunClient:
         jobs, helpers = self._answer("gc", str(days), timeout_seconds=timeout_seconds)
         return int(jobs), int(helpers)
 
+    def tidy_caches(self, *, days: int, most_kib: int, floor_kib: int, timeout_seconds: float = 60) -> bool:
+        """Begin to clear the caches of repositories, in the background; False: that goes on already.
+
+        Those not used for `days` go, then the longest unused while they take more than `most_kib` together or fewer
+        than `floor_kib` are free. None that a build uses, and no build waits for it.
+        """
+        words = ("tidy", str(days), str(most_kib), str(floor_kib))
+        return self._answer(*words, timeout_seconds=timeout_seconds)[0] == "started"
+
     def probe(
         self,
         *,

@@ -16,9 +16,16 @@ from servers.host_keys import HostKey
 _HERE = Path(__file__).parent
 _WORD = re.compile(r"[A-Za-z0-9._:-]+")
 
-# One file on the server: the run itself, its records, its artifacts, what it can be asked, the door last. Named by its
-# content, so that an upgrade never touches the text that a running shell still reads.
-HELPER_PARTS = ("helper.sh", "records.sh", "artifacts.sh", "operations.sh")
+# One file on the server: the run itself, its records, what a build left, what it can be asked, the door last. Named by
+# its content, so that an upgrade never touches the text that a running shell still reads.
+HELPER_PARTS = (
+    "helper.sh",
+    "records.sh",
+    "artifacts.sh",
+    "mirror_lock.sh",
+    "housekeeping.sh",
+    "operations.sh",
+)
 HELPER_TEXT = b"".join((_HERE / name).read_bytes() for name in HELPER_PARTS)
 HELPER_NAME = f"bb-{hashlib.sha256(HELPER_TEXT).hexdigest()[:16]}.sh"
 # Of the caches of repositories: the build script takes it too.

@@ -59,6 +59,7 @@ take_lock() {
         sleep 0.2 2>/dev/null || sleep 1
     done
     [ "$bb_holder" = free ] || clean_mirror "$1"
+    [ ! -e "$1.clearing" ] || rm -f "$1.clearing" # whoever that was has gone
 }
 # abandon_lock: at an end in the middle, when git may have been killed.
 # shellcheck disable=SC2317 # called by the trap
@@ -268,6 +269,7 @@ checkout() {
     [ -d "$bb_cache" ] || (umask 077 && mkdir -p "$bb_cache") || fail 69 "The folder $bb_cache cannot be made on this server."
     trap abandon_lock EXIT
     take_lock "$bb_mirror"
+    : >"$bb_mirror.used"
     # `objects/info` is the last that git makes of one.
     { [ "$bb_holder" = free ] && [ -d "$bb_mirror/objects/info" ]; } || make_mirror || renew_mirror ||
         fail 69 "The folder $bb_mirror cannot be made on this server."

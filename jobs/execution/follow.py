@@ -347,6 +347,8 @@ class ServerFollower(threading.Thread):
             self._upkeep.hurry()
 
     def _note_unreachable(self, error: Exception) -> None:
+        if self._reach.reached:
+            self._prober.hurry()  # which finds out more: another host key is an alarm
         self._reach.note_unreachable(error)
         self._pace = SLOW_SECONDS
 

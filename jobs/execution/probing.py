@@ -15,7 +15,7 @@ from servers import health
 from servers.connections import open_client, open_fresh_transport
 from servers.models import BuildServer
 from servers.runs import RunClient
-from servers.transport import HelperRefused, TransportError
+from servers.transport import HelperRefused, HostKeyProblem, LoginRefused, TransportError
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +23,11 @@ LIGHT_SECONDS = 45.0
 TOOLS_SECONDS = 3600.0
 AGAIN_SECONDS = 15.0  # after one that failed
 GARBAGE_DAYS = 14  # runs that ended so long ago and that no board asked to remove
+CLEAR_SECONDS = 6 * 3600.0
+# Caches of repositories: not used for so long, or more than this together, or a disk that is nearly full.
+MIRROR_DAYS = 30
+MIRROR_KIB = 20 << 20
+FLOOR_KIB = 2 << 20
 
 
 @dataclass
@@ -33,6 +38,7 @@ class Answer:
     error: TransportError | HelperRefused | None = None
     latency_ms: float = 0.0
     is_itself: bool = False
+    cleared: bool = False
 
 
 class Prober:
@@ -44,7 +50,7 @@ class Prober:
         self._running: Future[Answer] | None = None
         self._next_at = 0.0
         self._tools_at = 0.0
-        self._cleared = False
+        self._clear_at = 0.0
 
     def close(self) -> None:
         """Begin nothing more."""
@@ -65,16 +71,21 @@ class Prober:
                 return  # deleted; its follower ends with the lease
             self._next_at = time.monotonic() + LIGHT_SECONDS
             tools = time.monotonic() >= self._tools_at
-            self._running = self._pool.submit(_ask, server, tools=tools, clear=not self._cleared)
+            self._running = self._pool.submit(
+                _ask, server, tools=tools, clear=time.monotonic() >= self._clear_at
+            )
 
     def _take_in(self, answer: Answer) -> None:
         if answer.is_itself:
             health.note_pinned_key(self._server_id)
         if answer.error is not None:
             health.note_failure(self._server_id, error=answer.error)
-            self._next_at = min(self._next_at, time.monotonic() + AGAIN_SECONDS)
+            # Who waits for a person is not asked often: some servers lock out who fails to log in.
+            if not isinstance(answer.error, LoginRefused | HostKeyProblem):
+                self._next_at = min(self._next_at, time.monotonic() + AGAIN_SECONDS)
             return
-        self._cleared = True
+        if answer.cleared:
+            self._clear_at = time.monotonic() + CLEAR_SECONDS
         if answer.facts.get("depth") == "tools":
             self._tools_at = time.monotonic() + TOOLS_SECONDS
         if health.apply_probe(self._server_id, facts=answer.facts, latency_ms=answer.latency_ms):
@@ -92,6 +103,8 @@ def _ask(server: BuildServer, *, tools: bool, clear: bool) -> Answer:
         client = open_client(server)
         if clear:
             client.collect_garbage(days=GARBAGE_DAYS)
+            client.tidy_caches(days=MIRROR_DAYS, most_kib=MIRROR_KIB, floor_kib=FLOOR_KIB)
+            answer.cleared = True
         began = time.monotonic()
         client.poll([])
         answer.latency_ms = (time.monotonic() - began) * 1000

@@ -7,13 +7,24 @@ import pytest
 from django.utils import timezone
 
 from buildboard.core.audit import Actor
+from buildboard.core.crypto import generate_ssh_key_pair
 from buildboard.core.models import Event
-from servers.health import apply_probe, note_reached, note_unreachable, set_maintenance, set_status
+from servers.health import (
+    apply_probe,
+    note_failure,
+    note_reached,
+    note_unreachable,
+    set_maintenance,
+    set_status,
+)
+from servers.host_keys import parse_host_key
 from servers.models import BuildServer, ProbeSample, Toolchain
 from servers.states import ServerStatus
+from servers.transport import HelperRefused, HostKeyMismatch, LoginRefused, Unreachable
 from tests.factories import make_server
 
 pytestmark = pytest.mark.django_db
+KEYS = [parse_host_key(generate_ssh_key_pair("host")[1]) for _ in range(2)]
 PROBE = {
     "cores": "8",
     "load": "2.00 1.50 1.00",
@@ -257,3 +268,40 @@ def test_a_probe_of_a_machine_that_is_not_trusted_now_is_not_stored() -> None:
     assert apply_probe(server.pk, facts=PROBE) is False
     assert row(server, "status", "facts") == ("unknown", {})
     assert ProbeSample.objects.count() == 0
+
+
+def test_the_cause_of_now_is_told_but_never_instead_of_an_alarm() -> None:
+    server = make_server(transport="ssh", hostname="h", ssh_username="u", host_key=KEYS[0].line)
+
+    note_failure(server.pk, error=Unreachable("No route."))
+    first = row(server, "status", "status_reason")
+    note_failure(server.pk, error=LoginRefused("The key is not taken."))
+    second = row(server, "status", "status_reason")
+    note_failure(server.pk, error=HostKeyMismatch("Another key.", seen=KEYS[1], server_id=str(server.pk)))
+    note_failure(server.pk, error=Unreachable("No route."))
+
+    assert (first, second) == (("offline", "No route."), ("offline", "The key is not taken."))
+    assert KEYS[1].fingerprint in str(row(server, "status_reason"))
+    assert [change[:3] for change in changes(server)] == [("online", "offline", "No route.")]
+
+
+def test_the_key_of_a_jump_host_is_its_own_matter() -> None:
+    jump = make_server(transport="ssh", hostname="j", ssh_username="u", host_key=KEYS[0].line)
+    server = make_server(
+        transport="ssh", hostname="h", ssh_username="u", host_key=KEYS[0].line, jump_host=jump
+    )
+
+    note_failure(server.pk, error=HostKeyMismatch("Another key.", seen=KEYS[1], server_id=str(jump.pk)))
+
+    assert row(jump, "status", "seen_host_key") == ("offline", KEYS[1].line)
+    assert row(server, "status", "seen_host_key") == ("offline", "")
+    assert "jump host" in str(row(server, "status_reason"))
+
+
+def test_a_helper_that_cannot_work_takes_a_server_out_though_it_answers() -> None:
+    server = make_server()
+
+    note_failure(server.pk, error=HelperRefused("full", status=74))
+
+    assert row(server, "status", "unreachable_since") == ("offline", None)
+    assert "work folder" in str(row(server, "status_reason"))

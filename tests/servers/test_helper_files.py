@@ -4,7 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,6 +16,7 @@ from servers.file_frames import FileEntry
 from servers.frames import RunState
 from servers.runs import RemoveOutcome
 from servers.transport import HELPER_NAME, HelperRefused
+from tests.requirements import require
 from tests.servers.durable import Durable
 from tests.waiting import wait_for
 
@@ -165,6 +168,57 @@ def test_remove_takes_only_what_is_done(durable: Durable) -> None:
 
     assert durable.look(attempt).state == RunState.ABSENT
     assert list((durable.root / "jobs").iterdir()) == list((durable.root / "trash").iterdir()) == []
+
+
+def test_remove_that_takes_too_long_goes_on_behind_its_caller(
+    tmp_path: Path, removed: Callable[[Durable], Durable]
+) -> None:
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "timeout").write_text('#!/bin/sh\n[ "$2" = true ] || exit 124\n')
+    (tmp_path / "tools" / "timeout").chmod(0o755)
+    environment = {"PATH": f"{tmp_path / 'tools'}:{os.environ['PATH']}"}
+    durable = removed(Durable(tmp_path / "work dir", environment=environment))
+    attempt = durable.start("mkdir -p a/b; : >a/b/c")
+    durable.finish(attempt)
+
+    assert durable.client.remove(attempt) == RemoveOutcome.PARTIAL
+    assert durable.client.remove(attempt) == RemoveOutcome.ABSENT
+    wait_for(lambda: not list((durable.root / "trash").iterdir()), what="the rest went too")
+    durable.wait_empty()
+
+
+def test_remove_takes_folders_that_their_own_account_may_not_write_to(
+    removed: Callable[[Durable], Durable],
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        durable = removed(unprivileged(folder))
+        attempt = durable.start(
+            "mkdir -p mod/cache@v1; : >mod/cache@v1/f; chmod 400 mod/cache@v1/f; chmod 500 mod/* mod"
+        )
+        durable.finish(attempt)
+        assert not (durable.job(attempt) / "ws" / "mod").stat().st_mode & 0o200
+
+        assert durable.client.remove(attempt) == RemoveOutcome.REMOVED
+
+        assert list((durable.root / "trash").iterdir()) == []
+        durable.wait_empty()
+
+
+def unprivileged(folder: Path) -> Durable:
+    """A server whose account is not root, for whom no folder is closed."""
+    shell = folder / "shell"
+    become = "setpriv --reuid=65534 --regid=65534 --clear-groups"
+    shell.write_text(f'#!/bin/sh\n[ "$(id -u)" != 0 ] || exec {become} sh "$@"\nexec sh "$@"\n')
+    shell.chmod(0o755)
+    durable = Durable(folder / "work dir", shell=(str(shell),))
+    durable.transport.install()
+    if os.geteuid() == 0:
+        require("setpriv")
+        folder.chmod(0o755)
+        for path in (durable.root, *durable.root.rglob("*")):
+            os.chown(path, 65534, 65534)
+    return durable
 
 
 def test_list_names_every_job_with_its_state(durable: Durable) -> None:
