@@ -55,7 +55,12 @@ class Submission(Given):
     min_storage_gb: (
         Annotated[int, Field(ge=1, le=1_000_000_000, description="Free when the job starts.")] | None
     ) = None
-    artifact_paths: Annotated[Words, Field(description="Globs under the work tree.")] = []
+    artifact_paths: Annotated[
+        Words,
+        Field(
+            description="Globs under the work tree: `**` is any number of folders, a folder means all in it."
+        ),
+    ] = []
     timeout_seconds: Seconds = 3600
     idle_timeout_seconds: Seconds | None = None
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 2
