@@ -1,4 +1,4 @@
-"""The states of jobs and attempts, their legal transitions, and how they look. The first file to read.
+"""The states of jobs and attempts, their legal transitions, and how all states look. The first file to read.
 
 Without the ORM. `lifecycle.py` alone writes these states; this module decides nothing.
 """
@@ -130,4 +130,13 @@ BADGES: dict[str, Badge] = {
     "cancelled": Badge("badge-neutral", "ban"),
     "lost": Badge("badge-error", "unplug"),
     "released": Badge("badge-neutral", "clock"),
+    # of build servers
+    "online": Badge("badge-success", "check"),
+    "offline": Badge("badge-error", "unplug"),
+    "degraded": Badge("badge-warning", "triangle-alert"),
+    "maintenance": Badge("badge-neutral", "wrench"),
+    "unknown": Badge("badge-neutral badge-ghostline", "circle-question-mark"),
+    "draining": Badge("badge-neutral", "arrow-down-to-line"),
+    "quarantined": Badge("badge-error", "shield-alert"),
+    "disabled": Badge("badge-neutral", "ban"),
 }

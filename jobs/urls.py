@@ -1,8 +1,8 @@
-"""The pages of jobs."""
+"""The pages of jobs, and of the servers that they run on."""
 
 from django.urls import path
 
-from jobs.views import job, jobs, log, submit
+from jobs.views import job, jobs, log, server, server_actions, server_editing, servers, submit
 
 app_name = "jobs"
 urlpatterns = [
@@ -14,4 +14,11 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/log/", log.log_page, name="log"),
     path("jobs/<uuid:job_id>/cancel/", job.cancel, name="cancel"),
     path("jobs/<uuid:job_id>/retry/", job.retry, name="retry"),
+    path("servers/", servers.server_list, name="servers"),
+    path("servers/new/", server_editing.new, name="server-new"),
+    path("servers/<uuid:server_id>/", server.detail, name="server"),
+    path("servers/<uuid:server_id>/edit/", server_editing.edit, name="server-edit"),
+    path("servers/<uuid:server_id>/test/", server_actions.test_connection, name="server-test"),
+    path("servers/<uuid:server_id>/host-key/", server_actions.accept_key, name="server-host-key"),
+    path("servers/<uuid:server_id>/<slug:action>/", server_actions.act, name="server-act"),
 ]

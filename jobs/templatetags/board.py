@@ -107,6 +107,12 @@ def size(count: int | None) -> str:
 
 
 @register.filter
+def mebibytes(count: int | None) -> str:
+    """So many MiB as `15.6 GiB`."""
+    return size(None if count is None else count << 20)
+
+
+@register.filter
 def waited(job: BuildJob) -> str:
     """How long a job was queued before its last start."""
     return duration((job.started_at - job.created_at).total_seconds() if job.started_at else None)

@@ -63,6 +63,8 @@ class Frame:
         match = self._request.resolver_match
         if match is None:
             return ""
+        if match.view_name.startswith("jobs:server"):
+            return "servers"
         return _AREAS.get(match.view_name, "jobs" if match.app_name == "jobs" else "")
 
 

@@ -1,6 +1,6 @@
-"""Events and phases of a job in words: what happened when, and how far the shown attempt is."""
+"""Events and phases in words: what happened to a job or a server when, and how far the shown attempt is."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -25,7 +25,11 @@ EVENT_LOOKS = {
     "retried": ("rotate-cw", "", "Submitted again as a new job"),
 }
 _OTHER = ("circle", "", "{kind}")
-_UNKNOWN = {"server": "a server", "attempt": "?", "phase": "?", "from": "?", "to": "?"}
+_UNKNOWN = {
+    "server": "a server",
+    **dict.fromkeys(("attempt", "phase", "from", "to", "what", "fingerprint", "seen"), "?"),
+}
+_Look = tuple[str, str, str]
 _MOST_WORDS = 500
 
 
@@ -43,15 +47,26 @@ class Happening:
     retry_id: UUID | None
 
 
-def happenings(events: Iterable[Event]) -> list[Happening]:
-    """The events as lines of a timeline, in their order."""
-    return [_happening(event) for event in events]
+def happenings(
+    events: Iterable[Event],
+    *,
+    looks: Mapping[str, _Look] = EVENT_LOOKS,
+    states: Mapping[str, tuple[str, str]] | None = None,
+) -> list[Happening]:
+    """The events as lines of a timeline, in their order; `states` gives icon and colour of a new status."""
+    return [_happening(event, _look_of(event, looks, states or {})) for event in events]
 
 
-def _happening(event: Event) -> Happening:
-    icon, colour, words = EVENT_LOOKS.get(event.kind, _OTHER)
+def _look_of(event: Event, looks: Mapping[str, _Look], states: Mapping[str, tuple[str, str]]) -> _Look:
+    if event.kind == "status" and event.to_state in states:
+        return (*states[event.to_state], event.to_state.capitalize())
+    return looks.get(event.kind, _OTHER)
+
+
+def _happening(event: Event, look: _Look) -> Happening:
+    icon, colour, words = look
     known = {"kind": event.kind.replace("_", " ").capitalize(), **_UNKNOWN}
-    told = {key: str(value)[:_MOST_WORDS] for key, value in event.data.items() if key in known}
+    told = {key: _text(value)[:_MOST_WORDS] for key, value in event.data.items() if key in known}
     return Happening(
         id=event.sequence,
         at=event.at,
@@ -62,6 +77,10 @@ def _happening(event: Event) -> Happening:
         actor=event.actor,
         retry_id=_uuid(event.data.get("retry")),
     )
+
+
+def _text(value: object) -> str:
+    return ", ".join(str(one).replace("_", " ") for one in value) if isinstance(value, list) else str(value)
 
 
 def _uuid(value: object) -> UUID | None:

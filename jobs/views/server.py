@@ -1,0 +1,94 @@
+"""The page of one build server: how it is, what runs there, what was seen of it. Acting is `server_actions.py`'s."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_safe
+
+from buildboard.core.auth import principal_of, requires
+from buildboard.core.models import Event
+from buildboard.core.permissions import Right
+from jobs.views.host_key import host_key_part
+from jobs.views.live import ACTIVE_MS, FINISHED_MS, answer_live, version_of
+from jobs.views.server_looks import Slots, awaits_acceptance, is_quarantined, states_of
+from jobs.views.server_parts import (
+    SERVER_EVENT_LOOKS,
+    STATUS_LOOKS,
+    last_check,
+    loads_of,
+    recent_on,
+    running_on,
+    tools_of,
+    up_since,
+)
+from jobs.views.server_setup import install_lines
+from jobs.views.timeline import happenings
+from servers.models import BuildServer
+from servers.slots import held_slots
+from servers.states import ServerStatus, TransportKind
+
+_MOST_EVENTS = 60
+
+
+def visible_server(request: HttpRequest, server_id: UUID) -> BuildServer:
+    """The server, if the one who asks may see it. Raises Http404."""
+    servers = BuildServer.objects.visible_to(principal_of(request)).select_related("jump_host")
+    return get_object_or_404(servers, pk=server_id)
+
+
+@requires(Right.READ)
+@require_safe
+def detail(request: HttpRequest, server_id: UUID) -> HttpResponse:
+    """A server with its load, builds, tools, keys, last check and events."""
+    server = visible_server(request, server_id)
+    principal = principal_of(request)
+    check = last_check(server)
+    running = running_on(server, principal=principal)
+    recent = recent_on(server, principal=principal)
+    held = held_slots(server)
+    newest = Event.objects.filter(subject_type="server", subject_id=str(server.pk)).order_by("-sequence")
+    events = list(newest[:_MOST_EVENTS])
+    is_open = check is not None and check.is_open and not check.is_late
+    context = {
+        **_about(server),
+        "may_operate": principal.may(Right.OPERATE),
+        "slots": Slots(held, server.max_concurrent_builds),
+        "loads": loads_of(server),
+        "running": running,
+        "recent": recent,
+        "check": check,
+        "tools": tools_of(server),
+        "events": happenings(events, looks=SERVER_EVENT_LOOKS, states=STATUS_LOOKS),
+        "pace": ACTIVE_MS if held or is_open or server.status == ServerStatus.UNKNOWN else FINISHED_MS,
+    }
+    builds = [(one.pk, one.status, one.phase, one.job.progress, one.unreachable_since) for one in running]
+    version = version_of(
+        *(server.updated_at, server.last_health_check, server.unreachable_since, states_of(server), held),
+        *(builds, [(job.pk, job.status) for job in recent["marks"]], events[0].sequence if events else 0),
+        (check.check.pk, check.check.steps, check.check.finished_at, check.is_late) if check else None,
+    )
+    return answer_live(
+        request, page="servers/detail.html", fragment="servers/_server.html", version=version, context=context
+    )
+
+
+def _about(server: BuildServer) -> dict[str, Any]:
+    """What is known of the server itself."""
+    is_ssh = server.transport == TransportKind.SSH
+    return {
+        "server": server,
+        "states": states_of(server),
+        "is_ssh": is_ssh,
+        "is_set_up": not is_ssh or server.last_health_check is not None,
+        "is_quarantined": is_quarantined(server),
+        "awaits": awaits_acceptance(server),
+        "host_key": host_key_part(server),
+        "install": install_lines(server) if is_ssh else "",
+        "up_since": up_since(server),
+        "system": server.facts.get("distribution") or server.facts.get("os", ""),
+        "kernel": server.facts.get("kernel", ""),
+        "work_dir": server.facts.get("work_dir") or server.work_dir or "~/.buildboard",
+        "environment": sorted(server.environment.items()),
+    }

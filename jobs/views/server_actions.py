@@ -1,0 +1,141 @@
+"""What an operator does with one build server: test it, accept its host key, take it out and back, delete it.
+
+Each asks first where it is not harmless; the answer is one call of the domain.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST
+
+from buildboard.core.audit import Actor
+from buildboard.core.auth import principal_of, requires
+from buildboard.core.permissions import Right
+from jobs.views.host_key import host_key_part
+from jobs.views.server import visible_server
+from servers.checks import request_check
+from servers.errors import InvalidServer, ServerConflict
+from servers.health import set_maintenance
+from servers.models import BuildServer
+from servers.registry import accept_host_key, change_server, delete_server
+from servers.validation import Invalid, check_reason
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing to do: which template asks for it, what does it, and what is said then."""
+
+    do: Callable[[BuildServer, Actor, str], object]
+    done: str
+    question: str = ""
+
+
+def _drain(server: BuildServer, actor: Actor, reason: str) -> object:
+    return change_server(server, {"draining": True, "draining_reason": reason}, actor=actor)
+
+
+def _undrain(server: BuildServer, actor: Actor, reason: str) -> object:
+    return change_server(server, {"draining": False, "draining_reason": ""}, actor=actor)
+
+
+def _begin_maintenance(server: BuildServer, actor: Actor, reason: str) -> object:
+    return set_maintenance(server.pk, enabled=True, actor=actor, reason=reason)
+
+
+def _end_maintenance(server: BuildServer, actor: Actor, reason: str) -> object:
+    return set_maintenance(server.pk, enabled=False, actor=actor, reason=reason)
+
+
+def _disable(server: BuildServer, actor: Actor, reason: str) -> object:
+    return change_server(server, {"enabled": False}, actor=actor)
+
+
+def _enable(server: BuildServer, actor: Actor, reason: str) -> object:
+    return change_server(server, {"enabled": True}, actor=actor)
+
+
+def _delete(server: BuildServer, actor: Actor, reason: str) -> None:
+    delete_server(server, actor=actor)
+
+
+ACTIONS = {
+    "drain": Action(_drain, "It takes no new builds; running ones go on.", "servers/_ask_drain.html"),
+    "undrain": Action(_undrain, "It takes builds again."),
+    "maintenance": Action(
+        _begin_maintenance, "In maintenance: it gets no new builds.", "servers/_ask_maintenance.html"
+    ),
+    "end-maintenance": Action(_end_maintenance, "The maintenance is over; a probe brings it back in."),
+    "disable": Action(
+        _disable, "Disabled: it gets no builds until it is enabled.", "servers/_ask_disable.html"
+    ),
+    "enable": Action(_enable, "Enabled."),
+    "delete": Action(_delete, "Deleted.", "servers/_ask_delete.html"),
+}
+
+
+@requires(Right.OPERATE)
+@require_http_methods(["GET", "HEAD", "POST"])
+def act(request: HttpRequest, server_id: UUID, action: str) -> HttpResponse:
+    """Ask whether to do it, where it is not harmless; POST does it."""
+    server = visible_server(request, server_id)
+    chosen = ACTIONS.get(action)
+    if chosen is None:
+        raise Http404
+    if request.method != "POST":
+        if not chosen.question:
+            return redirect("jobs:server", server_id)
+        return render(request, "servers/ask.html", {"server": server, "question": chosen.question})
+    try:
+        reason = check_reason(request.POST.get("reason", "").replace("\r\n", "\n"))
+        chosen.do(server, principal_of(request).actor, reason)
+    except (Invalid, InvalidServer, ServerConflict) as refused:
+        messages.error(request, _sentence(refused))
+        return redirect("jobs:server", server_id)
+    messages.success(request, chosen.done)
+    return redirect("jobs:servers") if action == "delete" else redirect("jobs:server", server_id)
+
+
+@requires(Right.OPERATE)
+@require_POST
+def test_connection(request: HttpRequest, server_id: UUID) -> HttpResponse:
+    """Ask a runner to try the way there; its page shows each step as it comes."""
+    request_check(visible_server(request, server_id), actor=principal_of(request).actor)
+    return redirect(reverse("jobs:server", args=[server_id]) + "#check")
+
+
+@requires(Right.OPERATE)
+@require_http_methods(["GET", "HEAD", "POST"])
+def accept_key(request: HttpRequest, server_id: UUID) -> HttpResponse:
+    """Show the host key that was seen and how to compare it; POST of its fingerprint pins it."""
+    server = visible_server(request, server_id)
+    if request.method != "POST":
+        context = {
+            "server": server,
+            "host_key": host_key_part(server),
+            "question": "servers/_ask_host_key.html",
+        }
+        return render(request, "servers/ask.html", context)
+    if not request.POST.get("compared"):
+        messages.error(
+            request, "Compare the fingerprint with the server's own first, and say so by the tick."
+        )
+        return redirect("jobs:server-host-key", server_id)
+    try:
+        fingerprint = request.POST.get("fingerprint", "")
+        accept_host_key(server, fingerprint=fingerprint, actor=principal_of(request).actor)
+    except ServerConflict as refused:
+        messages.error(request, str(refused))
+    else:
+        messages.success(request, "The host key is pinned. The connection is being tested now.")
+    return redirect(reverse("jobs:server", args=[server_id]) + "#check")
+
+
+def _sentence(refused: Exception) -> str:
+    if isinstance(refused, InvalidServer):
+        return " ".join(problem["message"] for problem in refused.problems)
+    return str(refused)

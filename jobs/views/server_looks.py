@@ -1,0 +1,134 @@
+"""How a build server looks on the list and on its own page: badges, meters, slots, the last half hour.
+
+From rows that were read already; what a server is and may do is decided in `servers/`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from servers.models import BuildServer
+from servers.states import ServerStatus, TransportKind
+
+_NEAR_LIMIT = 10  # percent
+_BEAT = timedelta(minutes=2)
+_BEATS = 15
+BEATS_MINUTES = 30
+MOST_TOOLS = 6
+MOST_SLOTS_DRAWN = 16
+
+
+@dataclass(frozen=True)
+class Meter:
+    """The use of one resource, 0-100 and rounded, against its limit; no value: not measured."""
+
+    name: str
+    value: int | None
+    limit: int
+
+    @property
+    def colour(self) -> str:
+        """The bar's class: over the limit, near it, or neither."""
+        if self.value is None or self.value <= self.limit - _NEAR_LIMIT:
+            return ""
+        return "bad" if self.value > self.limit else "run"
+
+    @property
+    def words(self) -> str:
+        """The whole meter as a sentence."""
+        if self.value is None:
+            return f"{self.name} was not measured"
+        return f"{self.name} {self.value}%, limit {self.limit}%"
+
+
+@dataclass(frozen=True)
+class Slots:
+    """How many builds run, of how many."""
+
+    held: int
+    total: int
+
+    @property
+    def free(self) -> int:
+        """Room for that many more builds."""
+        return max(0, self.total - self.held)
+
+    @property
+    def drawn(self) -> list[bool]:
+        """One mark a slot, busy ones first; none when there are too many to draw."""
+        if self.total > MOST_SLOTS_DRAWN:
+            return []
+        return [number < self.held for number in range(max(self.total, self.held))]
+
+    @property
+    def words(self) -> str:
+        """For those who do not see the marks."""
+        return f"{self.held} of {self.total} slots busy"
+
+
+def meters_of(server: BuildServer) -> list[Meter]:
+    """CPU, memory and disk as last measured."""
+    return [
+        Meter("CPU", _rounded(server.cpu_percent), server.cpu_limit_percent),
+        Meter("Memory", _rounded(server.memory_percent), server.memory_limit_percent),
+        Meter("Disk", _rounded(server.storage_percent), server.storage_limit_percent),
+    ]
+
+
+def _rounded(percent: float | None) -> int | None:
+    return None if percent is None else round(percent)
+
+
+def is_quarantined(server: BuildServer) -> bool:
+    """Whether it is kept from builds for a time."""
+    return server.quarantined_until is not None and server.quarantined_until > timezone.now()
+
+
+def has_changed_key(server: BuildServer) -> bool:
+    """Whether it shows another host key than the pinned one."""
+    return server.transport == TransportKind.SSH and bool(server.host_key and server.seen_host_key)
+
+
+def awaits_acceptance(server: BuildServer) -> bool:
+    """Whether the first host key that it showed waits for an operator."""
+    return server.transport == TransportKind.SSH and bool(server.seen_host_key and not server.host_key)
+
+
+def states_of(server: BuildServer) -> list[str]:
+    """The words of its badges: its status, and what keeps it from builds besides."""
+    besides = {
+        "disabled": not server.enabled,
+        "draining": server.draining,
+        "quarantined": is_quarantined(server),
+    }
+    return [server.status, *(word for word, holds in besides.items() if holds)]
+
+
+def is_out(server: BuildServer) -> bool:
+    """Whether somebody took it out of service."""
+    return not server.enabled or server.draining or server.status == ServerStatus.MAINTENANCE
+
+
+def needs_attention(server: BuildServer) -> bool:
+    """Whether somebody should look at it."""
+    unwell = server.status in {ServerStatus.OFFLINE, ServerStatus.DEGRADED, ServerStatus.UNKNOWN}
+    return has_changed_key(server) or (server.enabled and (unwell or is_quarantined(server)))
+
+
+def is_well(server: BuildServer) -> bool:
+    """Whether it takes builds and nothing is wrong."""
+    return server.status == ServerStatus.ONLINE and not is_out(server) and not needs_attention(server)
+
+
+def beats_of(server: BuildServer, *, seen_at: Iterable[datetime], now: datetime) -> list[str]:
+    """The last half hour in two minutes each: "" answered, "bad" did not answer, "off" not known."""
+    first = now - _BEAT * _BEATS
+    answered = {int((at - first) / _BEAT) for at in seen_at if at >= first}
+    beats = []
+    for number in range(_BEATS):
+        end = first + _BEAT * (number + 1)
+        is_away = server.unreachable_since is not None and server.unreachable_since < end
+        beats.append("" if number in answered else "bad" if is_away else "off")
+    return beats

@@ -1,0 +1,193 @@
+"""What the page of one server shows, part by part: load, builds, tools, its last check, events in words."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from buildboard.core.auth import Principal
+from jobs.models import Attempt, BuildJob
+from jobs.states import JOB_TERMINAL, JobStatus
+from jobs.views.charts import SPAN, LineChart, draw_line
+from jobs.views.server_looks import Meter, meters_of
+from servers.models import BuildServer, ProbeSample, ServerCheck
+
+_STEP_WORDS = {
+    "reach": "Reach",
+    "host_key": "Host key",
+    "login": "Log in",
+    "shell": "Shell",
+    "git": "Git",
+    "work_dir": "Work folder",
+    "disk": "Disk",
+}
+_RUNNER_LATE = timedelta(seconds=15)
+_MOST_RUNNING = 300
+_RECENT = 40
+_RECENT_IN_WORDS = 8
+_COLUMNS = {"CPU": "cpu_percent", "Memory": "memory_percent", "Disk": "storage_percent"}
+# kind: (icon, colour class, words). Words may use the event's data.
+SERVER_EVENT_LOOKS = {
+    "server_added": ("plus", "", "Added"),
+    "server_changed": ("pencil", "", "Changed: {what}"),
+    "check_requested": ("plug", "", "Test of the connection asked for"),
+    "host_key_accepted": ("shield-check", "ok", "Host key accepted: {fingerprint}"),
+    "host_key_changed": ("shield-alert", "bad", "It showed another host key: {seen}"),
+    "host_key_replaced": ("shield-check", "", "Pinned host key replaced"),
+    "host_key_back": ("shield-check", "ok", "The pinned host key is back"),
+    "login_key_replaced": ("key-round", "", "Login key replaced"),
+    "rebooted": ("rotate-cw", "run", "Started anew"),
+}
+STATUS_LOOKS = {
+    "online": ("check", "ok"),
+    "offline": ("unplug", "bad"),
+    "degraded": ("triangle-alert", "run"),
+    "maintenance": ("wrench", ""),
+    "unknown": ("circle-question-mark", ""),
+}
+
+
+@dataclass(frozen=True)
+class Load:
+    """One resource: how much of it is used now, what that means, and its last hour."""
+
+    meter: Meter
+    detail: str
+    chart: LineChart
+
+
+def loads_of(server: BuildServer) -> list[Load]:
+    """CPU, memory and disk with their charts; one query."""
+    now = timezone.now()
+    samples = list(
+        ProbeSample.objects.filter(server=server, at__gte=now - SPAN)
+        .order_by("at")
+        .values("at", *_COLUMNS.values())
+    )
+    details = {"CPU": _cpu_words(server), "Memory": _memory_words(server), "Disk": _disk_words(server)}
+    loads = []
+    for meter in meters_of(server):
+        points = [(sample["at"], sample[_COLUMNS[meter.name]]) for sample in samples]
+        chart = draw_line(meter.name, points, limit=meter.limit, now=now)
+        loads.append(Load(meter, details[meter.name], chart))
+    return loads
+
+
+def _cpu_words(server: BuildServer) -> str:
+    load = str(server.facts.get("load", "")).split(" ")[0]
+    cores = f"of {server.total_cpu_cores} cores" if server.total_cpu_cores else ""
+    return " · ".join(part for part in (cores, f"load {load}" if load else "") if part)
+
+
+def _memory_words(server: BuildServer) -> str:
+    return f"of {server.total_memory_mb / 1024:.1f} GiB" if server.total_memory_mb else ""
+
+
+def _disk_words(server: BuildServer) -> str:
+    mount = str(server.facts.get("disk.mount", ""))
+    size = f"of {server.total_storage_gb} GiB" if server.total_storage_gb else ""
+    return " · ".join(part for part in (size, mount) if part)
+
+
+def up_since(server: BuildServer) -> datetime | None:
+    """When the machine was started, by what it said at its last probe."""
+    try:
+        seconds = float(str(server.facts.get("uptime", "")).split(" ")[0])
+        return server.last_health_check - timedelta(seconds=seconds) if server.last_health_check else None
+    except (ValueError, OverflowError):
+        return None
+
+
+# ---- builds ---------------------------------------------------------------------------------------------
+
+
+def running_on(server: BuildServer, *, principal: Principal) -> list[Attempt]:
+    """Active attempts there with their jobs, the oldest first."""
+    attempts = Attempt.objects.visible_to(principal).active().filter(server=server)
+    return list(attempts.select_related("job").defer("job__spec").order_by("created_at")[:_MOST_RUNNING])
+
+
+def recent_on(server: BuildServer, *, principal: Principal) -> dict[str, Any]:
+    """Its newest finished jobs: a few in words, more as marks from old to new, and how many succeeded."""
+    jobs = BuildJob.objects.visible_to(principal).filter(server=server)
+    newest = jobs.defer("spec", "secret_spec", "result").order_by("-created_at", "-id")
+    finished = [job for job in newest[: _RECENT * 2] if job.status in JOB_TERMINAL][:_RECENT]
+    judged = [job for job in finished if job.status != JobStatus.CANCELLED]
+    completed = sum(job.status == JobStatus.COMPLETED for job in judged)
+    return {
+        "jobs": finished[:_RECENT_IN_WORDS],
+        "marks": finished[::-1],
+        "rate": f"{completed} of the last {len(judged)} completed" if judged else "",
+    }
+
+
+# ---- the last check -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StepLine:
+    """One step of a check: `done`, `failed`, `current` or `ahead`, with what was seen and what to do."""
+
+    word: str
+    state: str
+    seen: str
+    advice: str
+    milliseconds: int | None
+
+
+@dataclass(frozen=True)
+class CheckShown:
+    """The last check of a server. `is_late`: no runner has begun it for so long that something is wrong."""
+
+    check: ServerCheck
+    steps: list[StepLine]
+    is_late: bool
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still to be begun or under way."""
+        return self.check.finished_at is None
+
+    @property
+    def failed(self) -> StepLine | None:
+        """The first step that failed."""
+        return next((step for step in self.steps if step.state == "failed"), None)
+
+
+def last_check(server: BuildServer) -> CheckShown | None:
+    """The newest check in words; None when nobody asked for one."""
+    check = ServerCheck.objects.filter(server=server).order_by("-requested_at").first()
+    if check is None:
+        return None
+    given = {str(step.get("name")): step for step in check.steps}
+    is_running = check.started_at is not None and check.finished_at is None
+    lines: list[StepLine] = []
+    for name, word in _STEP_WORDS.items():
+        step = given.get(name, {})
+        ok = step.get("ok")
+        is_next = is_running and not any(line.state in ("current", "failed") for line in lines)
+        state = "done" if ok else "failed" if ok is False else "current" if is_next else "ahead"
+        lines.append(
+            StepLine(
+                word, state, str(step.get("seen", "")), str(step.get("advice", "")), step.get("milliseconds")
+            )
+        )
+    is_late = check.started_at is None and timezone.now() - check.requested_at > _RUNNER_LATE
+    return CheckShown(check, lines, is_late)
+
+
+# ---- tools ----------------------------------------------------------------------------------------------
+
+
+def tools_of(server: BuildServer) -> list[Any]:
+    """Toolchains: those for its own architecture first, then by target."""
+    return sorted(
+        server.toolchains.all(), key=lambda tool: (tool.target_architecture, tool.name, tool.version)
+    )
+
+
+def shown_chips(pairs: dict[str, str]) -> Iterable[str]:
+    """Labels or variables, one short text each."""
+    return [f"{key}={value}" for key, value in pairs.items()]

@@ -1,0 +1,133 @@
+"""The rows of the list of servers: read in a constant number of queries, filtered by what the address asks."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.http import QueryDict
+from django.utils import timezone
+
+from jobs.views.server_looks import (
+    BEATS_MINUTES,
+    MOST_TOOLS,
+    Meter,
+    Slots,
+    beats_of,
+    is_out,
+    is_well,
+    meters_of,
+    needs_attention,
+    states_of,
+)
+from servers.architectures import canonical_architecture
+from servers.models import BuildServer, ProbeSample, Toolchain
+
+MOST_SHOWN = 200
+_MAX_SEARCH = 200
+TABS: dict[str, tuple[str, Callable[[BuildServer], bool]]] = {
+    "online": ("Online", is_well),
+    "attention": ("Needs attention", needs_attention),
+    "out": ("Taken out", is_out),
+}
+
+
+@dataclass(frozen=True)
+class FleetSelection:
+    """What the reader asked to see; unknown values count as not given."""
+
+    status: str = ""
+    search: str = ""
+    architecture: str = ""
+
+    @classmethod
+    def of(cls, query: QueryDict) -> "FleetSelection":
+        """The filters in an address."""
+        status = query.get("status", "")
+        return cls(
+            status=status if status in TABS else "",
+            search=query.get("q", "").replace("\0", "").strip()[:_MAX_SEARCH],
+            architecture=query.get("arch", "").replace("\0", "").strip()[:32],
+        )
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether anything but everything is asked for."""
+        return bool(self.status or self.search or self.architecture)
+
+    def query(self, **changes: str) -> str:
+        """The address' query for these filters with changes, without the empty ones."""
+        values = {"status": self.status, "q": self.search, "arch": self.architecture, **changes}
+        query = QueryDict(mutable=True)
+        query.update({name: value for name, value in values.items() if value})
+        return f"?{query.urlencode()}" if query else "?"
+
+    def fits(self, server: BuildServer, *, tools: Iterable[str]) -> bool:
+        """Whether a server is among those asked for. Every word of the search must be found somewhere."""
+        if self.status and not TABS[self.status][1](server):
+            return False
+        if self.architecture and _canonical(self.architecture) not in server.architectures:
+            return False
+        labels = [f"{key}={value}" for key, value in server.labels.items()]
+        texts = [server.name, server.hostname, server.group, *server.architectures, *labels, *tools]
+        haystack = "\n".join(texts).lower()
+        return all(word in haystack for word in self.search.lower().split())
+
+
+def _canonical(name: str) -> str:
+    try:
+        return canonical_architecture(name)
+    except ValueError:
+        return name
+
+
+@dataclass(frozen=True)
+class ServerRow:
+    """One server as the list shows it."""
+
+    server: BuildServer
+    states: list[str]
+    slots: Slots
+    meters: list[Meter]
+    tools: list[str]
+    more_tools: int
+    beats: list[str]
+
+
+def read_tools() -> dict[UUID, list[str]]:
+    """What builds on each server: names with their first version number, such as `gcc-12`; one query."""
+    rows = Toolchain.objects.order_by("name", "version").values_list("server_id", "name", "version")
+    found: dict[UUID, dict[str, None]] = defaultdict(dict)
+    for server_id, name, version in rows:
+        major = version.partition(".")[0]
+        found[server_id][f"{name}-{major}" if major else name] = None
+    return {server_id: list(names) for server_id, names in found.items()}
+
+
+def make_rows(
+    servers: list[BuildServer], *, tools: dict[UUID, list[str]], held: dict[UUID, int]
+) -> list[ServerRow]:
+    """The rows of these servers; one query, for their last half hour."""
+    now = timezone.now()
+    seen = _read_beats(servers, since=now - timedelta(minutes=BEATS_MINUTES))
+    return [
+        ServerRow(
+            server=server,
+            states=states_of(server),
+            slots=Slots(held.get(server.pk, 0), server.max_concurrent_builds),
+            meters=meters_of(server),
+            tools=tools.get(server.pk, [])[:MOST_TOOLS],
+            more_tools=max(0, len(tools.get(server.pk, [])) - MOST_TOOLS),
+            beats=beats_of(server, seen_at=seen.get(server.pk, []), now=now),
+        )
+        for server in servers
+    ]
+
+
+def _read_beats(servers: list[BuildServer], *, since: datetime) -> dict[UUID, list[datetime]]:
+    samples = ProbeSample.objects.filter(server__in=servers, at__gte=since)
+    found: dict[UUID, list[datetime]] = defaultdict(list)
+    for server_id, at in samples.values_list("server_id", "at"):
+        found[server_id].append(at)
+    return found
