@@ -13,8 +13,9 @@ from paramiko.common import cMSG_CHANNEL_REQUEST
 from servers.ssh.dialling import LIBRARY_ERRORS
 from servers.transport import BadReply, TransportTimeout, Unreachable
 
-_CHUNK_BYTES = 128 << 10
+_CHUNK_BYTES = 1 << 20  # what the library has gathered is moved for each piece, so pieces are large
 _PACKET_BYTES = 32 << 10
+_GATHER_SECONDS = 0.001  # while much flows, so that its thread and ours do not take turns for every packet
 _STDERR_BYTES = 64 << 10
 _LOOK_SECONDS = 0.02  # how long output is waited for while there is input to send or errors to take
 _LOOK_SELDOM_SECONDS = 0.25
@@ -53,6 +54,7 @@ class Execution:
         self._transport = channel.get_transport()
         self._unsent = memoryview(stdin)
         self._process = process_key()
+        self._flows = False
         _open_channels.add(channel)
 
     def start(self, line: str) -> None:
@@ -71,6 +73,8 @@ class Execution:
     def read(self, *, until: float) -> bytes:
         """The next piece of output, b"" at its end. Input and errors travel meanwhile, so neither can stall it."""
         look = _LOOK_SECONDS
+        if self._flows and not self._unsent:
+            time.sleep(_GATHER_SECONDS)
         while True:
             self._take_errors()
             if self._unsent:
@@ -83,6 +87,7 @@ class Execution:
             except TimeoutError:
                 look = min(look * 2, _LOOK_SELDOM_SECONDS)
                 continue
+            self._flows = len(piece) >= _PACKET_BYTES // 2
             self.received_bytes += len(piece)
             return piece
 

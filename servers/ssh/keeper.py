@@ -24,7 +24,10 @@ from servers.transport import HostKeyProblem, LoginRefused, TransportError, Tran
 MOST_CHANNELS = 4
 MOST_STREAMS = MOST_CHANNELS - 1  # a poll never waits for long replies alone
 WINDOW_BYTES = 2 << 20
-STREAM_WINDOW_BYTES = 32 << 20  # what a host may make us hold of one stream; less is slow over long ways
+# What a host may make us hold of one stream: as much as is on its way at full speed. More makes sshd hold it
+# instead, which costs it more than it brings; less is slow over long ways.
+STREAM_WINDOW_BYTES = range(4 << 20, (32 << 20) + 1)
+_STREAM_BYTES_A_SECOND = 400_000_000
 # After 512 MiB paramiko asks for new keys, and hangs for 30 s when a command ends just then: a connection is
 # replaced before, so that only a single longer stream gets there, and only at its end.
 RENEW_BYTES = 256 << 20
@@ -70,12 +73,11 @@ class LinkKeeper:
 
         While it is known that the server cannot be reached, that is said at once.
         """
-        window_bytes = STREAM_WINDOW_BYTES if stream else WINDOW_BYTES
         with contextlib.ExitStack() as stack:
             for semaphore in [self._streams, self._channels] if stream else [self._channels]:
                 self._take(semaphore, until=until)
                 stack.callback(self._give_back, semaphore)
-            link, channel = self._open(window_bytes=window_bytes, until=until)
+            link, channel = self._open(stream=stream, until=until)
             stack.callback(self._leave, link)
             yield link, channel
 
@@ -121,12 +123,13 @@ class LinkKeeper:
         if self._process == process_key():
             semaphore.release()
 
-    def _open(self, *, window_bytes: int, until: float) -> tuple[Link, paramiko.Channel]:
+    def _open(self, *, stream: bool, until: float) -> tuple[Link, paramiko.Channel]:
         """A channel of the link, or of a new one if it was lost meanwhile: nothing has been asked on it so far."""
         pause = _REFUSED_SECONDS
         while True:
             link = self._enter(until=until)
             try:
+                window_bytes = _stream_window(link) if stream else WINDOW_BYTES
                 return link, link.open_channel(window_bytes=window_bytes, until=until)
             except LIBRARY_ERRORS as error:
                 late = time.monotonic() + pause >= until
@@ -210,6 +213,11 @@ class LinkKeeper:
         else:
             pause = min(_RETRY_SECONDS * 2.0 ** (self._failures - 1), _RETRY_SELDOM_SECONDS)
         self._not_before = time.monotonic() + pause * random.uniform(0.5, 1)  # noqa: S311  # only to part boards
+
+
+def _stream_window(link: Link) -> int:
+    fitting = int((link.round_trip_seconds or 0.02) * _STREAM_BYTES_A_SECOND)
+    return min(max(fitting, STREAM_WINDOW_BYTES[0]), STREAM_WINDOW_BYTES[-1])
 
 
 def _end(link: Link) -> None:

@@ -40,6 +40,7 @@ class Link:
     def __init__(self, transports: Sequence[paramiko.Transport]) -> None:
         self.transports = tuple(transports)
         self.users = 0
+        self.round_trip_seconds: float | None = None  # the shortest that a channel took to open
         self.received_bytes = 0
         self.worked = False
         self.given_up = False
@@ -51,7 +52,11 @@ class Link:
 
     def open_channel(self, *, window_bytes: int, until: float) -> paramiko.Channel:
         """A session on it. Raises what paramiko does; the caller turns it into ours."""
-        return self.transports[-1].open_session(window_size=window_bytes, timeout=left_until(until))
+        began = time.monotonic()
+        channel = self.transports[-1].open_session(window_size=window_bytes, timeout=left_until(until))
+        taken = time.monotonic() - began
+        self.round_trip_seconds = min(taken, self.round_trip_seconds or taken)
+        return channel
 
     def close(self) -> None:
         """End it now, with everything on it."""
