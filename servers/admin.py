@@ -1,90 +1,48 @@
-"""Build servers in Django's admin site, for operators. Status is health.py's, slots are slots.py's."""
+"""Build servers in Django's admin site, for operators, by the same form and rules as their page.
+
+Writing is registry.py's and health.py's; nothing here shows or stores a private key.
+"""
 
 from typing import TYPE_CHECKING, Any
 
-from django import forms
 from django.contrib import admin, messages
-from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 
-from buildboard.core.admin import Audited
-from buildboard.core.audit import record_event
+from buildboard.core.admin import Steady
 from buildboard.core.auth import principal_of
-from servers.architectures import canonical_architecture
+from servers.checks import request_check
+from servers.errors import ServerError
+from servers.forms import ServerForm
 from servers.health import set_maintenance
 from servers.models import BuildServer, Toolchain
-from servers.slots import fit_slots, held_slots
-from servers.states import TransportKind
+from servers.registry import add_server, change_server, delete_server
+from servers.slots import held_slots
+from servers.states import ServerStatus, TransportKind
 
-if TYPE_CHECKING:  # Django's own classes take no type at run time
-    ServerModelForm = forms.ModelForm[BuildServer]
+if TYPE_CHECKING:  # Django's own class takes no type at run time
     ToolchainTable = admin.TabularInline[Toolchain, BuildServer]
 else:
-    ServerModelForm = forms.ModelForm
     ToolchainTable = admin.TabularInline
 
-# Whoever changes where the board connects to must not inherit trust that was given to another machine.
-_ADDRESS = ("hostname", "ssh_port", "ssh_username", "jump_host")
-_TRUST = ("host_key", "seen_host_key", "private_key", "public_key")
+_SEEN = (
+    *("transport", "status", "status_reason", "unreachable_since", "last_health_check", "slots"),
+    *("total_cpu_cores", "total_memory_mb", "total_storage_gb"),
+    *("cpu_percent", "memory_percent", "storage_percent"),
+)
+_KEYS = ("public_key", "host_key_fingerprint", "seen_host_key_fingerprint")
 
 
-class ServerForm(ServerModelForm):
-    """A server as people write it: architectures with commas, labels a line each."""
+class AdminServerForm(ServerForm):
+    """The page's form, and whether it drains, which has a button of its own there."""
 
-    architectures = forms.CharField(help_text="With commas between, such as <code>x86_64, i686</code>.")
-    labels = forms.CharField(
-        required=False,
-        widget=forms.Textarea(attrs={"rows": 3}),
-        help_text="One <code>key=value</code> a line. A job can ask for them with required_labels.",
-    )
-
-    class Meta:
-        model = BuildServer
-        exclude = ("transport",)  # the admin's fieldsets name every field that is shown
-        help_texts = {
-            "name": "What people and jobs call it. Letters, digits, dots and dashes are best.",
-            "hostname": "Name or address to connect to; not needed for the machine that the board runs on.",
-            "ssh_username": "Builds run with this account's rights; nothing is sandboxed.",
-            "host_key": "The line that <code>ssh-keyscan -t ed25519 HOST</code> prints, without the name.",
-            "jump_host": "Another build server through which this one is reached.",
-            "max_concurrent_builds": "Slots: how many builds run at once.",
-            "group": "A job can ask for a group.",
+    class Meta(ServerForm.Meta):
+        fields = (*ServerForm.Meta.fields, "draining", "draining_reason")
+        help_texts = {  # a plain dict of the page's form, too
+            **ServerForm.Meta.help_texts,
             "draining": "Takes no new builds; running ones go on.",
-            "enabled": "Untick to take it out for good.",
         }
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.initial["architectures"] = ", ".join(self.instance.architectures)
-        self.initial["labels"] = "\n".join(f"{key}={value}" for key, value in self.instance.labels.items())
-
-    def clean_architectures(self) -> list[str]:
-        """Each in its one spelling."""
-        names = [part for part in self.cleaned_data["architectures"].split(",") if part.strip()]
-        try:
-            return list(dict.fromkeys(canonical_architecture(name) for name in names))
-        except ValueError as error:
-            raise forms.ValidationError(str(error)) from error
-
-    def clean_labels(self) -> dict[str, str]:
-        """Keys with their values."""
-        labels: dict[str, str] = {}
-        for line in filter(str.strip, self.cleaned_data["labels"].splitlines()):
-            key, found, value = (part.strip() for part in line.partition("="))
-            if not found or not key or key in labels:
-                raise forms.ValidationError(f"“{line.strip()}” is not one key=value, or its key comes twice.")
-            labels[key] = value
-        return labels
-
-    def clean(self) -> dict[str, Any]:
-        """Over SSH there must be somewhere and somebody to connect to."""
-        values = super().clean() or self.cleaned_data
-        if self.instance.transport == TransportKind.SSH:
-            for name in ("hostname", "ssh_username"):
-                if not values.get(name):
-                    self.add_error(name, "A server that is reached over SSH needs this.")
-        return values
 
 
 class ToolchainInline(ToolchainTable):
@@ -101,46 +59,106 @@ class ToolchainInline(ToolchainTable):
 
 
 @admin.register(BuildServer)
-class BuildServerAdmin(Audited):
+class BuildServerAdmin(Steady):
     """Servers: add, change, take out. A new one is reached over SSH; `up` adds this machine by itself."""
 
-    subject_type = "server"
-    form = ServerForm
+    form = AdminServerForm
     inlines = (ToolchainInline,)
-    actions = ("start_maintenance", "end_maintenance")
-    list_display = ("name", "status", "enabled", "transport", "hostname", "slots", "last_health_check")
-    list_filter = ("status", "enabled", "transport", "group")
-    search_fields = ("name", "hostname")
-    readonly_fields = (
-        *("transport", "status", "status_reason", "unreachable_since", "last_health_check", "slots"),
-        *("total_cpu_cores", "total_memory_mb", "total_storage_gb"),
-        *("cpu_percent", "memory_percent", "storage_percent"),
+    actions = ("probe_now", "accept_host_key", "start_maintenance", "end_maintenance")
+    list_display = (
+        *("name", "status", "enabled", "draining", "transport", "hostname", "slots"),
+        "last_health_check",
     )
-    fieldsets = (
-        (None, {"fields": ("name", "architectures", "max_concurrent_builds", "labels", "group", "enabled")}),
-        (
-            "Connection",
-            {
-                "fields": (
-                    "transport",
-                    "hostname",
-                    "ssh_port",
-                    "ssh_username",
-                    "host_key",
-                    "jump_host",
-                    "work_dir",
-                )
-            },
-        ),
-        ("Limits", {"fields": ("cpu_limit_percent", "memory_limit_percent", "storage_limit_percent")}),
-        ("Draining", {"fields": ("draining", "draining_reason")}),
-        ("As it is now", {"fields": readonly_fields[1:]}),
-    )
+    list_filter = ("status", "enabled", "draining", "transport", "group", "toolchains__target_architecture")
+    search_fields = ("name", "hostname", "group", "toolchains__name")
+    readonly_fields = (*_SEEN, *_KEYS)
 
     @admin.display(description="builds / slots")
     def slots(self, server: BuildServer) -> str:
         """How many builds it runs, of how many."""
         return f"{held_slots(server) if server.pk else 0} / {server.max_concurrent_builds}"
+
+    @admin.display(description="pinned host key")
+    def host_key_fingerprint(self, server: BuildServer) -> str:
+        """Of the key that every connection is checked against."""
+        return server.host_key_fingerprint or "none yet"
+
+    @admin.display(description="host key to be accepted")
+    def seen_host_key_fingerprint(self, server: BuildServer) -> str:
+        """Of another key that it showed."""
+        return server.seen_host_key_fingerprint or "none"
+
+    def view_on_site(self, obj: BuildServer) -> str:
+        """The server's page."""
+        return reverse("jobs:server", args=[obj.pk])
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        """Whether an address may filter by this; never by a key, letter by letter."""
+        return not lookup.startswith("private_key") and super().lookup_allowed(lookup, value, request)
+
+    # ---- the form ---------------------------------------------------------------------------------------
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """What there is to give: a new server is not seen yet, this machine needs no way in."""
+        builds = ("name", "architectures", "max_concurrent_builds", "labels", "group", "enabled")
+        limits = ("cpu_limit_percent", "memory_limit_percent", "storage_limit_percent")
+        address = ("hostname", "ssh_port", "ssh_username", "host_key", "jump_host")
+        key = ("private_key", "private_key_passphrase")
+        sets: list[tuple[str | None, dict[str, Any]]] = [(None, {"fields": builds})]
+        if obj is None or obj.transport == TransportKind.SSH:
+            shown = (*_KEYS, "renew_key") if obj else ()
+            without = "Empty: the key stays as it is." if obj else "Empty: the board makes a pair."
+            sets.append(("Connection", {"fields": address}))
+            sets.append(("Login key", {"fields": (*shown, *key), "description": without}))
+        sets.append(("There", {"fields": ("work_dir", "environment")}))
+        sets.append(("Limits", {"fields": limits}))
+        sets.append(("Draining", {"fields": ("draining", "draining_reason")}))
+        if obj is not None:
+            sets.append(("As it is now", {"fields": _SEEN}))
+        return sets
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> type[Any]:
+        """The form with the columns that people write; keys are fields of its own."""
+        kwargs["fields"] = AdminServerForm.Meta.fields
+        return super().get_form(request, obj, change=change, **kwargs)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Called by the admin site for adding and changing; what the state forbids is said, and nothing is saved."""
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except ServerError as refused:
+            return self._refuse(request, refused)
+
+    def save_model(self, request: HttpRequest, obj: BuildServer, form: Any, change: bool) -> None:
+        """Write what was given, and nothing that a runner may be writing."""
+        actor = principal_of(request).actor
+        if change:
+            change_server(obj, form.given(), actor=actor)
+        else:
+            obj.pk = add_server(form.given(), actor=actor).pk
+        obj._state.adding = False
+        obj.refresh_from_db()
+
+    # ---- deleting ---------------------------------------------------------------------------------------
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Only while no build holds a slot of it."""
+        return super().has_delete_permission(request, obj) and (obj is None or held_slots(obj) == 0)
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Called by the admin site to delete one."""
+        try:
+            return super().delete_view(request, *args, **kwargs)
+        except ServerError as refused:
+            return self._refuse(request, refused)
+
+    def delete_model(self, request: HttpRequest, obj: BuildServer) -> None:
+        """Delete it, with an event."""
+        delete_server(obj, actor=principal_of(request).actor)
+
+    # ---- actions ----------------------------------------------------------------------------------------
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Without deleting many at once: each is looked at for running builds."""
@@ -148,41 +166,27 @@ class BuildServerAdmin(Audited):
         actions.pop("delete_selected", None)
         return actions
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Only while no build holds a slot of it."""
-        return super().has_delete_permission(request, obj) and (obj is None or held_slots(obj) == 0)
+    @admin.action(description="Probe now: test the connection, look at the tools", permissions=["change"])
+    def probe_now(self, request: HttpRequest, queryset: QuerySet[BuildServer]) -> None:
+        """A runner does it; the server's page shows each step."""
+        actor = principal_of(request).actor
+        for server in queryset:
+            request_check(server, actor=actor)
+        messages.success(request, f"{len(queryset)} are being probed; their pages show each step.")
 
-    def save_model(self, request: HttpRequest, obj: BuildServer, form: Any, change: bool) -> None:
-        """Write what was changed and nothing that a runner may be writing; then fit the slots."""
-        with transaction.atomic():
-            if change:
-                obj.save(
-                    update_fields=[*form.changed_data, *self._drop_trust(request, obj, form), "updated_at"]
-                )
-            else:
-                obj.save()
-            fit_slots(obj)
-
-    def _drop_trust(self, request: HttpRequest, obj: BuildServer, form: Any) -> list[str]:
-        if not set(_ADDRESS) & set(form.changed_data):
-            return []
-        dropped = [name for name in _TRUST if name not in form.changed_data]
-        for name in dropped:
-            setattr(obj, name, "")
-        messages.warning(request, "The address changed: its host key and login key were dropped.")
-        return dropped
-
-    def delete_model(self, request: HttpRequest, obj: BuildServer) -> None:
-        """Delete it, with an event."""
-        with transaction.atomic():
-            record_event(
-                "server",
-                subject_id=obj.pk,
-                kind="server_deleted",
-                actor=principal_of(request).actor,
-                data={"name": obj.name},
-            )
-            obj.delete()
+    @admin.action(description="Compare and accept the host key (choose one)", permissions=["change"])
+    def accept_host_key(self, request: HttpRequest, queryset: QuerySet[BuildServer]) -> HttpResponse | None:
+        """Leads to the page that shows the key and how to compare it: none is accepted unseen."""
+        waiting = list(queryset.exclude(seen_host_key="")[:2])
+        if len(waiting) == 1:
+            return HttpResponseRedirect(reverse("jobs:server-host-key", args=[waiting[0].pk]))
+        words = (
+            "None of these waits with a host key."
+            if not waiting
+            else "Compare one key at a time: choose one."
+        )
+        messages.error(request, words)
+        return None
 
     @admin.action(description="Take out for maintenance", permissions=["change"])
     def start_maintenance(self, request: HttpRequest, queryset: QuerySet[BuildServer]) -> None:
@@ -192,8 +196,7 @@ class BuildServerAdmin(Audited):
     @admin.action(description="End the maintenance", permissions=["change"])
     def end_maintenance(self, request: HttpRequest, queryset: QuerySet[BuildServer]) -> None:
         """Back in, once a probe has reached it."""
-        in_maintenance = queryset.filter(status="maintenance")
-        self._set_maintenance(request, in_maintenance, enabled=False)
+        self._set_maintenance(request, queryset.filter(status=ServerStatus.MAINTENANCE), enabled=False)
 
     def _set_maintenance(
         self, request: HttpRequest, queryset: QuerySet[BuildServer], *, enabled: bool
@@ -202,3 +205,7 @@ class BuildServerAdmin(Audited):
         ids = list(queryset.values_list("pk", flat=True))
         changed = sum(set_maintenance(server_id, enabled=enabled, actor=actor) for server_id in ids)
         messages.success(request, f"{changed} changed.")
+
+    def _refuse(self, request: HttpRequest, refused: ServerError) -> HttpResponse:
+        messages.error(request, str(refused))
+        return HttpResponseRedirect(request.get_full_path())

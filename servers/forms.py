@@ -137,6 +137,10 @@ class ServerForm(ServerModelForm):
         """The names between the commas."""
         return [part.strip() for part in self.cleaned_data["architectures"].split(",") if part.strip()]
 
+    def clean_labels(self) -> dict[str, str]:
+        """Without the blanks around `=`, which belong to no label."""
+        return {key: value.strip() for key, value in self.cleaned_data["labels"].items()}
+
     def clean(self) -> dict[str, Any]:
         """Run the API's rules."""
         values = super().clean() or self.cleaned_data

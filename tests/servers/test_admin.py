@@ -1,13 +1,14 @@
-"""Build servers in the admin site: slots follow the limit, trust does not follow a new address."""
+"""Build servers in the admin site: the page's rules, trust that follows no new address, no key ever shown."""
 
 import uuid
 
 import pytest
 from django.test import Client
 
+from buildboard.core.crypto import decrypt, generate_ssh_key_pair, load_ssh_private_key
 from buildboard.core.models import Event
 from buildboard.core.permissions import Role
-from servers.models import BuildServer
+from servers.models import BuildServer, ServerCheck
 from servers.slots import take_slot
 from servers.states import ServerStatus, TransportKind
 from tests.factories import make_server, make_user
@@ -29,6 +30,8 @@ FORM = {
     "toolchains-INITIAL_FORMS": "0",
 }
 ADD = "/admin/servers/buildserver/add/"
+LIST = "/admin/servers/buildserver/"
+OLD, NEW = (" ".join(generate_ssh_key_pair("host")[1].split()[:2]) for _ in range(2))
 
 
 @pytest.fixture
@@ -56,10 +59,12 @@ def test_an_operator_adds_a_server_with_its_slots(operator: Client) -> None:
     assert server.architectures == ["aarch64", "riscv64"]
     assert server.labels == {"disk": "nvme", "site": "north"}
     assert [slot.number for slot in server.slots.all()] == [1, 2, 3]
-    event = Event.objects.get()
-    assert (event.subject_type, event.kind, event.actor, event.door) == (
-        "server", "server_added", "olga", "admin",
-    )  # fmt: skip
+    assert server.key_generated
+    assert server.public_key.startswith("ssh-ed25519 ")
+    assert [(event.kind, event.actor, event.door) for event in Event.objects.order_by("sequence")] == [
+        ("server_added", "olga", "admin"),
+        ("check_requested", "olga", "admin"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +75,9 @@ def test_an_operator_adds_a_server_with_its_slots(operator: Client) -> None:
         ("ssh_username", ""),
         ("ssh_port", "0"),
         ("ssh_port", "65536"),
-        ("architectures", ""),
+        ("name", "auto"),
+        ("hostname", "-oProxyCommand=x"),
+        ("ssh_username", "a b"),
         ("architectures", "../x"),
         ("architectures", "x" * 40),
         ("labels", "no equals sign"),
@@ -78,6 +85,11 @@ def test_an_operator_adds_a_server_with_its_slots(operator: Client) -> None:
         ("labels", "=x"),
         ("max_concurrent_builds", "0"),
         ("max_concurrent_builds", "257"),
+        ("host_key", "nonsense"),
+        ("private_key", "nonsense"),
+        ("work_dir", "relative"),
+        ("environment", "LD_PRELOAD=x"),
+        ("memory_limit_percent", "101"),
     ],
 )
 def test_a_field_that_does_not_fit_is_named(operator: Client, field: str, value: str) -> None:
@@ -111,33 +123,108 @@ def test_saving_writes_nothing_that_a_runner_may_be_writing(operator: Client) ->
 
 
 def test_a_new_address_drops_the_trust_in_the_old_machine(operator: Client) -> None:
-    server = ssh_server(host_key="ssh-ed25519 OLD", private_key="sealed", public_key="pub")
+    operator.post(ADD, {**FORM, "host_key": OLD})
+    server = BuildServer.objects.get()
 
-    same = operator.post(change_url(server), {**FORM, "host_key": "ssh-ed25519 OLD"})
-    server.refresh_from_db()
-    kept = (server.host_key, server.private_key)
-    moved = operator.post(
-        change_url(server), {**FORM, "host_key": "ssh-ed25519 OLD", "hostname": "evil.example"}
-    )
-    server.refresh_from_db()
+    operator.post(change_url(server), {**FORM, "host_key": OLD, "group": "south"})
+    same = BuildServer.objects.get()
+    operator.post(change_url(server), {**FORM, "host_key": OLD, "hostname": "evil.example"})
+    moved = BuildServer.objects.get()
 
-    assert (same.status_code, moved.status_code) == (302, 302)
-    assert kept == ("ssh-ed25519 OLD", "sealed")
-    assert (server.hostname, server.host_key, server.private_key, server.public_key) == (
-        "evil.example",
-        "",
-        "",
-        "",
-    )
+    assert (same.group, same.host_key, same.public_key) == ("south", OLD, server.public_key)
+    assert (moved.hostname, moved.host_key) == ("evil.example", "")
+    assert moved.public_key != server.public_key
 
 
 def test_a_new_address_may_bring_its_own_host_key(operator: Client) -> None:
-    server = ssh_server(host_key="ssh-ed25519 OLD")
+    server = ssh_server(host_key=OLD)
 
-    operator.post(change_url(server), {**FORM, "host_key": "ssh-ed25519 NEW", "ssh_port": "2222"})
+    operator.post(change_url(server), {**FORM, "host_key": NEW, "ssh_port": "2222"})
 
     server.refresh_from_db()
-    assert (server.ssh_port, server.host_key) == (2222, "ssh-ed25519 NEW")
+    assert (server.ssh_port, server.host_key) == (2222, NEW)
+
+
+def test_a_private_key_is_stored_and_never_shown(operator: Client) -> None:
+    private, public = generate_ssh_key_pair("own")
+
+    refused = operator.post(ADD, {**FORM, "private_key": private, "ssh_port": "0"})
+    operator.post(ADD, {**FORM, "private_key": private})
+    server = BuildServer.objects.get()
+    shown = operator.get(change_url(server))
+
+    stored = decrypt(server.private_key, record="key")
+    assert load_ssh_private_key(stored, passphrase=None)[1].split()[:2] == public.split()[:2]
+    assert (server.key_generated, server.public_key.split()[:2]) == (False, public.split()[:2])
+    for answered in (refused, shown):
+        assert answered.status_code == 200
+        assert private.splitlines()[1] not in answered.content.decode()
+        assert "BEGIN OPENSSH" not in answered.content.decode()
+    assert server.private_key not in shown.content.decode()
+    assert server.public_key in shown.content.decode()
+
+
+def test_no_address_filters_by_a_key(operator: Client) -> None:
+    ssh_server(private_key="sealed")
+
+    answered = operator.get(f"{LIST}?private_key__startswith=s")
+
+    assert answered.status_code == 400
+
+
+def test_what_the_state_forbids_is_said_and_changes_nothing(operator: Client) -> None:
+    server = ssh_server()
+    take_slot(server, holder=uuid.uuid4())
+
+    answered = operator.post(change_url(server), {**FORM, "hostname": "other.example"}, follow=True)
+
+    assert (
+        "A build runs on arm-1: drain it and wait, or cancel them, to move it." in answered.content.decode()
+    )
+    server.refresh_from_db()
+    assert server.hostname == "arm.example"
+
+
+def test_draining_begins_and_ends(operator: Client) -> None:
+    server = ssh_server()
+
+    operator.post(change_url(server), {**FORM, "draining": "on", "draining_reason": "disks"})
+    server.refresh_from_db()
+    began = (server.draining, server.draining_reason)
+    operator.post(change_url(server), FORM)
+    server.refresh_from_db()
+
+    assert (began, server.draining) == ((True, "disks"), False)
+
+
+def test_a_probe_is_asked_for(operator: Client) -> None:
+    server = ssh_server()
+
+    operator.post(LIST, {"action": "probe_now", "_selected_action": [str(server.pk)]})
+
+    assert ServerCheck.objects.get().requested_by == "olga"
+
+
+def test_a_host_key_is_accepted_on_the_page_that_shows_it(operator: Client) -> None:
+    server, other = ssh_server(seen_host_key=NEW), make_server("other")
+
+    def answer(*chosen: BuildServer) -> str:
+        ids = [str(one.pk) for one in chosen]
+        return str(operator.post(LIST, {"action": "accept_host_key", "_selected_action": ids})["Location"])
+
+    assert answer(server, other) == f"/servers/{server.pk}/host-key/"
+    assert answer(other) == LIST
+    server.refresh_from_db()
+    assert (server.host_key, server.seen_host_key) == ("", NEW)
+
+
+def test_servers_are_found_by_tool_and_filtered(operator: Client) -> None:
+    ssh_server().toolchains.create(name="zig", path="/usr/bin/zig", target_architecture="riscv64")
+    make_server("other")
+
+    for query in ("q=zig", "toolchains__target_architecture=riscv64", "transport__exact=ssh"):
+        shown = operator.get(f"{LIST}?{query}").content.decode()
+        assert (query, "arm-1" in shown, ">other<" in shown) == (query, True, False)
 
 
 def test_this_machine_keeps_its_transport(operator: Client) -> None:
@@ -163,7 +250,10 @@ def test_a_server_with_builds_cannot_be_deleted(operator: Client) -> None:
 
     assert (busy.status_code, free.status_code) == (403, 302)
     assert BuildServer.objects.count() == 0
-    assert Event.objects.get(kind="server_deleted").data == {"name": "arm-1"}
+    assert Event.objects.get(kind="server_deleted").data == {
+        "name": "arm-1",
+        "hostname": "arm.example",
+    }
 
 
 def test_many_cannot_be_deleted_at_once(operator: Client) -> None:
