@@ -5,7 +5,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from bench.measure import Figure, ended_at, repeat, show, wait_for_file
+from bench.measure import Figure, Setting, ended_at, repeat, show, wait_for_file
 from tests.repositories import make_repository
 from tests.whole_board import WholeBoard
 
@@ -13,12 +13,15 @@ JOBS = 100
 STAMP = 'date +%s.%N >"$STAMP.part"; mv "$STAMP.part" "$STAMP"'
 
 
-def run(folder: Path) -> None:
+def run(setting: Setting) -> None:
     """Print p50 and p95 over 100 jobs, one after the other, on a warm board."""
-    with WholeBoard(folder).running() as board:
+    folder = setting.folder
+    with WholeBoard(folder, database_url=setting.database_url).running() as board:
         repository = make_repository(folder / "demo", {"README": "x\n"})
-        _once(board, repository, folder / "warm")
-        seconds = [_once(board, repository, folder / f"stamp-{number}") for number in range(JOBS)]
+        one_build(board, repository, folder / "warm")
+        seconds = [
+            one_build(board, repository, folder / f"stamp-{number}") for number in range(setting.times(JOBS))
+        ]
     print("submit to the first instruction of the build (git checkout in between)")
     show(
         Figure("through the board", seconds),
@@ -30,7 +33,8 @@ def run(folder: Path) -> None:
     )
 
 
-def _once(board: WholeBoard, repository: Path, stamp: Path) -> float:
+def one_build(board: WholeBoard, repository: Path, stamp: Path) -> float:
+    """Submit a build and wait for its end; the seconds until its first instruction, which makes the file `stamp`."""
     begin = time.time()
     job_id = board.submit(repository, build_command=STAMP, environment={"STAMP": str(stamp)})
     wait_for_file(stamp)

@@ -4,23 +4,20 @@ import os
 import subprocess
 from pathlib import Path
 
-from bench.measure import Figure, ended_at, repeat, show
+from bench.measure import Figure, Setting, ended_at, repeat, show
 from tests.repositories import make_repository
 from tests.whole_board import WholeBoard
 
 MEGABYTES = 100
 
 
-def run(folder: Path) -> None:
+def run(setting: Setting) -> None:
     """Print how long 100 MB take, first output to the stored end."""
-    source = folder / "big"
-    line = b"a line of a log that a compiler might print, with its number behind it: %08d\n"
-    with source.open("wb") as target:
-        for number in range(MEGABYTES * 1_000_000 // len(line % 0)):
-            target.write(line % number)
-    with WholeBoard(folder).running() as board:
+    folder = setting.folder
+    source = write_source(folder)
+    with WholeBoard(folder, database_url=setting.database_url).running() as board:
         repository = make_repository(folder / "demo", {"README": "x\n"})
-        seconds = [_once(board, repository, source) for _ in range(3)]
+        seconds = [one_log(board, repository, source) for _ in range(3)]
     print(f"{MEGABYTES} MB of log, from the first byte printed to the last one stored and the job completed")
     show(
         Figure("through the board", seconds),
@@ -31,7 +28,18 @@ def run(folder: Path) -> None:
     )
 
 
-def _once(board: WholeBoard, repository: Path, source: Path) -> float:
+def write_source(folder: Path) -> Path:
+    """A file of 100 MB in lines."""
+    source = folder / "big"
+    line = b"a line of a log that a compiler might print, with its number behind it: %08d\n"
+    with source.open("wb") as target:
+        for number in range(MEGABYTES * 1_000_000 // len(line % 0)):
+            target.write(line % number)
+    return source
+
+
+def one_log(board: WholeBoard, repository: Path, source: Path) -> float:
+    """Seconds from the first byte of the file that a build printed to the job's end; the log is whole then."""
     stamp = source.with_name("began")
     command = f'date +%s.%N >"{stamp}"; cat "{source}"'
     job_id = board.submit(repository, build_command=command, timeout_seconds=900)

@@ -15,6 +15,24 @@ LOOK_SECONDS = 0.5  # a call costs the board several milliseconds: seldom enough
 MOST_SECONDS = 600.0
 
 
+@dataclass(frozen=True)
+class Setting:
+    """Where one benchmark runs: an empty folder, a database (none named: SQLite in it), and how much of it."""
+
+    folder: Path
+    database_url: str = ""
+    share: float = 1.0
+
+    def times(self, whole: int) -> int:
+        """How often to do what a whole benchmark does so often."""
+        return max(3, round(whole * self.share))
+
+    @property
+    def database(self) -> str:
+        """Its name, for a heading."""
+        return "PostgreSQL" if self.database_url else "SQLite"
+
+
 @dataclass
 class Figure:
     """Repeated timings of one thing, in seconds."""

@@ -47,6 +47,11 @@ def postgres_url() -> str:
     return given or _start_postgres(free_port())
 
 
+def durable_postgres_url() -> str:
+    """The address of an empty database of another PostgreSQL, which keeps what it commits: for benchmarks."""
+    return _start_postgres(free_port(), durable=True)
+
+
 @contextmanager
 def fresh_database(name: str) -> Iterator[str]:
     """The address of a database of its own in the tests' PostgreSQL; gone at the end."""
@@ -60,7 +65,7 @@ def fresh_database(name: str) -> Iterator[str]:
             postgres.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
 
 
-def _start_postgres(port: int) -> str:
+def _start_postgres(port: int, *, durable: bool = False) -> str:
     folder = Path(tempfile.mkdtemp(prefix="bb-pg-"))
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres", "postgres")
@@ -69,10 +74,9 @@ def _start_postgres(port: int) -> str:
     _as_postgres(
         "initdb", "-D", data, "-U", "buildboard", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C.UTF-8"
     )
-    options = (
-        f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off "
-        "-c synchronous_commit=off -c max_connections=200"
-    )
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c max_connections=200"
+    if not durable:
+        options += " -c fsync=off -c full_page_writes=off -c synchronous_commit=off"
     _as_postgres("pg_ctl", "-D", data, "-l", folder / "log", "-o", options, "-w", "start")
     _as_postgres("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "buildboard", "buildboard")
     return f"postgresql://buildboard@127.0.0.1:{port}/buildboard"

@@ -8,6 +8,7 @@ import contextlib
 import getpass
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -61,6 +62,7 @@ class SshServer:
     environment: more variables for its sessions besides HOME.
     client_key: the type of the key pair that may log in; passphrase: what its private half is encrypted with.
     authorized: more public lines that may log in.
+    login_shell: what /etc/passwd says of the account for this server alone; needs root. Else it is as it is.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class SshServer:
         client_key: str = "ed25519",
         passphrase: str = "",
         authorized: Sequence[str] = (),
+        login_shell: str = "",
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="buildboard-ssh-")).resolve()
         self.home = self.folder / "home"
@@ -82,6 +85,7 @@ class SshServer:
         self.host_key_types = tuple(host_keys)
         self._settings = dict(settings or {})
         self._environment = {**(environment or {}), "HOME": str(self.home)}
+        self._login_shell = login_shell
         self._process: subprocess.Popen[bytes] | None = None
         for kind in self.host_key_types:
             make_key(self.folder / f"host_{kind}", kind=kind)
@@ -260,12 +264,21 @@ class SshServer:
         config.write_text(self._config())
         with (self.folder / "sshd.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [program, "-D", "-e", "-f", str(config)],
+                [*self._with_login_shell(), program, "-D", "-e", "-f", str(config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
+
+    def _with_login_shell(self) -> list[str]:
+        """What gives a command another /etc/passwd than the machine's."""
+        if not self._login_shell:
+            return []
+        path = self.folder / "passwd"
+        entry = re.compile(rf"^({re.escape(self.username)}:.*:).*$", re.MULTILINE)
+        path.write_text(entry.sub(rf"\g<1>{self._login_shell}", Path("/etc/passwd").read_text()))
+        return ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/passwd && exec "$@"', str(path)]
 
     def _config(self) -> str:
         """The first line of a name counts, so the caller's come first; all variables are in one SetEnv."""
