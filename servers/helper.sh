@@ -277,6 +277,7 @@ run_script() (
 )
 mode_logger() {
     trap '' HUP INT TERM
+    ! alive logger || return 0 # it was on its way when this one was called
     # shellcheck disable=SC2094 # a pipe; opened for reading alone it would wait for a writer
     exec 3<>out <out 3>&-
     enroll logger
@@ -309,7 +310,10 @@ mode_watch() {
             [ -e rc ] || save_code 137
             finalize
         elif alive build; then
-            if [ -p out ] && ! alive logger; then detach logger; fi
+            # The first one may still be on its way; two would mix up the output.
+            if [ -p out ] && ! alive logger && { [ -e logger ] || [ $((NOW - started)) -ge 10 ]; }; then
+                detach logger
+            fi
         elif ! alive runner; then
             finalize
         fi

@@ -1,0 +1,68 @@
+"""One logger at a time, however slowly it starts: two readers of a build's output would mix up its log."""
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.servers.durable import Durable, kill
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.slow
+SCRIPT = "i=0; while [ $i -lt 30 ]; do echo line $i; i=$((i+1)); sleep 0.1; done"
+WHOLE = b"".join(b"line %d\n" % number for number in range(30))
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator[Durable]:
+    """A server on which each logger takes 1.5 s to begin, longer than the watchdog waits between two looks."""
+    shell = tmp_path / "slow.sh"
+    begun = shlex.quote(str(tmp_path / "begun"))
+    shell.write_text(f'[ "$2" != logger ] || {{ echo $$ >>{begun}; sleep 1.5; }}\nexec sh "$@"\n')
+    server = Durable(tmp_path / "work", shell=("sh", str(shell)))
+    yield server
+    server.clear()
+
+
+def children_of(pid: int) -> list[int]:
+    return [child.pid for child in psutil.Process(pid).children()]
+
+
+def begun(slow: Durable) -> list[int]:
+    path = slow.root.parent / "begun"
+    return [int(pid) for pid in path.read_text().split()] if path.exists() else []
+
+
+def test_a_logger_that_starts_slowly_stays_the_only_one(slow: Durable) -> None:
+    attempt = slow.start(SCRIPT)
+
+    assert slow.finish(attempt).data == WHOLE
+    assert len(begun(slow)) == 1
+
+
+def test_a_logger_that_died_is_replaced_by_one(slow: Durable) -> None:
+    attempt = slow.start(SCRIPT.replace("0.1", "0.3"))  # it outlives the change
+    first = slow.pid(attempt, "logger")
+    wait_for(lambda: slow.look(attempt).data)
+
+    kill(first, *children_of(first))
+    wait_for(lambda: slow.pid(attempt, "logger") != first)
+    second = slow.pid(attempt, "logger")
+    lines = slow.finish(attempt).data.splitlines()
+
+    assert lines == sorted(lines, key=WHOLE.splitlines().index)
+    assert lines[-1] == b"line 29"
+    assert slow.pid(attempt, "logger") == second
+
+
+def test_a_logger_that_died_before_it_signed_is_replaced(slow: Durable) -> None:
+    attempt = slow.start(SCRIPT.replace("0.1", "0.5"))
+    wait_for(lambda: begun(slow))
+
+    for pid in begun(slow):
+        kill(pid)
+
+    wait_for(lambda: slow.look(attempt).data)
+    assert slow.finish(attempt).data == WHOLE
