@@ -42,7 +42,7 @@ class RunLimits:
 
 @dataclass(frozen=True)
 class PhaseMark:
-    """The last phase that the build's script named, by the server's clock; the log had about that offset."""
+    """The last phase that the build's script named, by the server's clock; about where in the log, 0 when unknown."""
 
     name: str
     epoch: int

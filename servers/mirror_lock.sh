@@ -47,11 +47,10 @@ try_lock() {
     if [ "$bb_highest" != 0 ] && is_held "$1.lock.$bb_highest"; then return 1; fi
     if ! process_start $$ || ! { printf '%s\n' "$$ $bb_start $bb_boot" >"$1.new.$$"; } 2>/dev/null; then return 2; fi
     if ln "$1.new.$$" "$bb_next" 2>/dev/null; then
-        rm -f "$1.new.$$"
         bb_before=$bb_highest
         highest_lock "$1"
         if [ "$bb_next" != "$1.lock.$bb_highest" ] || { [ "$bb_before" != 0 ] && [ ! -e "$1.lock.$bb_before" ]; }; then
-            rm -f "$bb_next" # a number from long ago, or of a mirror that was removed meanwhile
+            rm -f "$bb_next" "$1.new.$$" # a number from long ago, or of a mirror that was removed meanwhile
             bb_holder=another
             return 1
         fi
@@ -66,8 +65,9 @@ try_lock() {
     [ "$bb_next" != "$1.lock.$((bb_highest + 1))" ] || return 3
     return 1
 }
-# drop_locks MIRROR: all records but the lock.
+# drop_locks MIRROR: all records but the lock, and what it was made of.
 drop_locks() {
+    set -- "$@" "$1.new.$$"
     for bb_record in "$1".lock.*; do
         if [ "$bb_record" != "$bb_lock" ] && [ -e "$bb_record" ]; then set -- "$@" "$bb_record"; fi
     done

@@ -5,13 +5,13 @@
 #
 # In:  BUILDBOARD_ATTEMPT, BUILDBOARD_HELPER, BUILDBOARD_JOB_DIR, BUILDBOARD_HOME from the helper; BB_* from
 #      script.py. The user's environment comes as BB_ENV_1=NAME=value ..., so that git never sees it.
-# Out: the log; phases and the commit by way of the helper; ws/src, the tree; ws/run, this script's own notes.
+# Out: the log; the helper's records `phase` and `commit`; ws/src, the tree; ws/run, this script's own notes.
 # Ends in phase `checkout` with 66 or 69 (see fail) and a last line `--- failed: SENTENCE`, in phase `building`
 # with what the command ended with. Own variables begin with bb_, since an exported one would reach the build.
 
-# record_phase NAME
+# record_phase NAME: what the helper's `phase` would do, which is a large program to start for one line.
 record_phase() {
-    sh "$BUILDBOARD_HELPER" phase "$BUILDBOARD_ATTEMPT" "$1" >/dev/null ||
+    LC_ALL=C date "+$1 %s 0" >>"$BUILDBOARD_JOB_DIR/phase" ||
         fail 69 "The phase $1 could not be recorded on this server."
 }
 # count_jobs: how many processes a build may use at a time.
@@ -20,9 +20,26 @@ count_jobs() {
     [ -n "$bb_jobs" ] || bb_jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 }
 # unset_names: what git and this script read from the environment is nothing of the build's.
+# All that looks like such a name is one, even within a value: there are none that must stay.
 unset_names() {
-    # shellcheck disable=SC2046 # a list of names
-    unset -v $(env | LC_ALL=C sed -n -e 's/^\(GIT_[A-Za-z0-9_]*\)=.*/\1/p' -e 's/^\(BB_[A-Za-z0-9_]*\)=.*/\1/p')
+    bb_exported=$(export -p) bb_names=
+    for bb_prefix in BB_ GIT_; do
+        bb_rest=$bb_exported
+        while :; do
+            case $bb_rest in *" $bb_prefix"*) bb_rest=${bb_rest#*" $bb_prefix"} ;; *) break ;; esac
+            bb_names="$bb_names $bb_prefix${bb_rest%%[!A-Za-z0-9_]*}"
+        done
+    done
+    # shellcheck disable=SC2086 # a list of names
+    unset -v $bb_names bb_exported bb_rest
+}
+# show_command: its first lines, for the log.
+show_command() {
+    if { IFS= read -r bb_line && ! IFS= read -r bb_rest; } <run/command; then
+        printf '    %s\n' "$bb_line"
+    else
+        LC_ALL=C sed -e '51s/.*/.../' -e 's/^/    /' -e 51q run/command
+    fi
 }
 # run_build: the command, in a shell of its own. Its environment belongs to the user, whose variables may have
 # any name: so what is still needed is kept in positional parameters, and the board's own names come last.
@@ -74,7 +91,7 @@ checkout
 count_jobs
 find_build
 note "build: $bb_found"
-LC_ALL=C sed -e '51s/.*/.../' -e 's/^/    /' -e 51q run/command
+show_command
 record_phase building
 run_build
 bb_status=$?

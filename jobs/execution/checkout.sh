@@ -1,6 +1,7 @@
 #!/bin/sh
 # Part of the build script (build.sh says how it is put together): brings the commit into ws/src.
-# It owns the mirrors under cache/git; their lock is mirror_lock.sh's, which stands before it. It decides nothing about how the tree is built.
+# It owns the mirrors under cache/git; their lock is mirror_lock.sh's, which stands before it. It decides nothing about
+# how the tree is built.
 #
 # One bare mirror a repository URL, with full history: `clone --shared` ignores a shallow mirror and copies all
 # of it, and abbreviated ids and `git describe` need the history. References in it:
@@ -160,7 +161,8 @@ resolve_commit() {
     if is_damage run/name; then renew_mirror && find_commit && return; fi
     fail 66 "$bb_sentence"
 }
-# find_commit: the id first, since most servers hand out any; then the branch. bb_sentence says why there is none.
+# find_commit: the id first, which may be here with all that belongs to it, and which most servers hand out; then the
+# branch. bb_sentence says why there is none.
 find_commit() {
     if [ "$BB_COMMIT" = HEAD ]; then
         fetch_branch
@@ -169,12 +171,16 @@ find_commit() {
         return
     fi
     if [ ${#BB_COMMIT} = 40 ] || [ ${#BB_COMMIT} = 64 ]; then
+        is_whole_here "$BB_COMMIT" && name_commit "$BB_COMMIT" && note "nothing to fetch: the commit is here" && return
         fetch "$BB_COMMIT" && name_commit "$bb_ref" && return
         note "the id alone could not be fetched: looking for it in $BB_BRANCH"
     fi
     fetch_branch
     find_in_branch
 }
+# is_whole_here ID: whether a reference of the mirror leads to this commit. Its object alone may be what a killed fetch
+# left: a reference is only written when everything behind it is there.
+is_whole_here() { [ -n "$(mirror_git for-each-ref --count=1 --contains "$1" 2>/dev/null)" ]; }
 # name_commit NAME: bb_sha and bb_subject of the commit that it names; false when it names none.
 name_commit() {
     bb_line=$(mirror_git log -1 --no-color --format='%H %s' "$1^{commit}" -- 2>>run/name) || return
@@ -197,33 +203,47 @@ find_in_branch() {
 }
 # read_ref NAME: bb_value, where a reference of the mirror points to that is a file of its own; else nothing.
 read_ref() { { read -r bb_value <"$bb_mirror/$1"; } 2>/dev/null || bb_value=; }
-# keep_refs: pins the commit for this attempt and the branch, and lets go what attempts pinned that have gone.
+# keep_refs: pins the commit for this attempt and the branch, and lets go what attempts pinned that have gone; many
+# at a time, or when there is something to write anyway: it takes a process.
 keep_refs() {
     set --
     for bb_name in "$bb_ref" "refs/kept/$BB_BRANCH_KEY"; do
         read_ref "$bb_name"
         [ "$bb_value" = "$bb_sha" ] || set -- "$@" "update $bb_name $bb_sha"
     done
+    bb_least=$(($# ? 1 : 20))
     for bb_name in "$bb_mirror"/refs/buildboard/*; do
         case $bb_name in *'*' | *.lock) continue ;; esac
         bb_name=${bb_name##*/}
         [ -d "${BUILDBOARD_JOB_DIR%/*}/$bb_name" ] || set -- "$@" "delete refs/buildboard/$bb_name"
     done
-    [ $# = 0 ] || printf '%s\n' "$@" | mirror_git update-ref --stdin ||
+    [ $# -lt "$bb_least" ] || printf '%s\n' "$@" | mirror_git update-ref --stdin ||
         fail 69 "The cache of $BB_REPOSITORY on this server cannot be written to."
 }
 
 # begin_tree: ws/src as `git clone --shared --no-checkout` would make it of the mirror, whose branches are none of
-# it; that one talks to itself through two more processes.
+# it; that one talks to itself through two more processes, and `init` and `remote add` would be two.
 begin_tree() {
-    set --
-    [ ${#bb_sha} = 40 ] || set -- --object-format=sha256
-    board_git init --quiet --template= "$@" src &&
+    mkdir -p src/.git/objects/info src/.git/objects/pack src/.git/refs/heads src/.git/refs/tags &&
         printf '%s\n' "$bb_mirror/objects" >src/.git/objects/info/alternates &&
-        board_git -C src remote add -- origin "$BB_REPOSITORY" || return
+        echo 'ref: refs/heads/main' >src/.git/HEAD && write_config >src/.git/config || return
+    case $BB_REPOSITORY in
+    *[!A-Za-z0-9/:@._~+%=,?\&-]*) board_git -C src remote add -- origin "$BB_REPOSITORY" || return ;;
+    esac
     set -- "$bb_mirror"/refs/tags/*
     [ -e "$1" ] || [ -e "$bb_mirror/packed-refs" ] || return 0
     mirror_git for-each-ref --format='%(objectname) %(refname)' refs/tags >src/.git/packed-refs
+}
+# write_config: of ws/src. A URL that would have to be quoted there is left to git.
+write_config() {
+    if [ ${#bb_sha} = 40 ]; then set -- 0 ''; else set -- 1 '[extensions]
+	objectFormat = sha256
+'; fi
+    printf '[core]\n\trepositoryFormatVersion = %s\n\tfileMode = true\n\tbare = false\n\tlogAllRefUpdates = true\n%s' "$@"
+    case $BB_REPOSITORY in
+    *[!A-Za-z0-9/:@._~+%=,?\&-]*) ;;
+    *) printf '[remote "origin"]\n\turl = %s\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n' "$BB_REPOSITORY" ;;
+    esac
 }
 # make_tree: ws/src, which borrows the objects of the mirror.
 make_tree() {
@@ -276,7 +296,7 @@ checkout() {
     resolve_commit
     keep_refs
     release_lock
-    sh "$BUILDBOARD_HELPER" commit "$BUILDBOARD_ATTEMPT" "$bb_sha" >/dev/null ||
+    { printf '%s\n' "$bb_sha" >run/commit && mv -f run/commit "$BUILDBOARD_JOB_DIR/commit"; } ||
         fail 69 "The commit could not be recorded on this server."
     make_tree
     note "commit: $bb_sha $bb_subject"

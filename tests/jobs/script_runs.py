@@ -82,7 +82,7 @@ class Upstream:
 
 
 class Server:
-    """A build server's folder, as the helper lays it out, with the helper's own `phase` and `commit`."""
+    """A build server's folder, as the helper lays it out."""
 
     def __init__(self, root: Path, *, shell: Sequence[str] = ("sh",)) -> None:
         self.root = root

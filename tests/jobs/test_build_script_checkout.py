@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobs.execution.script import CHECKOUT_STATUS, SYSTEM_STATUS, BuildSpec, mirror_key, read_failure
-from tests.jobs.script_runs import HOSTILE_URLS, Ended, Server, Upstream, make_spec
+from tests.jobs.script_runs import HOSTILE_URLS, Ended, Server, Upstream, make_spec, printed
 from tests.requirements import require
 
 pytestmark = pytest.mark.slow
@@ -103,7 +103,7 @@ def test_repository_that_vanished_fails_and_builds_again_when_it_is_back(
     assert one_server.run(spec(upstream)).commit == commit
     away = upstream.path.rename(upstream.path.with_name("away"))
 
-    failed = one_server.run(spec(upstream, commit=commit))
+    failed = one_server.run(spec(upstream))
 
     assert failed.code == CHECKOUT_STATUS
     assert failed.last_line.startswith(
@@ -267,6 +267,34 @@ def test_large_fetch_shows_that_it_goes_on_but_not_every_step(one_server: Server
     assert len(log.splitlines()) < 60
 
 
+def test_named_commit_that_is_here_is_built_without_a_fetch(one_server: Server, upstream: Upstream) -> None:
+    older = upstream.commit({"name": "older"})
+    upstream.commit({"name": "newer"})
+    assert one_server.run(spec(upstream, build_command="true")).code == 0
+    upstream.path.rename(upstream.path.with_name("away"))
+
+    ended = one_server.run(spec(upstream, commit=older, build_command="cat name; git log -1 --format=%H"))
+
+    assert (ended.code, ended.commit, printed(ended)) == (0, older, ["older" + older])
+    assert "--- nothing to fetch: the commit is here\n" in ended.log
+
+
+def test_commit_of_a_fetch_that_was_killed_is_fetched(one_server: Server, upstream: Upstream) -> None:
+    """Its object is in the mirror, and nothing else of it."""
+    upstream.commit({"name": "first"})
+    assert one_server.run(spec(upstream, build_command="true")).code == 0
+    commit = upstream.commit({"name": "second"})
+    path = f"objects/{commit[:2]}/{commit[2:]}"
+    (mirror,) = one_server.mirrors()
+    (mirror / path).parent.mkdir(exist_ok=True)
+    shutil.copy(upstream.path / ".git" / path, mirror / path)
+
+    ended = one_server.run(spec(upstream, commit=commit, build_command="cat name; echo"))
+
+    assert (ended.code, printed(ended)) == (0, ["second"])
+    assert "nothing to fetch" not in ended.log
+
+
 def test_refs_of_attempts_that_have_gone_are_dropped_and_the_history_stays(
     one_server: Server, upstream: Upstream
 ) -> None:
@@ -275,6 +303,7 @@ def test_refs_of_attempts_that_have_gone_are_dropped_and_the_history_stays(
     kept = one_server.run(spec(upstream))
     one_server.remove(first)
 
+    newer = upstream.commit()
     last = one_server.run(spec(upstream))
 
     (mirror,) = one_server.mirrors()
@@ -284,8 +313,9 @@ def test_refs_of_attempts_that_have_gone_are_dropped_and_the_history_stays(
         text=True,
         check=True,
     ).stdout.split("\n")
-    attempts = [f"refs/buildboard/{ended.tree.parents[1].name} {commit}" for ended in (kept, last)]
-    assert sorted(filter(None, refs)) == sorted([*attempts, f"refs/kept/{mirror_key('main')} {commit}"])
+    attempts = [f"refs/buildboard/{ended.tree.parents[1].name} {ended.commit}" for ended in (kept, last)]
+    assert (kept.commit, last.commit) == (commit, newer)
+    assert sorted(filter(None, refs)) == sorted([*attempts, f"refs/kept/{mirror_key('main')} {newer}"])
 
 
 @pytest.mark.parametrize(
