@@ -66,7 +66,7 @@ def detail(request: HttpRequest, server_id: UUID) -> HttpResponse:
     builds = [(one.pk, one.status, one.phase, one.job.progress, one.unreachable_since) for one in running]
     version = version_of(
         *(server.updated_at, server.last_health_check, server.unreachable_since, states_of(server), held),
-        *(builds, [(job.pk, job.status) for job in recent["marks"]], events[0].sequence if events else 0),
+        *(builds, recent["marks"], [job.pk for job in recent["jobs"]], events[0].sequence if events else 0),
         (check.check.pk, check.check.steps, check.check.finished_at, check.is_late) if check else None,
     )
     return answer_live(

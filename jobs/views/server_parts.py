@@ -116,10 +116,12 @@ def recent_on(server: BuildServer, *, principal: Principal) -> dict[str, Any]:
     finished = [job for job in newest[: _RECENT * 2] if job.status in JOB_TERMINAL][:_RECENT]
     judged = [job for job in finished if job.status != JobStatus.CANCELLED]
     completed = sum(job.status == JobStatus.COMPLETED for job in judged)
+    rate = f"{completed} of the last {len(judged)} completed" if judged else ""
     return {
         "jobs": finished[:_RECENT_IN_WORDS],
-        "marks": finished[::-1],
-        "rate": f"{completed} of the last {len(judged)} completed" if judged else "",
+        "marks": [job.status for job in reversed(finished)],
+        "rate": rate,
+        "sentence": f"The last {len(finished)} jobs, the newest at the end: {rate or 'all cancelled'}",
     }
 
 

@@ -12,6 +12,7 @@ from django.test import Client
 
 from buildboard.core.permissions import Role
 from jobs.states import BADGES, AttemptStatus
+from jobs.views.server_parts import SERVER_EVENT_LOOKS, STATUS_LOOKS
 from jobs.views.timeline import EVENT_LOOKS
 from tests.factories import make_attempt, make_job, make_server
 from tests.jobs.log_writing import write_log
@@ -51,7 +52,16 @@ def test_every_page_has_the_policy_and_needs_nothing_that_it_forbids() -> None:
     ]
     client = client_of(Role.ADMIN)
 
-    for address in ["/jobs/", "/jobs/?status=failed&q=x", "/jobs/new/", "/tokens/", "/nowhere/", *jobs]:
+    for address in [
+        "/jobs/",
+        "/jobs/?status=failed&q=x",
+        "/jobs/new/",
+        "/tokens/",
+        "/servers/",
+        "/servers/new/",
+        "/nowhere/",
+        *jobs,
+    ]:
         answer = client.get(address)
         assert (address, policy_of(answer["Content-Security-Policy"])) == (address, POLICY)
         assert (address, Page(answer.content.decode()).broken) == (address, [])
@@ -87,6 +97,7 @@ def test_the_sprite_has_the_icons_that_are_used_and_no_others() -> None:
     sprite = (ROOT / "templates/_sprite.html").read_text()
     there = set(re.findall(r'<symbol id="i-([a-z0-9-]+)"', sprite))
     used = {"circle", "circle-question-mark", *(icon for icon, _, _ in EVENT_LOOKS.values())}
+    used |= {look[0] for looks in (SERVER_EVENT_LOOKS, STATUS_LOOKS) for look in looks.values()}
     used |= {look.icon for look in BADGES.values()}
     for path in TEMPLATES:
         used |= set(re.findall(r'{% icon "([a-z0-9-]+)"', path.read_text()))

@@ -8,11 +8,12 @@ import time_machine
 from jobs.states import BADGES, AttemptStatus, JobStatus
 from jobs.templatetags import board
 from jobs.templatetags.log_text import log_rows, styled_parts
+from servers.states import ServerStatus
 
 NOW = datetime(2026, 1, 16, 6, 14, 27, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("status", sorted({*JobStatus.values, *AttemptStatus.values}))
+@pytest.mark.parametrize("status", sorted({*JobStatus.values, *AttemptStatus.values, *ServerStatus.values}))
 def test_every_state_has_a_badge_with_colour_icon_and_word(status: str) -> None:
     look = BADGES[status]
 

@@ -4,7 +4,6 @@ import uuid
 from typing import Any
 
 import pytest
-from django.http import HttpResponse
 
 from buildboard.core.crypto import generate_ssh_key_pair
 from buildboard.core.models import Event
@@ -40,7 +39,7 @@ def change(server: BuildServer, **changes: str) -> Any:
     return client_of(Role.OPERATOR).post(f"/servers/{server.pk}/edit/", {**FORM, **changes})
 
 
-def act(server: BuildServer, action: str, **values: str) -> HttpResponse:
+def act(server: BuildServer, action: str, **values: str) -> Any:
     return client_of(Role.OPERATOR).post(f"/servers/{server.pk}/{action}/", values, follow=True)
 
 
