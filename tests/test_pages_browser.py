@@ -4,31 +4,19 @@ The browser enforces the Content-Security-Policy, so a console without errors is
 """
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from tests.boards import RunningBoard, running_board
+from tests.browsers import PASSWORD, WAIT_MS, Reader, chromium
 from tests.requirements import require
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-PASSWORD = "correct-horse-44"
-WAIT_MS = 30_000
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 # What a browser says of its own accord while the board is away on purpose.
 AWAY = ("WebSocket connection to", "Failed to load resource", "net::ERR")
 
@@ -58,61 +46,8 @@ def board(repository: Path) -> Iterator[RunningBoard]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     require("chromium")
-    with sync_playwright() as playwright:
-        expect.set_options(timeout=WAIT_MS)
-        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
-        yield chromium
-        chromium.close()
-
-
-class Reader:
-    """Somebody at a browser: a signed-in page, and what its console complained of."""
-
-    def __init__(self, browser: Browser, board: RunningBoard, *, width: int = 1280) -> None:
-        self.address = f"http://127.0.0.1:{board.port}"
-        self.complaints: list[str] = []
-        self.polls: list[int] = []
-        self.context = browser.new_context(viewport={"width": width, "height": 800})
-        self.context.set_default_timeout(WAIT_MS)
-        self.page: Page = self.context.new_page()
-        self.page.on("console", self._note)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("response", self._note_poll)
-        self.page.goto(f"{self.address}/login/")
-        self.page.get_by_label("Name").fill("admin")
-        self.page.get_by_label("Password").fill(PASSWORD)
-        self.page.get_by_role("main").get_by_role("button", name="Sign in").click()
-        self.page.wait_for_url("**/jobs/")
-
-    def _note(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            self.complaints.append(message.text)
-
-    def _note_poll(self, response: Response) -> None:
-        if "v=" in response.url and "/jobs/" in response.url:
-            self.polls.append(response.status)
-
-    def submit(self, repository: Path, command: str) -> str:
-        """Submit by form; the job's path."""
-        self.page.goto(f"{self.address}/jobs/new/")
-        self.page.get_by_label("Repository").fill(str(repository))
-        box = self.page.get_by_role("textbox", name="Command")
-        box.fill(command)
-        box.press("Control+Enter")
-        self.page.wait_for_url("**/jobs/*-*/")
-        return self.page.url.removeprefix(self.address)
-
-    def numbers(self) -> list[str]:
-        """The lines of the log that are nothing but a number."""
-        return [text for text in self.page.locator(".log-lines .lx").all_text_contents() if text.isdigit()]
-
-    def wait_for_badge(self, word: str) -> None:
-        """Until the job's badge says this, without a reload."""
-        expect(self.page.locator("h1 .badge")).to_have_text(word)
-
-    @property
-    def scroll_top(self) -> float:
-        return float(self.page.locator("[data-scroll]").evaluate("element => element.scrollTop"))
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture

@@ -1,0 +1,207 @@
+"""The pages of servers in a real browser, on a real board with a real sshd: from adding one to its first build.
+
+The browser enforces the Content-Security-Policy, so a console without errors is a part of every test.
+"""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from servers.host_keys import parse_host_key
+from tests.boards import RunningBoard, running_board
+from tests.browsers import PASSWORD, Reader, chromium
+from tests.requirements import require
+from tests.ssh_servers import SshServer
+
+pytestmark = [pytest.mark.e2e, pytest.mark.ssh, pytest.mark.slow]
+
+STEPS = ["Reach", "Host key", "Log in", "Shell", "Git", "Work folder", "Disk"]
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    require("git")
+    folder = tmp_path_factory.mktemp("repositories") / "demo"
+    folder.mkdir()
+    git = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    (folder / "README").write_text("demo\n")
+    for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "first"]):
+        subprocess.run([*git, *command], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def board(repository: Path) -> Iterator[RunningBoard]:
+    extra = {
+        "BUILDBOARD_LOCAL_REPOSITORIES": str(repository.parent),
+        "BUILDBOARD_ADMIN_PASSWORD": PASSWORD,
+    }
+    with running_board(extra=extra) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    require("chromium")
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def reader(browser: Browser, board: RunningBoard) -> Iterator[Reader]:
+    person = Reader(browser, board)
+    yield person
+    person.context.close()
+
+
+@pytest.fixture
+def ssh_server() -> Iterator[SshServer]:
+    require("sshd")
+    with SshServer() as server:
+        yield server
+
+
+def add(reader: Reader, server: SshServer, *, name: str) -> None:
+    """Fill the form in and send it; the browser is then on the server's page."""
+    page = reader.page
+    page.goto(f"{reader.address}/servers/new/")
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_label("Host", exact=True).fill(server.hostname)
+    page.get_by_label("Port").fill(str(server.port))
+    page.get_by_label("Account").fill(server.username)
+    page.locator("#more summary").click()
+    page.get_by_label("CPU limit, percent").fill("100")  # the tests' own machine may be busy
+    page.get_by_label("Account").press("Control+Enter")
+    page.wait_for_url(re.compile(r"/servers/[0-9a-f-]{36}/$"))
+
+
+def accept_key(reader: Reader, server: SshServer, *, button: str) -> None:
+    """Compare the shown fingerprint with the server's own and accept it."""
+    reader.page.get_by_role("link", name=button).click()
+    dialog = reader.page.locator("#key-dialog")
+    expect(dialog.locator("#ask-seen-key")).to_have_text(parse_host_key(server.host_key_line).fingerprint)
+    dialog.get_by_label("The server itself prints the same fingerprint").check()
+    dialog.get_by_role("button", name="Accept host key").click()
+
+
+def steps_of(reader: Reader) -> list[str]:
+    """`Reach: done` and so on, as a screen reader says them."""
+    lines = reader.page.locator("#check .feed li").all()
+    return ["".join(line.locator("> div > span").all_text_contents()) for line in lines]
+
+
+def test_the_machine_of_the_board_is_in_the_list(reader: Reader) -> None:
+    page = reader.page
+    page.get_by_role("navigation", name="Main", exact=True).get_by_role("link", name="Servers").click()
+    row = page.locator("#servers tbody tr")
+    expect(row).to_have_count(1)
+    expect(row.locator(".badge")).to_have_text("Online")
+
+    row.get_by_role("link", name="local").click()
+    page.get_by_role("button", name="Test connection").click()
+
+    done = [f"{step}: done" for step in STEPS]
+    expect(page.locator("#check header")).to_contain_text("tested")
+    assert steps_of(reader) == done
+    expect(page.locator("#toolchains")).to_contain_text("/")
+    assert reader.complaints == []
+
+
+def test_a_server_is_added_let_in_trusted_and_builds(
+    reader: Reader, ssh_server: SshServer, repository: Path
+) -> None:
+    page = reader.page
+    ssh_server.authorize()
+    add(reader, ssh_server, name="far-1")
+    where = page.url
+
+    expect(page.locator("#key-waits")).to_be_visible()
+    reader.wait_for_badge("Unknown")
+    accept_key(reader, ssh_server, button="Compare and accept")
+    expect(page.locator("#check")).to_contain_text("Add the server's public key")
+    assert steps_of(reader)[:4] == ["Reach: done", "Host key: done", "Log in: failed", "Shell: ahead"]
+
+    lines = page.locator("#install-lines").inner_text().replace("chmod go-w ~\n", "")
+    subprocess.run(
+        ["sh", "-ec", lines], env={"HOME": str(ssh_server.home), "PATH": "/bin:/usr/bin"}, check=True
+    )
+    ssh_server.authorize((ssh_server.home / ".ssh/authorized_keys").read_text().strip())
+    page.get_by_role("button", name="Test connection").click()
+    reader.wait_for_badge("Online")
+    expect(page.locator("#check header")).to_contain_text("tested")
+    assert steps_of(reader) == [f"{step}: done" for step in STEPS]
+
+    path = reader.submit(repository, "echo built on $HOME; sleep 2", server="far-1")
+    reader.wait_for_badge("Completed")
+    page.get_by_role("link", name="far-1").first.click()
+    assert page.url == where
+    expect(page.locator("#recent .tlink")).to_have_attribute("href", path)
+    assert ssh_server.auth_log().count("Accepted publickey") > 0
+    assert reader.complaints == []
+
+
+def test_a_changed_host_key_raises_the_alarm_until_it_is_accepted(
+    reader: Reader, ssh_server: SshServer
+) -> None:
+    page = reader.page
+    add(reader, ssh_server, name="far-2")
+    ssh_server.authorize(page.locator("#public-key").inner_text())
+    accept_key(reader, ssh_server, button="Compare and accept")
+    reader.wait_for_badge("Online")
+    old = parse_host_key(ssh_server.host_key_line).fingerprint
+
+    new = parse_host_key(ssh_server.change_host_key()).fingerprint
+    ssh_server.kill_all()
+    ssh_server.start()
+    page.get_by_role("button", name="Test connection").click()
+
+    alarm = page.locator("#key-alarm")
+    expect(alarm).to_be_visible()
+    expect(alarm.locator("#pinned-key")).to_have_text(old)
+    expect(alarm.locator("#seen-key")).to_have_text(new)
+    reader.wait_for_badge("Offline")
+    page.goto(f"{reader.address}/servers/")
+    expect(page.locator("#servers .note")).to_contain_text("far-2 shows another host key.")
+    page.get_by_role("link", name="Look at it").click()
+    accept_key(reader, ssh_server, button="Compare and accept the new key")
+    reader.wait_for_badge("Online")
+    expect(alarm).to_have_count(0)
+    assert reader.complaints == []
+
+
+def test_a_question_outlives_a_poll_with_what_was_typed(reader: Reader) -> None:
+    page = reader.page
+    page.goto(f"{reader.address}/servers/")
+    page.get_by_role("link", name="local").click()
+    page.get_by_role("link", name="Drain").click()
+    dialog = page.locator("#drain-dialog")
+    dialog.get_by_label("Why").fill("new disks")
+    dialog.get_by_role("button", name="Drain").focus()
+
+    page.locator("#server").evaluate("element => { element.dataset.poll = '300'; }")
+    page.wait_for_event("response", lambda response: "v=" in response.url)
+
+    expect(dialog).to_be_visible()
+    assert dialog.get_by_label("Why").input_value() == "new disks"
+    dialog.get_by_role("button", name="Drain").click()
+    expect(page.locator("#draining")).to_contain_text("new disks")
+    page.get_by_role("button", name="End draining").click()
+    expect(page.locator("#draining")).to_have_count(0)
+    assert reader.complaints == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_page_of_servers_scrolls_sideways(browser: Browser, board: RunningBoard, width: int) -> None:
+    person = Reader(browser, board, width=width)
+    person.page.goto(f"{person.address}/servers/")
+    path = person.page.get_by_role("link", name="local").get_attribute("href")
+
+    for address in ("/servers/", "/servers/new/", *(f"{path}{part}" for part in ("", "edit/", "delete/"))):
+        person.page.goto(person.address + address)
+        assert (address, person.sideways) == (address, 0)
+    assert person.complaints == []
+    person.context.close()
