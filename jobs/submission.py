@@ -17,6 +17,7 @@ from jobs.repositories import check_repository
 from jobs.schemas import Submission
 from jobs.validation import Invalid
 from servers.models import BuildServer
+from servers.validation import check_group, check_labels
 
 AUTO = "auto"
 _LATER_PROVIDERS = ("orchestrator", "buildbot", "jenkins", "buildkite")
@@ -145,13 +146,13 @@ _RULES: dict[str, Callable[[Any], Any]] = {
     "commit_hash": validation.check_commit,
     "build_command": validation.check_command,
     "required_toolchain": lambda value: validation.check_toolchain(value or ""),
-    "required_labels": validation.check_labels,
-    "group": lambda value: validation.check_group(value or ""),
+    "required_labels": check_labels,
+    "group": lambda value: check_group(value or ""),
     "artifact_paths": validation.check_artifact_paths,
     "retry_on": validation.check_retry_on,
     "environment": validation.check_environment,
     "secrets": _known_secrets,
-    "labels": validation.check_labels,
+    "labels": check_labels,
     "provider": _provider,
     "job_type": _job_type,
 }

@@ -1,8 +1,8 @@
 """The rules that submissions must meet, each a function that the form and the API share.
 
 Each takes a value, gives the value to keep, and raises `Invalid` with a sentence that says what to do; it
-never repeats the value, which may hold a password. Types, lengths and unknown keys are schemas/'s; what
-needs the database (servers, secrets) is submission.py's.
+never repeats the value, which may hold a password. Labels and groups are servers/validation.py's; types, lengths
+and unknown keys are schemas/'s; what needs the database (servers, secrets) is submission.py's.
 """
 
 import re
@@ -13,6 +13,7 @@ from typing import Any
 from jobs.errors import FieldError
 from jobs.states import ErrorCategory, Priority
 from servers.architectures import canonical_architecture
+from servers.validation import Invalid as Invalid
 
 MAX_ENVIRONMENT_VALUE_BYTES = 64 * 1024
 MAX_ENVIRONMENT_BYTES = 256 * 1024
@@ -30,15 +31,10 @@ _REFUSED_PREFIXES = ("LD_", "GIT_", "BUILDBOARD_")
 SUBMODULES_NAME = "BUILDBOARD_SUBMODULES"  # set to 1 it asks the checkout for them
 _SECRET_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
-_LABEL_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]{0,62}")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 _TOOLCHAIN = re.compile(rf"{_WORD.pattern}(?:>=\d+(?:\.\d+)*)?")
 _KERNEL_CONFIG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+/-]{0,127}")
 _REF_FORBIDDEN = re.compile(r"[ ~^:?*\[\\]|\.\.|@\{|//")
-
-
-class Invalid(ValueError):
-    """A value that does not fit; the text is a sentence that says what to do."""
 
 
 # ---- what is built ----------------------------------------------------------------------------------------
@@ -158,25 +154,6 @@ def check_artifact_paths(values: Sequence[str]) -> list[str]:
 
 
 # ---- where and how it runs --------------------------------------------------------------------------------
-def check_labels(values: Mapping[str, str]) -> dict[str, str]:
-    """Labels: names begin with a letter; values are one printable line."""
-    for key, value in values.items():
-        if not _LABEL_KEY.fullmatch(key):
-            raise Invalid(
-                "A label's name begins with a letter or _ and has at most 63 letters, digits and _ . / -"
-            )
-        if not value.isprintable():
-            raise Invalid(f"The value of {key} must be one line of printable text.")
-    return dict(values)
-
-
-def check_group(value: str) -> str:
-    """The name of a group of servers; empty: any."""
-    if value and not (len(value) <= 64 and _WORD.fullmatch(value)):
-        raise Invalid("A group's name begins with a letter or digit; letters, digits and _ . + - follow.")
-    return value
-
-
 def check_toolchain(value: str) -> str:
     """A toolchain's name, with a version or a least version if wanted; empty: any. Spaces around `>=` go."""
     value = re.sub(r" *>= *", ">=", value)

@@ -53,7 +53,7 @@ def check_name(value: str) -> str:
 
 
 def check_group(value: str) -> str:
-    """The group of a server; empty: none."""
+    """A group of servers, of one or that a job asks for; empty: none."""
     if value and not (len(value) <= 64 and _WORD.fullmatch(value)):
         raise Invalid(
             "A group's name begins with a letter or digit; letters, digits and _ . + - follow, 64 at most."
@@ -62,9 +62,9 @@ def check_group(value: str) -> str:
 
 
 def check_labels(values: Mapping[str, str]) -> dict[str, str]:
-    """Labels, which jobs can ask for: names begin with a letter; values are one printable line."""
+    """Labels of a server or a job: names begin with a letter; values are one printable line."""
     if len(values) > MAX_LABELS:
-        raise Invalid(f"A server has at most {MAX_LABELS} labels.")
+        raise Invalid(f"Give at most {MAX_LABELS} labels.")
     for key, value in values.items():
         if not _LABEL_KEY.fullmatch(key):
             raise Invalid(

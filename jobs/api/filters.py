@@ -12,7 +12,8 @@ from buildboard.core.schemas import Instant
 from jobs.api.paging import Page
 from jobs.models.job import BuildJobQuerySet
 from jobs.schemas import StatusWord
-from jobs.validation import check_architecture, check_labels
+from jobs.validation import check_architecture
+from servers.validation import check_labels
 
 _HEX = re.compile(r"[0-9a-f]{4,64}")
 _COMMIT = re.compile(r"[0-9a-fA-F]{4,64}|HEAD")

@@ -32,7 +32,11 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIY5AIGgQkWmAsB0F8UAjEcjfHCDq7OmZPBZl
         (validation.check_host_key, f"host.example {KEY} comment", KEY),
         (validation.check_architectures, ["arm64", "AARCH64", "amd64"], ["aarch64", "x86_64"]),
         (validation.check_architectures, [], []),
-        (validation.check_labels, {"disk": "nvme", "a/b.c-d_e": ""}, {"disk": "nvme", "a/b.c-d_e": ""}),
+        (
+            validation.check_labels,
+            {"disk": "nvme", "a/b.c-d_e": "", "_x": "ü ö"},
+            {"disk": "nvme", "a/b.c-d_e": "", "_x": "ü ö"},
+        ),
         (validation.check_group, "", ""),
         (validation.check_group, "big.machines", "big.machines"),
         (validation.check_limit, 100, 100),
@@ -134,11 +138,15 @@ def test_what_fits_is_kept_in_its_one_form(check: Callable[[Any], Any], given: A
         *((validation.check_architectures, [text]) for text in ["", "../x", "x" * 33, "a-b"]),
         (validation.check_architectures, [f"a{number}" for number in range(33)]),
         *(
-            (validation.check_labels, labels)
-            for labels in [{"": "x"}, {"1": "x"}, {"a b": "x"}, {"a": "x\n"}, {"a": "x" * 256}]
+            (validation.check_labels, {key: "x"})
+            for key in ["", "1a", "a b", "a:b", "-a", "x" * 64, "a\n", "é"]
+        ),
+        *(
+            (validation.check_labels, {"a": text})
+            for text in ["x\n", "x\ny", "\0", "\x1b", "\u202e", "x" * 256]
         ),
         (validation.check_labels, {f"a{number}": "" for number in range(65)}),
-        *((validation.check_group, text) for text in ["-x", "a b", "x" * 65]),
+        *((validation.check_group, text) for text in ["-x", "a b", "x" * 65, "a;b", "a\n"]),
         *((validation.check_limit, number) for number in [0, 101]),
         *((validation.check_builds, number) for number in [0, 257]),
         (validation.check_reason, "x" * 1001),
