@@ -17,6 +17,7 @@ from servers.ssh.links import Link
 from servers.ssh.target import SshTarget
 from servers.transport import (
     HELPER_TEXT,
+    MOST_REPLY_BYTES,
     BadReply,
     Completed,
     TransportError,
@@ -26,7 +27,6 @@ from servers.transport import (
 
 CONNECT_SECONDS = 10.0
 INSTALL_SECONDS = 60.0
-REPLY_BYTES = 64 << 20  # of one reply that is held in memory
 # More than what surely fits into the buffers on the way: sending it can hang as long as the host does.
 _GUARDED_BYTES = 64 << 10
 
@@ -44,7 +44,7 @@ class SshTransport:
         self._keepers: dict[tuple[int, int], LinkKeeper] = {}
 
     def run(self, words: Sequence[str], *, stdin: bytes = b"", timeout_seconds: float) -> Completed:
-        """Run the helper with these words. A reply of more than REPLY_BYTES is a BadReply.
+        """Run the helper with these words. A reply of more than MOST_REPLY_BYTES is a BadReply.
 
         On a timeout the command may go on; its connection takes nothing new and ends with its last user.
         """
@@ -100,8 +100,8 @@ class SshTransport:
         with self._execution(line, stdin=stdin, stream=False, until=until) as execution:
             while piece := execution.read(until=until):
                 reply += piece
-                if len(reply) > REPLY_BYTES:
-                    raise BadReply(f"{self._target.name} answers more than {REPLY_BYTES >> 20} MiB")
+                if len(reply) > MOST_REPLY_BYTES:
+                    raise BadReply(f"{self._target.name} answers more than {MOST_REPLY_BYTES >> 20} MiB")
             code = execution.exit_code(until=until)
         return Completed(exit_code=code, stdout=bytes(reply), stderr=bytes(execution.stderr))
 

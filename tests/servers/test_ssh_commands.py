@@ -84,7 +84,7 @@ def test_input_that_nobody_reads_harms_nothing(bad: SshTransport, ssh_server: Ss
 def test_a_huge_reply_is_cut_off(
     bad: SshTransport, ssh_server: SshServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ssh_transport, "REPLY_BYTES", 1 << 20)
+    monkeypatch.setattr(ssh_transport, "MOST_REPLY_BYTES", 1 << 20)
 
     assert len(bad.run(["zeros", str(1 << 20)], timeout_seconds=SECONDS).stdout) == 1 << 20
     with pytest.raises(BadReply, match="more than 1 MiB"):
