@@ -70,6 +70,7 @@ def submit_job(fields: Mapping[str, Any], *, actor: Actor, user: User | None) ->
         job = BuildJob.objects.create(**fields, created_by=user, status=JobStatus.QUEUED)
         record(job.pk, "submitted", actor=actor, to=JobStatus.QUEUED)
         ring_on_commit("jobs")
+        ring_on_commit("queue")
     return job
 
 
@@ -137,6 +138,7 @@ def change_priority(job: BuildJob, *, priority: Priority, actor: Actor, reason: 
             data={"from": before.label, "to": priority.label},
         )
         ring_on_commit("jobs")
+        ring_on_commit("queue")
     job.refresh_from_db()
     return job
 
@@ -273,6 +275,7 @@ def finish_attempt(attempt: Attempt, *, outcome: Outcome, requeue_at: datetime |
             },
         )
         ring_about(attempt.job_id, attempt)
+        ring_on_commit("queue")
 
 
 def _may_run_again(attempt: Attempt, *, outcome: Outcome) -> bool:
@@ -305,6 +308,7 @@ def release_attempt(attempt: Attempt, *, reason: str, not_before: datetime | Non
             data={"attempt": attempt.number},
         )
         ring_about(attempt.job_id, attempt)
+        ring_on_commit("queue")
 
 
 def fail_queued_job(

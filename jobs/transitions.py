@@ -80,10 +80,13 @@ def record(
 
 
 def ring_about(job_id: uuid.UUID, attempt: Attempt | None = None) -> None:
-    """Ring for whoever looks at the queue, at the log, or after the server."""
+    """Ring for whoever looks at jobs or at the log; and after the server, but when `attempt` names what its follower
+    itself has changed: it would only hear its own echo.
+    """
     ring_on_commit("jobs")
     if attempt is None:
         attempt = Attempt.objects.filter(job_id=job_id, status__in=ATTEMPT_ACTIVE).first()
+        if attempt is not None:
+            ring_on_commit(f"server:{attempt.server_id}")
     if attempt is not None:
         ring_on_commit(f"log:{attempt.pk}")
-        ring_on_commit(f"server:{attempt.server_id}")

@@ -48,6 +48,7 @@ def set_status(server_id: UUID, *, status: ServerStatus, reason: str = "", actor
                 reason=reason,
             )
             ring_on_commit("jobs")
+            ring_on_commit("queue")
         return bool(changed)
 
 

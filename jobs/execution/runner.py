@@ -99,7 +99,7 @@ class Runner:
         try:
             if due or CHECKS_BELL in bells:
                 self._checks.look()
-            if bells and not bells & {"jobs"} and not due:
+            if bells and "queue" not in bells and not due:
                 return
             self._stopping.wait(max(0.0, self._dispatched_at + GAP_SECONDS - time.monotonic()))
             self._dispatch(explain=due or not bells)

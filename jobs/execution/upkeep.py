@@ -17,6 +17,7 @@ from servers.models import BuildServer
 
 COMPARE_SECONDS = 300
 FORGET_AGAIN_SECONDS = 30
+FORGET_EVERY_SECONDS = 1.0  # every round would ask for what each build leaves once
 FORGET_AT_ONCE = 20
 
 
@@ -52,6 +53,7 @@ class Upkeep:
                 self._forget_after = time.monotonic() + FORGET_AGAIN_SECONDS
         if self._errands.is_forgetting or time.monotonic() < self._forget_after:
             return
+        self._forget_after = time.monotonic() + FORGET_EVERY_SECONDS
         rows = Attempt.objects.filter(
             server_id=self._server_id, cleaned_at__isnull=True, completed_at__isnull=False
         )

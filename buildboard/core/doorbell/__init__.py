@@ -2,8 +2,8 @@
 
 A lost ring costs latency only: whoever listens also looks by itself every second or two. Three carriers:
 Redis pub/sub when there is REDIS_URL, else PostgreSQL's NOTIFY, else Unix datagram sockets in the data dir.
-Bells in use: `jobs` (queue, claims, cancel wishes), `server:<id>`, `probe:<server id>`, `checks`, `log:<attempt id>`,
-`stop:<machine>`.
+Bells in use: `jobs` (any change of one), `queue` (perhaps a job can be placed now), `server:<id>` (something is wished
+of whoever follows it), `probe:<server id>`, `checks`, `log:<attempt id>`, `stop:<machine>`.
 """
 
 import logging
