@@ -11,8 +11,9 @@
 #   rc      code reason        once: how the script ended, and whether it was told to
 #   exit    reason code log_bytes epoch left=0|1    once, last: nothing runs any more, the log ends there
 #   phase   name epoch log_offset, appended; commit: once, the resolved commit
-# Files: script env spec (input), log, out (pipe to it), ws (work tree), ballast (room for the last records on
-# a full disk), starts (a line a real start), hb (its mtime is the heartbeat), err (the helper's own errors).
+# Files: script env spec (input), log, out (pipe to it), ws (work tree), ballast and reserve (room for the last
+# records on a full disk: the log may take what the first leaves, and the second goes when nothing writes any
+# more), starts (a line a real start), hb (its mtime is the heartbeat), err (the helper's own errors).
 #
 # Replies: `BB1 NONCE` LF body `BBEND NONCE STATUS` LF; login shells print noise before it.
 # Status: 64 usage, 65 bad input, 66 no such job, 69 not supported here, 74 no room, 75 not now.
@@ -194,7 +195,7 @@ finalize() {
         reason=rebooted
     fi
     set +f
-    rm -rf ballast env env.run in.*.part
+    rm -rf ballast reserve env env.run in.*.part runner.tmp.* build.tmp.*
     set -f
     file_size log
     tries=0
@@ -212,7 +213,6 @@ mode_run() {
     trap : HUP INT TERM # children get the defaults back
     read_limits
     now
-    echo "$(date +%s) $NOW $ID" >>starts
     if [ -e env ]; then mv -f env env.run; fi
     # The output goes through a pipe: `> /dev/stderr` in a build would empty a file. This end keeps it open.
     if mkfifo out 2>/dev/null; then exec 3<>out; fi
@@ -220,6 +220,7 @@ mode_run() {
     detach inner # first: it is what somebody waits for
     inner=$!
     unset BUILDBOARD_ATTEMPT
+    echo "$(date +%s) $NOW $ID" >>starts
     [ ! -p out ] || detach logger
     detach watch
     while :; do # a trapped signal ends wait too early

@@ -84,9 +84,13 @@ check_start() {
     [ -e script ] || refuse noscript 65 || return
     read_stat $$ || refuse noproc 69 || return
     read_limits
-    if below_floor; then refuse diskfull 74 || return; fi
     # Random bytes: zeros would take no room on a file system that compresses.
-    { printf '' >>log && printf '' >>starts && dd if=/dev/urandom of=ballast bs=1024 count=64; } 2>/dev/null || refuse full 74
+    {
+        printf '' >>log && printf '' >>starts &&
+            dd if=/dev/urandom of=ballast bs=8192 count=8 && dd if=/dev/urandom of=reserve bs=8192 count=2
+    } 2>/dev/null &
+    if below_floor; then wait "$!"; refuse diskfull 74 || return; fi
+    wait "$!" || refuse full 74
 }
 
 # ---- following and ending
