@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from servers import health
 from servers.check_notes import Notes, StepFailed
-from servers.connections import open_fresh_transport, read_shown_host_key
+from servers.connections import forget_failures, open_fresh_transport, read_shown_host_key
 from servers.models import BuildServer
 from servers.probe import measure, troubles
 from servers.runs import RunClient
@@ -227,6 +227,7 @@ class _Way:
     def _store(self, client: RunClient, facts: dict[str, str]) -> None:
         """The way is free: what the server is and has is kept at once, then its tools, which take longer."""
         server_id, latency = self._server.pk, self._notes["shell"].milliseconds
+        forget_failures(server_id)  # or who follows builds would say for a while that it is away
         health.note_pinned_key(server_id)
         health.apply_probe(server_id, facts=facts, latency_ms=latency)
         self._notes.show()

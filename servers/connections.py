@@ -76,6 +76,23 @@ def read_shown_host_key(server: BuildServer, *, timeout_seconds: float) -> HostK
     return read_host_key(target, timeout_seconds=timeout_seconds)
 
 
+def way_to(server: BuildServer) -> tuple[object, ...]:
+    """All of the rows that a connection depends on: when it differs from before, connect anew."""
+    try:
+        return _settings_of(hops_of(server))
+    except Unreachable as error:
+        return (server.pk, str(error))
+
+
+def forget_failures(server_id: UUID) -> None:
+    """Somebody was let in just now: that it failed before is no reason to wait. Calls under way end as they would."""
+    pool = _pool()
+    with pool.lock:
+        kept = pool.kept.pop(server_id, None)
+    if kept is not None:
+        kept.transport.retire()
+
+
 def forget_connections(server_id: UUID | None = None) -> None:
     """End the connections of this process to one server, or to all. Builds go on; the next call connects anew."""
     pool = _pool()
@@ -111,10 +128,7 @@ def hops_of(server: BuildServer) -> list[BuildServer]:
 def _keep(server: BuildServer) -> _Kept:
     """The kept connection if it is for this row as it is now; otherwise a new one in its place."""
     hops = hops_of(server)
-    settings = tuple(
-        (hop.pk, hop.hostname, hop.ssh_port, hop.ssh_username, hop.private_key, hop.host_key, hop.work_dir)
-        for hop in hops
-    )
+    settings = _settings_of(hops)
     pool = _pool()
     with pool.lock:
         kept = pool.kept.get(server.pk)
@@ -125,6 +139,13 @@ def _keep(server: BuildServer) -> _Kept:
     if kept is not None:
         kept.transport.retire()
     return fresh
+
+
+def _settings_of(hops: list[BuildServer]) -> tuple[object, ...]:
+    return tuple(
+        (hop.pk, hop.hostname, hop.ssh_port, hop.ssh_username, hop.private_key, hop.host_key, hop.work_dir)
+        for hop in hops
+    )
 
 
 def _target(hops: list[BuildServer], *, own_key: bool) -> SshTarget:

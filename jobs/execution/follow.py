@@ -42,6 +42,7 @@ from jobs.providers.base import (
 )
 from jobs.providers.registry import connect
 from jobs.states import AttemptStatus, ErrorCategory
+from servers.connections import way_to
 from servers.models import BuildServer
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class ServerFollower(threading.Thread):
         self._stopping = threading.Event()
         self._followed: dict[UUID, Followed] = {}
         self._providers: dict[str, BuildProvider] = {}
+        self._way: tuple[object, ...] = ()
         self._pace = FAST_SECONDS
         self._poll_at = 0.0
         self._eager_until = 0.0
@@ -117,8 +119,7 @@ class ServerFollower(threading.Thread):
                 self._bell.wait(max(0.0, self._poll_at - time.monotonic()))
         finally:
             self.close()
-            for provider in self._providers.values():
-                provider.close()
+            self._close_providers()
             self._marker.close()
             connections.close_all()
 
@@ -144,22 +145,33 @@ class ServerFollower(threading.Thread):
     # ---- what there is to do ----------------------------------------------------------------------------
 
     def _refresh(self) -> None:
-        rows = Attempt.objects.active().filter(server_id=self.server_id).select_related("job", "server")
-        attempts = {attempt.pk: attempt for attempt in rows}
+        rows = Attempt.objects.active().filter(server_id=self.server_id)
+        attempts = {one.pk: one for one in rows.select_related("job", "server", "server__jump_host")}
         for gone in self._followed.keys() - attempts.keys():
             del self._followed[gone]
         for attempt_id, attempt in attempts.items():
+            provider = self._provider(attempt.job.provider, attempt)
             if attempt_id in self._followed:
-                self._followed[attempt_id].renew(attempt)
+                self._followed[attempt_id].renew(attempt, provider)
             else:
-                self._followed[attempt_id] = Followed(attempt, self._provider(attempt.job.provider, attempt))
+                self._followed[attempt_id] = Followed(attempt, provider)
                 self._eager_until = time.monotonic() + EAGER_SECONDS
 
     def _provider(self, name: str, attempt: Attempt) -> BuildProvider:
+        """The provider for the server as its row is now: an accepted host key or another login key is another way."""
+        server = attempt.server or BuildServer.objects.get(pk=self.server_id)
+        way = way_to(server)
+        if way != self._way:
+            self._close_providers()
+            self._way = way
         if name not in self._providers:
-            server = attempt.server or BuildServer.objects.get(pk=self.server_id)
             self._providers[name] = connect(name, server=server)
         return self._providers[name]
+
+    def _close_providers(self) -> None:
+        for provider in self._providers.values():
+            provider.close()
+        self._providers.clear()
 
     def _start(self) -> None:
         """Send the starts that are not answered yet, several at once; only this thread writes rows."""

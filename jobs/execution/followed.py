@@ -31,9 +31,10 @@ class Followed:
         self._cancel_sent = 0.0
         self._tail_from: int | None = None  # set once the log is at its limit
 
-    def renew(self, attempt: Attempt) -> None:
-        """Take the row as it is now; the build's secrets do not change."""
+    def renew(self, attempt: Attempt, provider: BuildProvider) -> None:
+        """Take the row as it is now, and the way there; the build's secrets do not change."""
         self.attempt = attempt
+        self.provider = provider
 
     @property
     def limits(self) -> Limits:

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import connections
 
 from servers import health
-from servers.connections import open_client, open_fresh_transport
+from servers.connections import forget_failures, open_client, open_fresh_transport
 from servers.models import BuildServer
 from servers.runs import RunClient
 from servers.transport import HelperRefused, HostKeyProblem, LoginRefused, TransportError
@@ -99,6 +99,7 @@ def _ask(server: BuildServer, *, tools: bool, clear: bool) -> Answer:
         if server.host_key and server.seen_host_key:
             # A warm connection would not tell that the address still leads to another machine.
             _show_itself(server)
+            forget_failures(server.pk)
             answer.is_itself = True
         client = open_client(server)
         if clear:

@@ -37,14 +37,23 @@ POLL_ONE_SECONDS = 10.0
 
 
 class FleetProvider:
-    """Builds on one server. It keeps no state: every call may be repeated, by any process."""
+    """Builds on one server. It keeps no state: every call may be repeated, by any process.
+
+    Each call opens the way anew, which costs nothing while it is open: a client that is kept would not hear of one
+    that was replaced.
+    """
 
     name = "fleet"
     capabilities = Capabilities(streams_log=True, confirms_cancel=True, lists_files=True, forgets=True)
 
-    def __init__(self, client: RunClient, *, server: str) -> None:
-        self._client = client
-        self._server = server
+    def __init__(self, server: BuildServer) -> None:
+        self._row = server
+        self._server = server.name
+
+    @property
+    def _client(self) -> RunClient:
+        """Within `_translated`: raises TransportError for rows that nobody can connect to."""
+        return open_client(self._row)
 
     def trigger(self, change: Change, metadata: Metadata) -> tuple[str, BuildStatus]:
         """Send and start the run in one exec."""
@@ -98,7 +107,9 @@ class FleetProvider:
             if not isinstance(cause, HelperRefused) or cause.word != "notar":
                 raise
         for path in left:
-            yield FileContent(path, self._chunks(self._client.read_file(attempt_id, path)))
+            with self._translated():
+                chunks = self._client.read_file(attempt_id, path)
+            yield FileContent(path, self._chunks(chunks))
 
     def _chunks(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         with self._translated():
@@ -128,11 +139,8 @@ class FleetProvider:
 
 
 def connect_fleet(server: BuildServer) -> FleetProvider:
-    """The provider for one server. Raises ProviderUnreachable when there is no way to it."""
-    try:
-        return FleetProvider(open_client(server), server=server.name)
-    except TransportError as error:
-        raise ProviderUnreachable(f"{server.name}: {error}", nothing_sent=True) from error
+    """The provider for one server as its row is now."""
+    return FleetProvider(server)
 
 
 def _run_limits(limits: Limits) -> RunLimits:
