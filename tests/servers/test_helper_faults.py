@@ -238,6 +238,17 @@ def test_disk_full_in_the_middle_still_delivers_the_code(small_disk: Durable) ->
     assert 2_000_000 < entry.size < 3 << 20
 
 
+def test_disk_full_again_after_the_room_for_the_code_still_delivers_it(small_disk: Durable) -> None:
+    # As the log does by chance: it takes the room that was made for the code before the code is there.
+    fill = "head -c 10000000 /dev/zero >fill; rm -f ../ballast; head -c 10000000 /dev/zero >more; exit 9"
+    attempt = small_disk.start(f"echo first; {fill}")
+    entry = small_disk.finish(attempt)
+
+    assert entry.exit is not None
+    assert (entry.exit.reason, entry.exit.code, entry.exit.left) == ("exited", 9, False)
+    assert entry.data.startswith(b"first\n")
+
+
 def test_disk_full_at_the_start_is_a_clear_refusal(small_disk: Durable) -> None:
     small_disk.client.poll([])
     with (small_disk.root / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
