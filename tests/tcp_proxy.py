@@ -1,4 +1,7 @@
-"""A TCP proxy on loopback that misbehaves on demand: falls silent, or cuts what a server says. It asserts nothing."""
+"""A TCP proxy on loopback that misbehaves on demand: falls silent, cuts or damages what a server says.
+
+It asserts nothing.
+"""
 
 import contextlib
 import socket
@@ -22,6 +25,7 @@ class TcpProxy:
         self._cut_after: int | None = None
         self._threads: list[threading.Thread] = []
         self.connections = 0
+        self.damages = False  # one bit of each piece from the server
 
     def __enter__(self) -> Self:
         self._begin(self._accept)
@@ -83,6 +87,8 @@ class TcpProxy:
                 if counted and self._cut_after is not None:
                     piece = piece[: self._cut_after - passed]
                     passed += len(piece)
+                if counted and self.damages:
+                    piece = piece[:-1] + bytes([piece[-1] ^ 1])
                 sink.sendall(piece)
                 if counted and self._cut_after is not None and passed >= self._cut_after:
                     break

@@ -8,13 +8,20 @@ import binascii
 import re
 import struct
 
-from cryptography.exceptions import UnsupportedAlgorithm  # noqa: TID251  # the owner
+from cryptography.exceptions import (  # noqa: TID251  # the owner
+    InternalError,
+    InvalidSignature,
+    InvalidTag,
+    UnsupportedAlgorithm,
+)
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet  # noqa: TID251  # the owner
 from cryptography.hazmat.primitives import serialization  # noqa: TID251  # the owner
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa  # noqa: TID251  # the owner
 from django.conf import settings
 from django.utils.crypto import salted_hmac
 
+# What the library raises for bytes of others that are not sound; for those who use it through another library.
+UNSOUND = (InternalError, InvalidSignature, InvalidTag, UnsupportedAlgorithm)
 _MOST_KEY_CHARACTERS = 65_536
 _RSA_BITS = range(2048, 16_385)
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")

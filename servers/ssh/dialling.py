@@ -8,6 +8,7 @@ import time
 
 import paramiko
 
+from buildboard.core.crypto import UNSOUND
 from servers.ssh.target import SshTarget
 from servers.transport import Unreachable
 
@@ -27,6 +28,7 @@ LIBRARY_ERRORS = (
     TypeError,
     ValueError,
     struct.error,
+    *UNSOUND,
 )
 _FORWARD_WINDOW_BYTES = 32 << 20
 _PROHIBITED = 1  # the reason code of a channel that a server's settings forbid

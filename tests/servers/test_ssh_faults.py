@@ -263,6 +263,20 @@ def test_a_reply_that_is_cut_anywhere_is_never_taken_for_whole(server: SshServer
                 list(transport.stream(["zeros", "1000000"], timeout_seconds=SECONDS))
 
 
+def test_bytes_that_are_damaged_on_the_way_end_the_connection_and_no_more(server: SshServer) -> None:
+    with TcpProxy(server.port) as proxy, transport_for(server, port=proxy.port) as transport:
+        assert code(transport) == 0
+        proxy.damages = True
+
+        for _ in range(5):
+            with pytest.raises(TransportError):
+                code(transport)
+            time.sleep(0.3)
+
+        proxy.damages = False
+        recovers(transport)
+
+
 def test_noise_of_the_login_shell_comes_before_the_reply() -> None:
     require("sshd")
     noisy = 'echo noise; echo more noise >&2; exec sh -c "$SSH_ORIGINAL_COMMAND"'
