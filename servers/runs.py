@@ -13,7 +13,7 @@ from servers import frames
 from servers.file_frames import FileListing, PackedFile, iter_file, iter_pack, parse_files
 from servers.frames import PollReply, RunLimits, RunListing
 from servers.probe import parse_facts
-from servers.transport import PROBE_TEXT, BadReply, Completed, HelperRefused, Transport
+from servers.transport import PROBE_TEXT, BadReply, Completed, HelperRefused, Transport, said
 
 POLL_BYTES = 1 << 20  # of one attempt in one reply
 FILE_LIMIT = 250_000  # a Linux kernel's tree has 80,000 files before anything is made of them
@@ -218,5 +218,5 @@ def _one_line(path: str) -> str:
 
 
 def _explain(completed: Completed) -> str:
-    heard = (completed.stderr or completed.stdout)[-300:].decode(errors="replace").strip()
+    heard = said(completed.stderr or completed.stdout) or "nothing was said"
     return f"the helper did not answer (exit code {completed.exit_code}): {heard}"

@@ -37,6 +37,19 @@ PROBE_TEXT = (_HERE / "probe.sh").read_bytes()
 MOST_REPLY_BYTES = 64 << 20
 
 
+_MOST_SAID = 300  # characters of a server's words in one of ours
+
+
+def said(words: bytes | str) -> str:
+    """The end of what a server said, fit for a sentence, a row and a page: one printable line of 300 characters.
+
+    Databases refuse NUL, and terminals and readers are misled by other control characters.
+    """
+    text = words[-4 * _MOST_SAID :].decode(errors="replace") if isinstance(words, bytes) else words
+    plain = "".join(letter if letter.isprintable() else " " for letter in text[-_MOST_SAID:])
+    return " ".join(plain.split())
+
+
 class TransportError(Exception):
     """The exchange failed. `nothing_sent`: the server surely never saw it, so nothing of it has begun."""
 
@@ -93,10 +106,10 @@ class HelperRefused(Exception):
     """
 
     def __init__(self, word: str, *, status: int, detail: str = "") -> None:
-        super().__init__(f"{word} {detail}".strip())
-        self.word = word
+        self.word = said(word)
         self.status = status
-        self.detail = detail
+        self.detail = said(detail)
+        super().__init__(f"{self.word} {self.detail}".strip())
 
     @property
     def retry_helps(self) -> bool:

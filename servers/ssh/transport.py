@@ -23,6 +23,7 @@ from servers.transport import (
     TransportError,
     TransportTimeout,
     Unreachable,
+    said,
 )
 
 CONNECT_SECONDS = 10.0
@@ -72,7 +73,7 @@ class SshTransport:
             error.nothing_sent = True  # nothing that a caller asks for begins with this
             raise
         if done.exit_code:
-            heard = (done.stderr or done.stdout)[-300:].decode(errors="replace").strip()
+            heard = said(done.stderr or done.stdout)
             raise TransportError(
                 f"The helper cannot be installed on {self._target.name} (exit code {done.exit_code}): {heard}",
                 nothing_sent=True,

@@ -9,7 +9,7 @@ import pytest
 from servers.frames import RunLimits, RunState
 from servers.local import LocalTransport
 from servers.runs import CancelOutcome, RunClient, SubmitOutcome
-from servers.transport import HELPER_NAME, BadReply, Completed, HelperRefused
+from servers.transport import HELPER_NAME, BadReply, Completed, HelperRefused, said
 from tests.servers.durable import Durable
 
 pytestmark = pytest.mark.slow
@@ -183,3 +183,26 @@ def test_something_that_is_no_helper_is_a_bad_reply(tmp_path: Path) -> None:
 
     with pytest.raises(BadReply, match="did not answer"):
         RunClient(transport).poll([])
+
+
+@pytest.mark.parametrize("stream", ["", " >&2"])
+def test_what_stands_in_place_of_a_helper_is_quoted_in_one_printable_line(
+    tmp_path: Path, stream: str
+) -> None:
+    library = tmp_path / "lib"
+    library.mkdir()
+    (library / HELPER_NAME).write_text(
+        f"printf '\\033[31mno\\000\\nway\\342\\200\\256 für\\t%0900d' 7{stream}\nexit 3\n"
+    )
+
+    with pytest.raises(BadReply) as caught:
+        RunClient(LocalTransport(tmp_path)).poll([])
+
+    assert str(caught.value) == f"the helper did not answer (exit code 3): {'0' * 299}7"
+
+
+def test_what_a_helper_says_against_it_is_printable() -> None:
+    refused = HelperRefused("full\x1b", status=74, detail="\x00/srv\n\u202e" + "x" * 1000)
+
+    assert (refused.word, refused.detail, str(refused)) == ("full", "x" * 300, "full " + "x" * 300)
+    assert said(b"\x1b[1mgr\xc3\xbc\xc3\x9fe\xff\x00\r\n") == "[1mgrüße\N{REPLACEMENT CHARACTER}"
