@@ -26,11 +26,14 @@ Variables = Annotated[
 PrivateKey = Annotated[
     str | None,
     Field(
-        max_length=32_768, description="Write only. Absent or null: the board makes a pair; see `public_key`."
+        max_length=32_768,
+        repr=False,
+        description="Write only. Absent or null: the board makes a pair; see `public_key`.",
     ),
 ]
 Passphrase = Annotated[
-    str | None, Field(max_length=1024, description="Write only, used once: of an encrypted `private_key`.")
+    str | None,
+    Field(max_length=1024, repr=False, description="Write only, used once: of an encrypted `private_key`."),
 ]
 HostKeyLine = Annotated[
     str | None,

@@ -8,6 +8,7 @@ import pytest
 from buildboard.core.crypto import generate_ssh_key_pair
 from buildboard.core.models import Event
 from buildboard.core.permissions import Role
+from servers.given import NewServer, ServerChange
 from servers.health import note_host_key
 from servers.host_keys import parse_host_key
 from servers.models import BuildServer, ServerCheck
@@ -39,6 +40,14 @@ def patch(api: ApiClient, server: dict[str, Any], **fields: Any) -> Any:
 
 def key_line() -> str:
     return " ".join(generate_ssh_key_pair("x")[1].split()[:2])
+
+
+def test_what_a_client_sends_shows_no_key_in_a_report_of_an_error() -> None:
+    given = NewServer(name="a", private_key="-----BEGIN SECRET", private_key_passphrase="open sesame")
+    change = ServerChange(private_key="-----BEGIN SECRET", private_key_passphrase="open sesame")
+
+    assert "SECRET" not in f"{given!r} {given} {change!r}"
+    assert "sesame" not in f"{given!r} {given} {change!r}"
 
 
 # ---- adding and reading -----------------------------------------------------------------------------------
