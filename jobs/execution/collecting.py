@@ -95,6 +95,7 @@ class _Errand:
         self._until = time.monotonic() + MOST_SECONDS
         self._heard = time.monotonic()
         self._tries: dict[str, int] = {}
+        self._not_chosen: list[str] = []
         self._failed: dict[str, str] = {}
 
     def stop(self, why: str) -> None:
@@ -110,7 +111,11 @@ class _Errand:
 
     def rest(self) -> list[str]:
         """What was left out by one that was stopped."""
-        return self._told([*self._failed.values(), f"the rest: {self._why}"])
+        return self._told([f"the rest: {self._why}", *self._left_out])
+
+    @property
+    def _left_out(self) -> list[str]:
+        return [*self._not_chosen, *self._failed.values()]
 
     def run(self) -> list[str]:
         """Fetch; what was left out, a sentence each, without secrets."""
@@ -129,7 +134,7 @@ class _Errand:
             try:
                 return self._fetch()
             except (ProviderRefused, StorageError) as error:
-                return [*self._failed.values(), f"the rest: {error}"]
+                return [f"the rest: {error}", *self._left_out]
             except (ProviderUnreachable, OperationalError, InterfaceError) as error:
                 logger.info("%s", error, extra={"action": "collect", "attempt": str(self.one.attempt.pk)})
                 if not isinstance(error, ProviderUnreachable):
@@ -142,12 +147,12 @@ class _Errand:
         """All that is not kept yet; what was left out."""
         self._check()
         attempt, masker = self.one.attempt, self.one.masker
-        sizes, left_out = self._select()
+        sizes, self._not_chosen = self._select()
         shown: dict[str, str] = {}
         for path in sizes:
             name = masker.mask_text(path)
             if name in shown:
-                left_out.append(f"{path}: another name is the same once secrets are masked")
+                self._not_chosen.append(f"{path}: another name is the same once secrets are masked")
             else:
                 shown[name] = path
         with Keeper(attempt) as keeper:
@@ -160,7 +165,7 @@ class _Errand:
             limits = {file.path: file.size for file in files}
             for content in self.one.provider.read_files(self.one.build_id, files) if files else ():
                 self._keep(keeper, content, name=wanted[content.path], limit_bytes=limits[content.path])
-        return left_out + list(self._failed.values())
+        return self._left_out
 
     def _select(self) -> tuple[dict[str, int], list[str]]:
         patterns = self.one.attempt.job.spec["artifact_paths"]
@@ -169,17 +174,17 @@ class _Errand:
         self._heard = time.monotonic()
         below = ((file.path.removeprefix(f"{WORK_TREE}/"), file.size) for file in found.files)
         selection = select_files(below, patterns=patterns, limit_bytes=settings.MAX_ARTIFACT_BYTES)
-        left_out = list(selection.left_out)
-        if found.refused:
-            left_out.append(
-                f"{found.refused} files: their names hold control characters, are not UTF-8 or are too long"
-            )
+        left_out = []  # these first: of the sentences on single files only so many are kept
         if found.truncated:
             left_out.append(
                 f"the build left more than {len(found.files)} files, and only those were looked at: "
                 "name the folders more closely"
             )
-        return selection.sizes, left_out
+        if found.refused:
+            left_out.append(
+                f"{found.refused} files: their names hold control characters, are not UTF-8 or are too long"
+            )
+        return selection.sizes, [*left_out, *selection.left_out]
 
     def _keep(self, keeper: Keeper, content: FileContent, *, name: str, limit_bytes: int) -> None:
         path = content.path.removeprefix(f"{WORK_TREE}/")

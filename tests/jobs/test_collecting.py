@@ -5,7 +5,8 @@ import hashlib
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from jobs import artifacts
 from jobs.artifacts import Keeper, read_artifact
 from jobs.lifecycle import request_cancel
 from jobs.models import Artifact, Attempt, BuildJob, Secret
+from jobs.providers.base import BuiltFiles
+from jobs.providers.fleet import FleetProvider
 from jobs.states import JobStatus, Phase
 from tests.factories import make_attempt
 from tests.jobs.board import log_of, make_local_server, running_runner, submit, wait_until_finished
@@ -108,15 +111,47 @@ def test_cancel_while_artifacts_are_fetched_ends_the_fetching_and_the_result_sta
 ) -> None:
     make_local_server(tmp_path / "work")
     with running_runner():
-        job = submit(repository, build_command="echo x >file; exit 3", artifact_paths=["file"])
+        job = submit(
+            repository, build_command="echo x >file; exit 3", artifact_paths=["file", "a.deb", "b.deb"]
+        )
         wait_until_collecting(job)
+        wait_for(is_packing, what="tar was started")
         request_cancel(job, actor=Actor("ann", "api"))
         wait_until_finished(job)
         held.unlink()
 
     assert (job.status, job.exit_code) == (JobStatus.FAILED, 3)
     metrics = job.attempt_set.get().metrics
-    assert metrics == {"artifacts_left_out": ["the rest: the build was cancelled meanwhile"]}
+    assert metrics == {
+        "artifacts_left_out": [
+            "the rest: the build was cancelled meanwhile",
+            "a.deb: no file has such a name",
+            "b.deb: no file has such a name",
+        ]
+    }
+
+
+def test_more_files_than_can_be_looked_at_are_told_before_what_is_wrong_with_single_ones(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list_files = FleetProvider.list_files
+
+    def cut(provider: FleetProvider, build_id: str, *, starts: Sequence[tuple[str, int]]) -> BuiltFiles:
+        return replace(list_files(provider, build_id, starts=starts), refused=2, truncated=True)
+
+    monkeypatch.setattr(FleetProvider, "list_files", cut)
+    make_local_server(tmp_path / "work")
+    with running_runner():
+        wanted = ["file", *(f"{number}.deb" for number in range(63))]
+        job = wait_until_finished(submit(repository, build_command="echo x >file", artifact_paths=wanted))
+
+    told = job.attempt_set.get().metrics["artifacts_left_out"]
+    assert told[:3] == [
+        "the build left more than 1 files, and only those were looked at: name the folders more closely",
+        "2 files: their names hold control characters, are not UTF-8 or are too long",
+        "0.deb: no file has such a name",
+    ]
+    assert len(told) == 65
 
 
 def test_file_that_vanishes_or_changes_is_named_and_the_others_are_kept(
