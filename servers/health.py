@@ -113,7 +113,7 @@ def note_host_key(server_id: UUID, *, seen: HostKey, changed: bool) -> None:
     Nothing was authenticated. It takes no builds until an operator accepts the key, or the pinned one shows again.
     """
     with transaction.atomic():
-        server = BuildServer.objects.select_for_update(of=("self",)).filter(pk=server_id).first()
+        server = BuildServer.objects.select_for_update(of=("self",), no_key=True).filter(pk=server_id).first()
         if server is None or server.transport == TransportKind.LOCAL or bool(server.host_key) != changed:
             return  # an operator was faster; the next contact tells
         if server.host_key == seen.line:
@@ -198,7 +198,7 @@ def apply_probe(server_id: UUID, *, facts: Mapping[str, str], latency_ms: float 
     seen: dict[str, Any] = {name: getattr(measures, name) for name in _PERCENTAGES}
     now = timezone.now()
     with transaction.atomic():
-        server = BuildServer.objects.select_for_update(of=("self",)).filter(pk=server_id).first()
+        server = BuildServer.objects.select_for_update(of=("self",), no_key=True).filter(pk=server_id).first()
         if server is None or not server.is_trusted:
             return False  # its address changed meanwhile: this was another machine
         rebooted = _note_boot(server, boot_id=facts.get("boot_id", "")[:64])

@@ -57,7 +57,7 @@ def change_server(server: BuildServer, fields: Mapping[str, Any], *, actor: Acto
     ServerConflict when builds run where the board would no longer look, or the server is gone.
     """
     with transaction.atomic():
-        row = BuildServer.objects.select_for_update(of=("self",)).filter(pk=server.pk).first()
+        row = BuildServer.objects.select_for_update(of=("self",), no_key=True).filter(pk=server.pk).first()
         if row is None:
             raise ServerConflict("This server was deleted meanwhile.")
         checked = check_fields(fields, server=row)
@@ -86,15 +86,17 @@ def delete_server(server: BuildServer, *, actor: Actor) -> None:
             raise ServerConflict(
                 f"{server.name} is the jump host of {', '.join(behind)}: give them another one before you delete it."
             )
+        found, _ = BuildServer.objects.filter(pk=server.pk).delete()
+        if not found:
+            raise ServerConflict("This server was deleted meanwhile.")
         data = {"name": server.name, "hostname": server.hostname}
         record_event("server", subject_id=server.pk, kind="server_deleted", actor=actor, data=data)
-        BuildServer.objects.filter(pk=server.pk).delete()
 
 
 def accept_host_key(server: BuildServer, *, fingerprint: str, actor: Actor) -> BuildServer:
     """Pin the key that the board saw last. Raises ServerConflict unless it is the one of this fingerprint."""
     with transaction.atomic():
-        row = BuildServer.objects.select_for_update(of=("self",)).filter(pk=server.pk).first()
+        row = BuildServer.objects.select_for_update(of=("self",), no_key=True).filter(pk=server.pk).first()
         if row is None:
             raise ServerConflict("This server was deleted meanwhile.")
         seen = row.seen_host_key_fingerprint

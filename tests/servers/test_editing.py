@@ -366,3 +366,14 @@ def test_a_server_with_builds_or_others_behind_it_stays() -> None:
     delete_server(server, actor=OLGA)
 
     assert BuildServer.objects.count() == 0
+
+
+def test_a_server_is_deleted_once() -> None:
+    server = make_server()
+    again = BuildServer.objects.get(pk=server.pk)
+    delete_server(server, actor=OLGA)
+
+    with pytest.raises(ServerConflict, match="deleted meanwhile"):
+        delete_server(again, actor=OLGA)
+
+    assert Event.objects.filter(kind="server_deleted").count() == 1

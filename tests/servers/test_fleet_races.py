@@ -6,15 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connection, connections, transaction
 
 from buildboard.core.audit import Actor
 from servers import checks
 from servers.errors import ServerConflict
-from servers.models import BuildServer, Slot
+from servers.models import BuildServer, ProbeSample, Slot
 from servers.registry import change_server, delete_server
 from servers.slots import held_slots, take_slot
 from tests.factories import make_server
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 OLGA = Actor(name="olga", door="api")
@@ -80,6 +81,37 @@ def test_a_server_moves_or_takes_a_build_before_never_both(attempt: int) -> None
     _, moved = at_once([take, move])
 
     assert where == ([moved] if isinstance(moved, str) else ["h"])
+
+
+def test_a_claim_does_not_wait_for_a_change_that_waits_for_it() -> None:
+    """It holds a slot and then names the server, which a change has locked before it looks at the slots."""
+    server = make_server(**SSH)
+    holds = threading.Event()
+
+    def claim() -> int | None:
+        with transaction.atomic():
+            number = take_slot(server, holder=uuid.uuid4())
+            holds.set()
+            if connection.vendor == "postgresql":
+                wait_for(is_waited_for, what="the change")
+            ProbeSample.objects.create(server=server)
+        return number
+
+    def move() -> str:
+        assert holds.wait(10)
+        return change_server(server, {"hostname": "elsewhere"}, actor=OLGA).hostname
+
+    number, moved = at_once([claim, move])
+
+    assert number == 1
+    assert isinstance(moved, ServerConflict)
+
+
+def is_waited_for() -> bool:
+    """Whether somebody waits for a lock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])
 
 
 def test_a_check_is_claimed_once() -> None:
