@@ -1,7 +1,7 @@
 """Checks of a server that a person asked for: asked for in any process, done by a runner, since only it connects.
 
-Owns the rows: who does a check is a guarded claim, and a claimer that shows no sign of life for a minute is
-replaced. What is tried is check_steps.py's.
+Owns the rows: who does a check is a guarded claim, and a claimer that shows no sign of life for two minutes
+is replaced. What is tried is check_steps.py's.
 """
 
 import logging
@@ -23,7 +23,7 @@ from servers.states import TransportKind
 
 logger = logging.getLogger(__name__)
 
-DEAD_SECONDS = 60
+DEAD_SECONDS = 120  # longer than any step may take: one that puts the helper there takes 80
 KEPT_PER_SERVER = 20
 BELL = "checks"
 
@@ -66,7 +66,9 @@ def run_check(check_id: uuid.UUID) -> bool:
     claim = claim_check(check_id)
     if claim is None:
         return False
-    server = BuildServer.objects.select_related("jump_host").get(checks=check_id)
+    server = BuildServer.objects.select_related("jump_host").filter(checks=check_id).first()
+    if server is None:
+        return False  # deleted just now, and its checks with it
     notes = Notes(partial(_write_steps, check_id, claim=claim))
     try:
         try_way(server, notes=notes)

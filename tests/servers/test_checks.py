@@ -3,6 +3,7 @@
 import logging
 import shutil
 import socket
+import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -257,14 +258,14 @@ def test_this_machine_needs_no_ssh(tmp_path: Path) -> None:
 # ---- whose check it is ------------------------------------------------------------------------------------
 
 
-def test_a_check_has_one_claimer_until_it_is_silent_for_a_minute() -> None:
+def test_a_check_has_one_claimer_until_it_is_silent_for_long() -> None:
     row = make_server()
     found = checks.request_check(row, actor=OLGA)
 
     first = checks.claim_check(found.pk)
     taken = checks.claim_check(found.pk)
     open_now = checks.open_checks(machine=row.machine_id, limit=10)
-    ServerCheck.objects.update(beat_at=timezone.now() - timedelta(seconds=61))
+    ServerCheck.objects.update(beat_at=timezone.now() - timedelta(seconds=checks.DEAD_SECONDS + 1))
     open_later = checks.open_checks(machine=row.machine_id, limit=10)
     second = checks.claim_check(found.pk)
 
@@ -273,13 +274,30 @@ def test_a_check_has_one_claimer_until_it_is_silent_for_a_minute() -> None:
     assert second not in {None, first}
 
 
+def test_a_check_of_a_server_that_is_deleted_just_then_is_nobodys(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = checks.request_check(make_server(), actor=OLGA)
+    claim_check = checks.claim_check
+
+    def claim_and_delete(check_id: uuid.UUID) -> uuid.UUID | None:
+        claim = claim_check(check_id)
+        BuildServer.objects.all().delete()
+        return claim
+
+    monkeypatch.setattr(checks, "claim_check", claim_and_delete)
+
+    assert checks.run_check(found.pk) is False
+    assert caplog.records == []
+
+
 def test_who_lost_a_check_writes_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     row = make_server(work_dir=str(tmp_path))
     found = checks.request_check(row, actor=OLGA)
     look_around = check_steps._Way.look_around
 
     def overtaken(way: check_steps._Way, client: Any) -> None:
-        ServerCheck.objects.update(beat_at=timezone.now() - timedelta(seconds=61))
+        ServerCheck.objects.update(beat_at=timezone.now() - timedelta(seconds=checks.DEAD_SECONDS + 1))
         assert checks.claim_check(found.pk) is not None
         look_around(way, client)
 
