@@ -119,9 +119,11 @@ class FleetProvider:
         """Remove the run's folder; one that still runs, since it was given up, is ended first."""
         with self._translated():
             outcome = self._client.remove(identifier_of(build_id))
-            if outcome is RemoveOutcome.RUNNING:
-                self._client.cancel(identifier_of(build_id))
+            if outcome is not RemoveOutcome.RUNNING:
+                return
+            if self._client.cancel(identifier_of(build_id)) is not CancelOutcome.NEVER_STARTED:
                 raise ProviderError(f"{self._server} still ends a build that was given up.")
+            self._client.remove(identifier_of(build_id))
 
     def close(self) -> None:
         """Nothing is kept open between calls."""
