@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: up test test-fast lint bench css clean
+.PHONY: up test test-fast faults lint bench css clean
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Buildboard needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)")'
@@ -30,6 +30,11 @@ test: $(VENV)/.dev
 
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto -m 'not slow and not e2e and not ssh and not postgres and not redis' $(ARGS)
+
+# Everything that `make test` breaks a little is broken often here, on both databases; some twenty minutes.
+faults: $(VENV)/.dev
+	BUILDBOARD_FAULTS=whole $(BIN)/python -m pytest tests/faults $(ARGS)
+	BUILDBOARD_FAULTS=whole $(BIN)/python -m tests.on_postgres tests/faults $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ BUILDBOARD_TEST_REQUIRE=all is for the runs that prove a release: there nothing 
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 
 import pytest
@@ -21,8 +22,16 @@ def _has_redis() -> bool:
     return bool(os.environ.get("BUILDBOARD_TEST_REDIS_URL")) or shutil.which("redis-server") is not None
 
 
+def _has_own_network() -> bool:
+    """Whether a process may have a network of its own, where packets can be dropped."""
+    unshare = shutil.which("unshare")
+    tried = [unshare, "--net", "iptables", "-S"] if unshare and shutil.which("iptables") else ["false"]
+    return subprocess.run(tried, capture_output=True, check=False).returncode == 0
+
+
 # Names that are more than a command on the PATH.
 _CHECKS: dict[str, Callable[[], bool]] = {
+    "own network": _has_own_network,
     "postgres": _has_postgres,
     "redis": _has_redis,
     "root": lambda: os.geteuid() == 0,

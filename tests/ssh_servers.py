@@ -228,15 +228,19 @@ class SshServer:
         }
         return sorted(pid for pid in found if pid is not None)
 
-    def stop(self) -> None:
-        """End it, every session and every process under its home, and remove its folder."""
-        self.kill_listener()
+    def kill_processes(self) -> None:
+        """End everything that was started by way of its home, and every session; with the listener: a power cut."""
         deadline = time.monotonic() + 10
         while pids := {*self.sessions(), *self.processes()}:
             _signal(pids, signal.SIGKILL)
             if time.monotonic() > deadline:
                 raise RuntimeError(f"still running after the server's end: {sorted(pids)}")
             time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End it, every session and every process under its home, and remove its folder."""
+        self.kill_listener()
+        self.kill_processes()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # ---- what it did ------------------------------------------------------------------------------------

@@ -12,15 +12,16 @@ from typing import Any
 from tests.boards import RunningBoard
 from tests.services import free_port
 
+_PASSWORD = re.compile(r"^ *Password +(\S+)$", re.MULTILINE)
 _TOKEN = re.compile(r"bb_[0-9a-f]{32}_[A-Za-z0-9_-]+")
 
 
 class WholeBoard(RunningBoard):
     """One board in `folder`, whose repositories it may build, on one port over all its starts."""
 
-    def __init__(self, folder: Path, *, database_url: str = "") -> None:
+    def __init__(self, folder: Path, *arguments: str, database_url: str = "") -> None:
         extra = {"BUILDBOARD_LOCAL_REPOSITORIES": str(folder), "DATABASE_URL": database_url}
-        super().__init__(folder, port=free_port(), extra=extra)
+        super().__init__(folder, *arguments, port=free_port(), extra=extra)
 
     @property
     def url(self) -> str:
@@ -34,8 +35,23 @@ class WholeBoard(RunningBoard):
         assert found is not None, "no token was printed"
         return found.group()
 
+    @cached_property
+    def password(self) -> str:
+        """The administrator's, which the first start printed."""
+        found = _PASSWORD.search(self._print.read_text())
+        assert found is not None, "no password was printed"
+        return found.group(1)
+
     def call(self, method: str, path: str, body: object = None) -> Any:
-        """One call of the JSON API with the first token. Raises HTTPError."""
+        """One call of the JSON API with the first token: what it answers, bytes if it is no JSON. Raises HTTPError."""
+        content, kind = self._send(method, path, body)
+        return json.loads(content) if content and "json" in kind else content
+
+    def read(self, path: str) -> bytes:
+        """The very bytes that a GET answers. Raises HTTPError."""
+        return self._send("GET", path, None)[0]
+
+    def _send(self, method: str, path: str, body: object) -> tuple[bytes, str]:
         request = urllib.request.Request(  # noqa: S310  # loopback
             f"{self.url}/api/v1{path}",
             method=method,
@@ -43,8 +59,7 @@ class WholeBoard(RunningBoard):
             headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  # loopback
-            content = answer.read()
-            return json.loads(content) if "json" in answer.headers["Content-Type"] else content
+            return answer.read(), answer.headers["Content-Type"] or ""
 
     def submit(self, repository: Path, **fields: object) -> str:
         """Submit a build for this machine; the job's id."""

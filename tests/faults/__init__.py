@@ -1,0 +1,1 @@
+"""Whole boards and real sshd servers, and all that can break between them."""
