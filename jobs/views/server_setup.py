@@ -6,11 +6,14 @@ from servers.models import BuildServer
 
 
 def install_lines(server: BuildServer) -> str:
-    """Shell lines for the account's own shell that let the board's key in; twice does no harm."""
+    """Shell lines for the account's own shell that let the board's key in; twice does no harm.
+
+    An empty line goes before it: the last line of what is there may have no end.
+    """
     return "\n".join(
         (
             "mkdir -p ~/.ssh",
-            f"echo {shlex.quote(server.public_key.strip())} >> ~/.ssh/authorized_keys",
+            rf"printf '\n%s\n' {shlex.quote(server.public_key.strip())} >> ~/.ssh/authorized_keys",
             "chmod go-w ~",
             "chmod 700 ~/.ssh",
             "chmod 600 ~/.ssh/authorized_keys",

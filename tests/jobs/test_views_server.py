@@ -118,7 +118,8 @@ def test_a_new_server_says_how_to_let_the_board_in() -> None:
     page = page_of(server)
 
     assert (
-        "mkdir -p ~/.ssh echo 'ssh-ed25519 AAAA it'\"'\"'s mine' >> ~/.ssh/authorized_keys "
+        r"mkdir -p ~/.ssh printf '\n%s\n' "
+        "'ssh-ed25519 AAAA it'\"'\"'s mine' >> ~/.ssh/authorized_keys "
         "chmod go-w ~ chmod 700 ~/.ssh chmod 600 ~/.ssh/authorized_keys"
     ) in page.text
     assert page.find("button", data_copy="#install-lines")
