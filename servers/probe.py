@@ -100,6 +100,8 @@ def find_tools(facts: Mapping[str, str]) -> list[ToolSeen]:
 
 def troubles(measures: Measures, facts: Mapping[str, str]) -> list[str]:
     """What makes a server unwell though it answers, each a sentence that says what to do."""
+    if facts.get("os") == "":  # said, but without uname, tr or cut: nothing else is known then
+        return ["It finds no commands, not even uname: name /usr/bin and /bin in PATH in its environment."]
     found = []
     if measures.free_kb is not None and measures.free_kb < _LEAST_FREE_KB:
         found.append(f"Only {measures.free_kb / 1024:.0f} MB of its disk are free: make room.")

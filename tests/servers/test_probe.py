@@ -145,6 +145,7 @@ def test_the_disk_is_as_full_as_df_says() -> None:
         ({"disk.inodes_free": "0", "disk.inodes_total": "0"}, []),
         ({"time": "1800000400"}, ["clock is 400 s off"]),
         ({"boot_id": ""}, ["/proc"]),
+        ({"os": "", "util.git": "", "boot_id": ""}, ["PATH in its environment"]),
     ],
 )
 def test_what_makes_a_server_unwell(facts: dict[str, str], words: list[str]) -> None:
