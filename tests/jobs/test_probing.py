@@ -18,12 +18,14 @@ from servers import checks
 from servers.connections import forget_connections
 from servers.health import set_maintenance
 from servers.models import BuildServer, ServerCheck
-from servers.registry import accept_host_key, add_server
+from servers.registry import accept_host_key, add_server, change_server
+from servers.runs import RunClient
+from servers.transport import HelperRefused, TransportTimeout
 from tests.factories import make_server
 from tests.jobs.board import log_of, make_local_server, running_runner, submit, wait_until_finished
 from tests.repositories import make_repository
 from tests.requirements import require
-from tests.ssh_servers import SshServer
+from tests.ssh_servers import SshServer, calm_port
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.ssh]
@@ -168,6 +170,7 @@ def test_a_runner_does_checks_and_probes_soon_after_maintenance(ssh_server: SshS
         after_maintenance = status_of(row)
         wait_for(lambda: status_of(row) == "online", what="the probe after maintenance", seconds=30)
 
+    wait_for(lambda: not ssh_server.sessions(), what="the end of the connection with the runner's")
     check = ServerCheck.objects.get()
     assert check.ok is True, check.steps
     assert (after_check, after_maintenance) == ("online", "unknown")
@@ -236,3 +239,85 @@ def test_a_server_that_is_deleted_meanwhile_is_no_trouble() -> None:
     found.prober.look()
 
     assert found.prober._running is None
+
+
+# ---- what goes wrong beside the server itself -------------------------------------------------------------
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Probed]:
+    found = Probed(make_local_server(tmp_path / "work"))
+    yield found
+    found.prober._pool.shutdown(wait=True)
+
+
+def test_folders_that_cannot_be_cleared_take_no_server_out(
+    here: Probed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(client: RunClient, **_: Any) -> None:
+        tries.append(client)
+        raise HelperRefused("full", status=74)
+
+    tries: list[RunClient] = []
+    monkeypatch.setattr(RunClient, "collect_garbage", refuse)
+
+    depths = [here.once().facts["depth"], here.once().facts["depth"]]
+
+    assert (here.row.status, depths) == ("online", ["tools", "light"])
+    assert len(tries) == 1, "it was tried again at once"
+
+
+def test_tools_that_hang_make_no_server_unwell(here: Probed, monkeypatch: pytest.MonkeyPatch) -> None:
+    probe = RunClient.probe
+    asked: list[bool] = []
+
+    def hang(client: RunClient, *, tools: bool = True, **named: Any) -> dict[str, str]:
+        asked.append(tools)
+        if tools:
+            raise TransportTimeout("no answer within 60 s")
+        return probe(client, tools=tools, **named)
+
+    monkeypatch.setattr(RunClient, "probe", hang)
+
+    depths = [here.once().facts["depth"], here.once().facts["depth"]]
+
+    assert (here.row.status, here.row.unreachable_since, depths) == ("online", None, ["light", "light"])
+    assert asked == [True, False, False]
+
+
+def test_a_defect_of_the_board_ends_one_probe_and_is_told(
+    here: Probed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunClient, "probe", fail)
+        failed = here.once()
+        told = (failed.status, failed.status_reason)
+
+    assert told == (
+        "offline",
+        "The board failed to probe it (ZeroDivisionError): see the log of its runner.",
+    )
+    assert here.once().status == "online"
+
+
+def test_what_a_probe_saw_at_an_old_address_is_not_taken_in(
+    ssh_server: SshServer, probed: Probed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe = RunClient.probe
+
+    def move(client: RunClient, **named: Any) -> dict[str, str]:
+        facts = probe(client, **named)
+        fields = {"hostname": "127.0.0.1", "ssh_port": calm_port(), "host_key": ssh_server.host_key_line}
+        change_server(BuildServer.objects.get(pk=probed.row.pk), fields, actor=OLGA)
+        monkeypatch.undo()
+        return facts
+
+    monkeypatch.setattr(RunClient, "probe", move)
+
+    row = probed.once()
+
+    assert (row.facts, row.samples.count(), row.last_health_check) == ({}, 0, None)
+    assert row.status == "unknown"
