@@ -7,11 +7,13 @@ import logging
 import secrets
 import socket
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import NoReturn
 
 from servers import health
 from servers.check_notes import Notes, StepFailed
-from servers.connections import forget_failures, open_fresh_transport, read_shown_host_key
+from servers.connections import forget_failures, open_fresh_transport, read_shown_host_key, way_to
 from servers.models import BuildServer
 from servers.probe import measure, troubles
 from servers.runs import RunClient
@@ -59,7 +61,7 @@ def try_way(server: BuildServer, *, notes: Notes) -> None:
     except (TransportError, HelperRefused) as error:
         advice = "Test again; if it stays so, look at the server's own log."
         notes.write(notes.current, ok=False, seen=str(error), advice=advice)
-        health.note_failure(server.pk, error=error)
+        way.tell(partial(health.note_failure, server.pk, error=error))
 
 
 class _Way:
@@ -68,6 +70,13 @@ class _Way:
     def __init__(self, server: BuildServer, notes: Notes) -> None:
         self._server = server
         self._notes = notes
+        self._settings = way_to(server)
+
+    def tell(self, note: Callable[[], object]) -> None:
+        """Tell health, unless address, key or pin were changed meanwhile: what was seen is of another way then."""
+        now = BuildServer.objects.select_related("jump_host").filter(pk=self._server.pk).first()
+        if now is not None and way_to(now) == self._settings:
+            note()
 
     # ---- the way in -------------------------------------------------------------------------------------
 
@@ -98,7 +107,7 @@ class _Way:
                 at, str(error), "See that sshd runs there and speaks SSH 2 with an accepted key type.", error
             )
         self._settle_reach()
-        health.note_host_key(self._server.pk, seen=seen, changed=False)
+        self.tell(partial(health.note_host_key, self._server.pk, seen=seen, changed=False))
         advice = (
             "Compare it with what `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` (or its other keys) says on the "
             "server itself, then accept it. No login is tried before."
@@ -228,22 +237,22 @@ class _Way:
         """The way is free: what the server is and has is kept at once, then its tools, which take longer."""
         server_id, latency = self._server.pk, self._notes["shell"].milliseconds
         forget_failures(server_id)  # or who follows builds would say for a while that it is away
-        health.note_pinned_key(server_id)
-        health.apply_probe(server_id, facts=facts, latency_ms=latency)
+        self.tell(partial(health.note_pinned_key, server_id))
+        self.tell(partial(health.apply_probe, server_id, facts=facts, latency_ms=latency))
         self._notes.show()
         try:
             facts = client.probe(environment=self._server.environment, timeout_seconds=PROBE_SECONDS)
         except (TransportError, HelperRefused) as error:  # the next full probe is within the hour
             logger.info("%s: %s", self._server.name, error, extra={"action": "check"})
             return
-        health.apply_probe(server_id, facts=facts, latency_ms=latency)
+        self.tell(partial(health.apply_probe, server_id, facts=facts, latency_ms=latency))
 
     def _fail(
         self, name: str, seen: str, advice: str, error: TransportError | HelperRefused | None
     ) -> NoReturn:
         """Tell health, note it, and end."""
         if error is not None:
-            health.note_failure(self._server.pk, error=error)
+            self.tell(partial(health.note_failure, self._server.pk, error=error))
         self._notes.write(name, ok=False, seen=seen, advice=advice)
         raise StepFailed
 

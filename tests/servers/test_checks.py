@@ -16,6 +16,9 @@ from buildboard.core.audit import Actor
 from buildboard.core.models import Event
 from servers import check_steps, checks
 from servers.check_notes import NAMES
+from servers.connections import read_shown_host_key
+from servers.errors import ServerConflict
+from servers.host_keys import HostKey
 from servers.models import BuildServer, ServerCheck
 from servers.registry import accept_host_key, add_server, change_server
 from tests.factories import make_server
@@ -289,6 +292,26 @@ def test_a_check_of_a_server_that_is_deleted_just_then_is_nobodys(
 
     assert checks.run_check(found.pk) is False
     assert caplog.records == []
+
+
+def test_the_key_of_an_old_address_is_not_put_up_for_the_new_one(
+    ssh_server: SshServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = add_server(address(ssh_server), actor=OLGA)
+
+    def move_meanwhile(server: BuildServer, *, timeout_seconds: float) -> HostKey:
+        seen = read_shown_host_key(server, timeout_seconds=timeout_seconds)
+        change_server(row, {"hostname": "elsewhere.example"}, actor=OLGA)
+        return seen
+
+    monkeypatch.setattr(check_steps, "read_shown_host_key", move_meanwhile)
+
+    steps = check(row)
+
+    assert "SHA256:" in steps["host_key"]["seen"]
+    assert (row.hostname, row.seen_host_key) == ("elsewhere.example", "")
+    with pytest.raises(ServerConflict, match="no new host key"):
+        accept_host_key(row, fingerprint=steps["host_key"]["seen"].split()[1].rstrip(","), actor=OLGA)
 
 
 def test_who_lost_a_check_writes_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
