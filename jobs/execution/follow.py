@@ -42,7 +42,7 @@ from jobs.providers.base import (
 )
 from jobs.providers.registry import connect
 from jobs.states import AttemptStatus, ErrorCategory
-from servers.connections import way_to
+from servers.connections import forget_connections, way_to
 from servers.models import BuildServer
 
 logger = logging.getLogger(__name__)
@@ -120,6 +120,7 @@ class ServerFollower(threading.Thread):
         finally:
             self.close()
             self._close_providers()
+            forget_connections(self.server_id)  # another runner's turn; what waits for an answer here ends
             self._marker.close()
             connections.close_all()
 
@@ -270,7 +271,8 @@ class ServerFollower(threading.Thread):
             else:
                 extra = {"action": "poll", "attempt": str(answer.one.attempt.pk)}
                 logger.warning("A build does not answer: %s", answer.error, extra=extra)
-                self._guarded(answer.one, note_unreadable)
+                if not self._collector.is_collecting(answer.one):  # its result is known
+                    self._guarded(answer.one, note_unreadable)
 
     def _take_in(self, one: Followed, *, report: Report) -> None:
         """Keep what one report brought; at its end, the outcome."""

@@ -153,7 +153,9 @@ class Runner:
                 follower.stop()
                 del self._leases[server_id], self._followers[server_id]
         for lease in acquire_leases(self.id, machine=machine_id()):
-            name = BuildServer.objects.values_list("name", flat=True).get(pk=lease.server_id)
+            name = BuildServer.objects.filter(pk=lease.server_id).values_list("name", flat=True).first()
+            if name is None:
+                continue  # deleted just now
             follower = ServerFollower(lease.server_id, name=name)
             self._leases[lease.server_id] = lease
             self._followers[lease.server_id] = follower

@@ -42,7 +42,9 @@ class Upkeep:
         now = time.monotonic()
         if not self._errands.is_listing and now >= self._compare_after:
             self._compare_after = now + COMPARE_SECONDS
-            self._errands.list_runs(self._server())
+            server = BuildServer.objects.select_related("jump_host").filter(pk=self._server_id).first()
+            if server is not None:  # else it was deleted, and its follower ends with the lease
+                self._errands.list_runs(server)
 
     def forget(self, connect: Callable[[str, Attempt], BuildProvider]) -> None:
         """Remove from the server what finished attempts left there; a failure is tried again later."""
@@ -60,6 +62,3 @@ class Upkeep:
         left = list(rows.select_related("job", "server").order_by("completed_at")[:FORGET_AT_ONCE])
         if left:
             self._errands.forget([(one, connect(one.job.provider, one)) for one in left])
-
-    def _server(self) -> BuildServer:
-        return BuildServer.objects.get(pk=self._server_id)

@@ -2,21 +2,26 @@
 
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.conf import LazySettings
 from django.db import connection
+from django.utils import timezone
 
 from buildboard.core.crypto import encrypt
 from buildboard.core.machine import machine_id
 from buildboard.core.models import Event
+from jobs.execution import runner
 from jobs.execution.follow import MOST_CRASHES, ServerFollower
 from jobs.execution.marker import CrashMarker
+from jobs.execution.polling import Answer
 from jobs.lifecycle import claim_job
 from jobs.models import Attempt, BuildJob, LogChunk, Secret
 from jobs.states import ErrorCategory, JobStatus
-from servers.models import BuildServer
+from servers.leases import HeldLease, acquire_leases
+from servers.models import BuildServer, ServerLease
 from tests.factories import make_job, make_server
 from tests.jobs.board import (
     log_of,
@@ -136,6 +141,48 @@ def test_system_error_is_tried_again_by_itself() -> None:
 
     job.refresh_from_db()
     assert (job.status, job.attempts, job.not_before is not None) == (JobStatus.QUEUED, 1, True)
+    close(follower)
+
+
+@pytest.mark.parametrize(("is_collecting", "status"), [(True, "running"), (False, "failed")])
+def test_build_whose_result_is_known_is_not_given_up(
+    is_collecting: bool, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = make_server()
+    job = make_job(provider="fake", labels={"fake": "seconds=60"}, max_attempts=1)
+    attempt = claim_job(job.pk, server=server)
+    follower = ServerFollower(server.pk, name="x")
+    follower.round()
+    Attempt.objects.update(
+        started_at=timezone.now() - timedelta(days=1), unreachable_since=timezone.now() - timedelta(hours=1)
+    )
+    follower._refresh()
+    monkeypatch.setattr(follower._collector, "is_collecting", lambda one: is_collecting)
+
+    follower._take_answers([Answer(follower._followed[attempt.pk], None, "the reply was cut")])
+
+    attempt.refresh_from_db()
+    assert attempt.status == status
+    close(follower)
+
+
+def test_server_that_is_deleted_meanwhile_ends_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = make_server(machine_id=machine_id())
+    follower = ServerFollower(server.pk, name="x")
+
+    def acquire_and_delete(id: str, *, machine: str) -> list[HeldLease]:
+        leases = acquire_leases(id, machine=machine)
+        BuildServer.objects.all().delete()
+        return leases
+
+    monkeypatch.setattr(runner, "acquire_leases", acquire_and_delete)
+    holder = runner.Runner()
+
+    holder._hold_leases()
+    follower.round()
+
+    assert holder._followers == {}
+    assert ServerLease.objects.count() == 0
     close(follower)
 
 
