@@ -102,7 +102,7 @@ def test_a_key_of_ones_own_is_taken_and_never_shown() -> None:
         ("private_key", "x", "private key"),
         ("private_key_passphrase", "x", "give both or none"),
         ("memory_limit_percent", "101", "percent from 1 to 100"),
-        ("jump_host", str(uuid.uuid4()), "Select a valid choice"),
+        ("jump_host", str(uuid.UUID(int=44)), "Select a valid choice"),
     ],
 )
 def test_a_field_that_does_not_fit_says_so_and_nothing_is_added(field: str, value: str, says: str) -> None:
@@ -137,6 +137,24 @@ def test_only_what_was_changed_is_written() -> None:
     assert (now.cpu_limit_percent, now.memory_limit_percent, now.group) == (70, 85, "meanwhile")
     assert (now.host_key, now.private_key) == (OLD, "sealed")
     assert Event.objects.get(kind="server_changed").data["what"] == ["cpu_limit_percent"]
+
+
+def test_a_key_that_was_accepted_meanwhile_is_not_undone_by_an_old_form() -> None:
+    server = make_server(transport="ssh", hostname="arm.example", ssh_username="build", host_key=OLD)
+    shown = client_of(Role.OPERATOR).get(f"/servers/{server.pk}/edit/").content.decode()
+    BuildServer.objects.update(host_key=NEW)
+
+    refused = change(server, host_key=OLD, pinned=OLD, group="fast")
+    server.refresh_from_db()
+    after_refusal = (server.host_key, server.group)
+    change(server, host_key=NEW, pinned=OLD, group="fast")
+    server.refresh_from_db()
+
+    assert f'<input type="hidden" name="pinned" value="{OLD}" id="id_pinned">' in shown
+    assert refused.status_code == 422
+    assert "Another host key was pinned since this form was opened" in refused.content.decode()
+    assert after_refusal == (NEW, "")
+    assert (server.host_key, server.group) == (NEW, "fast")
 
 
 def test_another_address_drops_pin_and_key() -> None:
