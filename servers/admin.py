@@ -102,7 +102,8 @@ class BuildServerAdmin(Steady):
         """What there is to give: a new server is not seen yet, this machine needs no way in."""
         builds = ("name", "architectures", "max_concurrent_builds", "labels", "group", "enabled")
         limits = ("cpu_limit_percent", "memory_limit_percent", "storage_limit_percent")
-        address = ("hostname", "ssh_port", "ssh_username", "host_key", "jump_host")
+        pinned = ("pinned",) if obj else ()
+        address = ("hostname", "ssh_port", "ssh_username", "host_key", *pinned, "jump_host")
         key = ("private_key", "private_key_passphrase")
         sets: list[tuple[str | None, dict[str, Any]]] = [(None, {"fields": builds})]
         if obj is None or obj.transport == TransportKind.SSH:
