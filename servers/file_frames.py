@@ -4,6 +4,7 @@ Whatever a server sends is bounded and compared with what was asked for; a name 
 machine. It is not in charge of asking (runs.py), nor of which files are wanted.
 """
 
+import re
 import tarfile
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from servers.frames import parse_answer, unframe
 from servers.transport import BadReply, HelperRefused
 
+_NUMBER = re.compile(rb"[0-9]{1,18}")
 _HEADER_LIMIT = 1 << 20  # a login shell's noise before the reply
 _LINE_LIMIT = 8192
 _BLOCK_BYTES = 1 << 17
@@ -77,7 +79,7 @@ def parse_files(reply: bytes, *, nonce: str) -> FileListing:
     for line in lines[:-1] if truncated else lines:
         size, _, raw = line.partition(b" ")
         try:
-            entry = FileEntry(path=_plain(raw.decode().removeprefix("./")), size=int(size))
+            entry = FileEntry(path=_plain(raw.decode().removeprefix("./")), size=_count(size))
         except ValueError:  # the helper's mark for such a name, or one that is not UTF-8
             refused += 1
         else:
@@ -92,6 +94,13 @@ def _plain(path: str) -> str:
     return path
 
 
+def _count(word: bytes) -> int:
+    """A number of bytes; ValueError for less than none, which would make room for more than is allowed."""
+    if not _NUMBER.fullmatch(word):
+        raise ValueError
+    return int(word)
+
+
 def iter_file(chunks: Iterable[bytes], *, nonce: str, offset: int) -> Iterator[bytes]:
     """The bytes of one file from `offset`, as they come.
 
@@ -102,7 +111,7 @@ def iter_file(chunks: Iterable[bytes], *, nonce: str, offset: int) -> Iterator[b
     words = line.split(b" ")
     if words[0] != b"file":
         source.refuse(line)
-    if len(words) != 4 or words[1] != b"%d" % offset:
+    if len(words) != 4 or words[1] != b"%d" % offset or not _NUMBER.fullmatch(words[2]):
         raise BadReply("another part of the file was asked for")
     left = int(words[2])
     while left:

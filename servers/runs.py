@@ -4,10 +4,12 @@ Owns the questions and what their answers mean. It is not in charge of the wire 
 (frames.py), or of what the controller does next: it keeps no state, and every call may be repeated.
 """
 
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 from servers import frames
 from servers.file_frames import FileListing, PackedFile, iter_file, iter_pack, parse_files
@@ -18,6 +20,8 @@ from servers.transport import PROBE_TEXT, BadReply, Completed, HelperRefused, Tr
 POLL_BYTES = 1 << 20  # of one attempt in one reply
 FILE_LIMIT = 250_000  # a Linux kernel's tree has 80,000 files before anything is made of them
 MOST_DEPTH = 100
+T = TypeVar("T", bound=StrEnum)
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _MISSING = frozenset({1, 2, 126, 127})  # how shells end that do not find their script
 
 
@@ -90,12 +94,12 @@ class RunClient:
         attempt whose submit was never answered: of one that ran and was removed it would tell the same.
         """
         words = ["cancel", attempt_id, reason] + (["claim"] if claim else [])
-        return CancelOutcome(self._answer(*words, timeout_seconds=timeout_seconds)[0])
+        return _known(CancelOutcome, self._answer(*words, timeout_seconds=timeout_seconds)[0])
 
     def remove(self, attempt_id: str, *, timeout_seconds: float = 300) -> RemoveOutcome:
         """Delete everything of an attempt that has ended."""
         try:
-            return RemoveOutcome(self._answer("rm", attempt_id, timeout_seconds=timeout_seconds)[0])
+            return _known(RemoveOutcome, self._answer("rm", attempt_id, timeout_seconds=timeout_seconds)[0])
         except HelperRefused as refusal:
             if refusal.word != RemoveOutcome.RUNNING:
                 raise
@@ -151,8 +155,10 @@ class RunClient:
 
     def collect_garbage(self, *, days: int, timeout_seconds: float = 600) -> tuple[int, int]:
         """Remove jobs that ended over `days` ago and what crashes left; (jobs, old helpers) that went."""
-        jobs, helpers = self._answer("gc", str(days), timeout_seconds=timeout_seconds)
-        return int(jobs), int(helpers)
+        words = self._answer("gc", str(days), timeout_seconds=timeout_seconds)
+        if len(words) != 2 or not all(_NUMBER.fullmatch(word) for word in words):
+            raise BadReply("the helper does not tell in two numbers what it removed")
+        return int(words[0]), int(words[1])
 
     def tidy_caches(self, *, days: int, most_kib: int, floor_kib: int, timeout_seconds: float = 60) -> bool:
         """Begin to clear the caches of repositories, in the background; False: that goes on already.
@@ -209,6 +215,13 @@ class RunClient:
             raise BadReply(_explain(completed))
         self._installed = True
         return completed.stdout, nonce
+
+
+def _known(outcome: type[T], word: str) -> T:
+    try:
+        return outcome(word)
+    except ValueError:
+        raise BadReply(f"the helper answers {said(word)}, which is no {outcome.__name__}") from None
 
 
 def _one_line(path: str) -> str:

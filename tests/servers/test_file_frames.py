@@ -71,6 +71,13 @@ def test_files_are_parsed() -> None:
     )
 
 
+@pytest.mark.parametrize("size", ["-5", "+5", "1_0", "\u0665", "9" * 19, ""])
+def test_size_that_is_no_number_is_refused(size: str) -> None:
+    assert parse_files(answer(f"{size} a\n"), nonce=NONCE) == FileListing((), 1, truncated=False)
+    with pytest.raises(BadReply):
+        list(iter_file([answer(f"file 0 {size} 9\nabc")], nonce=NONCE, offset=0))
+
+
 @given(st.binary(max_size=300), st.integers(min_value=1, max_value=40))
 def test_file_comes_out_whole_however_it_is_cut_up(data: bytes, step: int) -> None:
     reply = (

@@ -206,3 +206,16 @@ def test_what_a_helper_says_against_it_is_printable() -> None:
 
     assert (refused.word, refused.detail, str(refused)) == ("full", "x" * 300, "full " + "x" * 300)
     assert said(b"\x1b[1mgr\xc3\xbc\xc3\x9fe\xff\x00\r\n") == "[1mgrüße\N{REPLACEMENT CHARACTER}"
+
+
+@pytest.mark.parametrize("said_there", ["nonsense", "1 2 3", "-1 0", "9" * 5000])
+@pytest.mark.parametrize("ask", ["cancel", "remove", "collect_garbage"])
+def test_an_answer_that_no_helper_gives_is_a_bad_reply(tmp_path: Path, ask: str, said_there: str) -> None:
+    library = tmp_path / "lib"
+    library.mkdir()
+    answer = f'echo "BB1 $2"; echo "{said_there}"; echo "BBEND $2 0"\n'
+    (library / HELPER_NAME).write_text(answer)
+    client = RunClient(LocalTransport(tmp_path))
+
+    with pytest.raises(BadReply):
+        client.collect_garbage(days=1) if ask == "collect_garbage" else getattr(client, ask)(str(uuid4()))
