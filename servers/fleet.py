@@ -79,9 +79,8 @@ _NOT_FACTS = ("facts", "private_key", "public_key", "host_key", "seen_host_key")
 def takes_jobs(server: BuildServer) -> bool:
     """Whether the server is in service by its row: a last look at what may have changed since the fleet was read."""
     quarantined = server.quarantined_until is not None and server.quarantined_until > timezone.now()
-    pinned = server.transport == TransportKind.LOCAL or bool(server.host_key)
     well = server.status in {ServerStatus.ONLINE, ServerStatus.DEGRADED}
-    return server.enabled and well and pinned and not server.draining and not quarantined
+    return server.enabled and well and server.is_trusted and not server.draining and not quarantined
 
 
 def load_fleet() -> list[ServerFacts]:
@@ -90,7 +89,7 @@ def load_fleet() -> list[ServerFacts]:
     live = ServerLease.objects.filter(server=OuterRef("pk"), until__gt=Now())
     servers = (
         BuildServer.objects.defer(*_NOT_FACTS)
-        .annotate(is_followed=Exists(live), is_pinned=~Q(host_key=""))
+        .annotate(is_followed=Exists(live), has_known_key=~Q(host_key="") & Q(seen_host_key=""))
         .order_by("name")
     )
     tools = _read_toolchains()
@@ -118,7 +117,7 @@ def _facts(server: BuildServer, *, held: int, tools: Sequence[ToolchainFacts]) -
         status=server.status,
         status_reason=server.status_reason,
         followed=annotated.is_followed,
-        pinned=server.transport == TransportKind.LOCAL or annotated.is_pinned,
+        pinned=server.transport == TransportKind.LOCAL or annotated.has_known_key,
         draining=server.draining,
         draining_reason=server.draining_reason,
         quarantined_until=server.quarantined_until,

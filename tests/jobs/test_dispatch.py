@@ -17,7 +17,7 @@ from jobs.lifecycle import request_cancel
 from jobs.models import Attempt, BuildJob, Refusal
 from jobs.queue.refusals import MOST_SERVERS
 from jobs.states import JobStatus, Priority
-from servers.fleet import ServerFacts, load_fleet
+from servers.fleet import ServerFacts, load_fleet, takes_jobs
 from servers.leases import acquire_lease
 from servers.models import BuildServer
 from servers.states import ServerStatus
@@ -61,6 +61,21 @@ def test_bell_gives_out_slots_and_leaves_the_reasons_to_the_next_whole_look() ->
     assert [attempt.job_id for attempt in dispatcher.dispatch(explain=False)] == [second.pk]
     assert [row.job_id for row in Refusal.objects.filter(until__isnull=True)] == [third.pk]
     assert BuildJob.objects.get(pk=second.pk).status == JobStatus.CLAIMED
+
+
+def test_server_that_showed_another_key_takes_nothing_whatever_its_status() -> None:
+    make_followed(slots=1)
+    ssh = {"transport": "ssh", "hostname": "h", "ssh_username": "u", "host_key": "pinned"}
+    BuildServer.objects.update(status=ServerStatus.ONLINE, seen_host_key="another", **ssh)
+    make_job()
+
+    attempts = Dispatcher().dispatch()
+
+    assert attempts == []
+    assert list(Refusal.objects.values_list("condition", flat=True)) == ["unpinned"]
+    assert not takes_jobs(BuildServer.objects.get())
+    BuildServer.objects.update(seen_host_key="")
+    assert len(Dispatcher().dispatch()) == 1
 
 
 def test_job_that_no_server_can_take_does_not_hold_up_those_behind_it() -> None:
