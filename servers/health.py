@@ -23,7 +23,7 @@ from servers.transport import HelperRefused, HostKeyMismatch, HostKeyProblem, Tr
 
 logger = logging.getLogger(__name__)
 
-SAMPLES_KEPT = timedelta(days=7)
+SAMPLES_KEPT = timedelta(days=7)  # then the sweep of runners drops them
 _TOOL_FACTS = ("tool.", "cross.", "targets.")
 
 
@@ -217,7 +217,6 @@ def apply_probe(server_id: UUID, *, facts: Mapping[str, str], latency_ms: float 
         ProbeSample.objects.create(server_id=server_id, at=now, latency_ms=latency_ms, **seen)
         if is_full(facts):
             _store_toolchains(server_id, facts)
-            ProbeSample.objects.filter(server_id=server_id, at__lt=now - SAMPLES_KEPT).delete()
         note_reached(server_id)
         _judge(server_id, unwell=" ".join(troubles(measures, facts)))
     return rebooted

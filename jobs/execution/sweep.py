@@ -6,8 +6,11 @@ from datetime import timedelta
 from django.utils import timezone
 
 from buildboard.core.models import IdempotencyKey
+from jobs.execution.collect import note_forgotten
 from jobs.models import Attempt, Refusal
+from jobs.providers.fleet import FleetProvider
 from jobs.states import ATTEMPT_ACTIVE, JOB_TERMINAL
+from servers.health import SAMPLES_KEPT
 from servers.models import BuildServer, ProbeSample, Slot
 from servers.slots import fit_slots, free_slot
 
@@ -16,13 +19,17 @@ logger = logging.getLogger(__name__)
 SLOT_GRACE = timedelta(seconds=30)
 IDEMPOTENCY_KEPT = timedelta(days=1)
 REFUSALS_KEPT = timedelta(days=30)
-SAMPLES_KEPT = timedelta(days=7)
 _MOST = 1000
 
 
 def sweep() -> dict[str, int]:
     """One pass; what it repaired, by name. Every query is bounded."""
-    found = {"slots_freed": free_orphaned_slots(), "slots_fitted": fit_all_slots(), "rows_pruned": prune()}
+    found = {
+        "slots_freed": free_orphaned_slots(),
+        "slots_fitted": fit_all_slots(),
+        "secrets_forgotten": forget_secrets_of_deleted_servers(),
+        "rows_pruned": prune(),
+    }
     if found["slots_freed"]:
         logger.warning(
             "Freed %s slots that no active attempt held", found["slots_freed"], extra={"action": "sweep"}
@@ -53,6 +60,20 @@ def fit_all_slots() -> int:
             fit_slots(server)
             fitted += 1
     return fitted
+
+
+def forget_secrets_of_deleted_servers() -> int:
+    """Nobody will remove what these builds left, so nothing waits for what masks it; how many attempts."""
+    left = Attempt.objects.filter(
+        server__isnull=True,
+        cleaned_at__isnull=True,
+        completed_at__isnull=False,
+        job__provider=FleetProvider.name,
+    )
+    ids = list(left.values_list("pk", flat=True)[:_MOST])
+    if ids:
+        note_forgotten(ids)
+    return len(ids)
 
 
 def prune() -> int:

@@ -1,10 +1,8 @@
 """A server's status and what its probes saw: each change is an event, and nonsense is not believed."""
 
 import uuid
-from datetime import timedelta
 
 import pytest
-from django.utils import timezone
 
 from buildboard.core.audit import Actor
 from buildboard.core.crypto import generate_ssh_key_pair
@@ -219,20 +217,6 @@ def test_toolchains_follow_the_last_full_probe_and_a_light_one_leaves_them() -> 
     )
     found = Toolchain.objects.order_by("path").values_list("name", "version", "path")
     assert list(found) == [("gcc", "13.1.0", "/usr/bin/gcc")]
-
-
-def test_samples_are_kept_for_a_week() -> None:
-    server, other = make_server(), make_server()
-    now = timezone.now()
-    for row_of, days in ((server, 8), (server, 6), (other, 8)):
-        ProbeSample.objects.create(server=row_of, at=now - timedelta(days=days))
-
-    apply_probe(server.pk, facts=PROBE)
-    light = ProbeSample.objects.filter(server=server).count()
-    apply_probe(server.pk, facts=PROBE | FULL)
-
-    assert (light, ProbeSample.objects.filter(server=server).count()) == (3, 3)
-    assert ProbeSample.objects.filter(server=other).count() == 1
 
 
 def test_an_unwell_server_is_degraded_with_what_to_do_and_well_again() -> None:
