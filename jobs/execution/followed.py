@@ -122,12 +122,12 @@ class Followed:
         return self.attempt.source_read >= report.size
 
     def _keep_phase(self, report: Report) -> None:
-        known = report.phase in {Phase.CHECKOUT, Phase.BUILDING}
-        phase = Phase(report.phase) if known else Phase(self.attempt.phase)
         commit = report.commit if report.commit != self.attempt.resolved_commit else ""
-        later = self.attempt.phase == Phase.CHECKOUT and phase == Phase.BUILDING
+        # What reports has begun, though the row in hand may be of before that.
+        known = Phase.CHECKOUT if self.attempt.phase == Phase.CONNECTING else Phase(self.attempt.phase)
+        later = known == Phase.CHECKOUT and report.phase == Phase.BUILDING
         if later or commit:
-            wanted = phase if later else Phase(self.attempt.phase)
+            wanted = Phase.BUILDING if later else known
             lifecycle.set_phase(self.attempt, phase=wanted, resolved_commit=commit)
             self.attempt.phase = wanted
             self.attempt.resolved_commit = report.commit

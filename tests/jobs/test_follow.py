@@ -15,14 +15,17 @@ from buildboard.core.machine import machine_id
 from buildboard.core.models import Event
 from jobs.execution import runner
 from jobs.execution.follow import MOST_CRASHES, ServerFollower
+from jobs.execution.followed import Followed
 from jobs.execution.marker import CrashMarker
 from jobs.execution.polling import Answer
 from jobs.lifecycle import claim_job
 from jobs.models import Attempt, BuildJob, LogChunk, Secret
-from jobs.states import ErrorCategory, JobStatus
+from jobs.providers.base import BuildStatus, Report
+from jobs.providers.registry import connect
+from jobs.states import AttemptStatus, ErrorCategory, JobStatus, Phase
 from servers.leases import HeldLease, acquire_leases
 from servers.models import BuildServer, ServerLease
-from tests.factories import make_job, make_server
+from tests.factories import make_attempt, make_job, make_server
 from tests.jobs.board import (
     log_of,
     make_local_server,
@@ -274,3 +277,18 @@ def test_fake_build_streams_and_ends() -> None:
 def close(follower: ServerFollower) -> None:
     follower.stop()
     follower.close(wait=True)
+
+
+def test_build_that_begins_while_its_row_is_of_before_goes_through_its_phases() -> None:
+    """A start and the first report may come in one round: what is in hand was read before both."""
+    server = make_server()
+    attempt = make_attempt(server=server, status=AttemptStatus.RUNNING, phase=Phase.CHECKOUT)
+    attempt.phase = Phase.CONNECTING
+    one = Followed(attempt, connect("fleet", server=server))
+    commit = "a" * 40
+
+    for phase, wanted in ((Phase.CHECKOUT, Phase.CHECKOUT), (Phase.BUILDING, Phase.BUILDING)):
+        report = Report(build_id=one.build_id, status=BuildStatus.RUNNING, phase=phase, commit=commit)
+        one.keep(report)
+        row = Attempt.objects.get(pk=attempt.pk)
+        assert (row.phase, row.resolved_commit) == (wanted, commit)
