@@ -19,7 +19,7 @@ def run(setting: Setting) -> None:
     count = setting.times(BUILDS)
     with ssh_board(setting, slots=count) as bench:
         board = bench.board
-        runner_before, board_before = _runner(bench), _total(board.processes())
+        runner_before, board_before = _runner(bench), _total(_pids(bench))
         command = SHELL_LINE.format(SECONDS + 4 * count)
         jobs = [board.submit(bench.repository, build_command=command) for _ in range(count)]
         board.wait_for(
@@ -29,10 +29,8 @@ def run(setting: Setting) -> None:
         for _ in range(LOOKS):
             time.sleep(SECONDS / 2 / LOOKS)
             runner = max(runner, _runner(bench))
-            whole = max(whole, _total(board.processes()))
-        on_server = _total(psutil.Process(pid) for pid in bench.server.processes())
-        for job_id in jobs:
-            board.call("DELETE", f"/infrastructure/build-jobs/{job_id}")
+            whole = max(whole, _total(_pids(bench)))
+        on_server = _total(bench.server.processes())
     print(
         f"memory for {count} builds at once over SSH, each a line a second, on one server (PSS but for the runner)"
     )
@@ -51,11 +49,15 @@ def _runner(bench: SshBoard) -> int:
     return max(process.memory_info().rss for process in bench.board.members("runner"))
 
 
-def _total(processes: Iterable[psutil.Process]) -> int:
+def _pids(bench: SshBoard) -> list[int]:
+    return [process.pid for process in bench.board.processes()]
+
+
+def _total(pids: Iterable[int]) -> int:
     found = 0
-    for process in processes:
+    for pid in pids:
         try:
-            found += process.memory_full_info().pss
+            found += int(psutil.Process(pid).memory_full_info().pss)
         except (psutil.NoSuchProcess, psutil.ZombieProcess):
             continue
     return found
