@@ -4,8 +4,10 @@ BUILDBOARD_TEST_REQUIRE=all is for the runs that prove a release: there nothing 
 """
 
 import os
+import platform
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +27,8 @@ _CHECKS: dict[str, Callable[[], bool]] = {
     "postgres": _has_postgres,
     "redis": _has_redis,
     "root": lambda: os.geteuid() == 0,
+    "x86_64": lambda: platform.machine() == "x86_64",
+    "libelf": lambda: Path("/usr/include/libelf.h").exists(),
 }
 
 
