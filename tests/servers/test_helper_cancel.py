@@ -84,7 +84,7 @@ def test_cancel_under_every_shell(durable_any_shell: Durable) -> None:
 
 def test_cancel_lets_a_build_clean_up_within_its_grace(durable: Durable) -> None:
     attempt = durable.start(
-        "trap 'sleep 0.5; echo cleaned; exit 3' TERM; touch ready; echo $$ >pid; while :; do sleep 0.1; done",
+        "trap 'sleep 0.5; echo cleaned; exit 3' TERM; echo $$ >pid; touch ready; while :; do sleep 0.1; done",
         limits=RunLimits(grace_seconds=10),
     )
     is_ready(durable, attempt)
