@@ -3,9 +3,9 @@
 It asserts nothing, and keeps everything in the folder that it is given.
 """
 
+import re
 import subprocess
 import tarfile
-from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -29,23 +29,45 @@ def linux_source(folder: Path) -> Path:
     return next((folder / "unpacked").glob("usr/src/linux-source-*.tar.*"))
 
 
-def as_repository(archive: Path, folder: Path, *, without: Sequence[str] = ()) -> Path:
-    """Unpack a source archive, less what these patterns of tar's name, into a git repository with one commit."""
+def as_repository(archive: Path, folder: Path) -> Path:
+    """Unpack a source archive into a git repository with one commit."""
     folder.mkdir()
-    if without:
-        left_out = [f"--exclude={pattern}" for pattern in without]
-        subprocess.run(["tar", "-xf", archive, "-C", folder, "--wildcards", *left_out], check=True)
-    else:
-        with tarfile.open(archive) as source:
-            source.extractall(folder, filter="data")
+    with tarfile.open(archive) as source:
+        source.extractall(folder, filter="data")
     (root,) = folder.iterdir()
-    # Nothing is packed: that takes longer than all the rest.
     git = ["git", "-C", str(root), "-c", "user.name=t", "-c", "user.email=t@example.org"]
-    git += ["-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "core.looseCompression=0"]
     subprocess.run([*git, "init", "-q", "-b", "main"], check=True)
     subprocess.run([*git, "add", "-A", "-f"], check=True)
     subprocess.run([*git, "commit", "-q", "-m", "as published"], check=True)
     return root
+
+
+def as_bare_repository(archive: Path, folder: Path, *, without: re.Pattern[str]) -> Path:
+    """A large source archive, less the paths that `without` matches, as one commit; no file of it is unpacked."""
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", folder], check=True)
+    command = ["git", "-C", str(folder), "-c", "core.compression=0", "fast-import", "--quiet"]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE) as importer,
+        tarfile.open(archive, "r|*") as source,
+    ):
+        assert importer.stdin is not None
+        message = b"as published"
+        importer.stdin.write(b"commit refs/heads/main\ncommitter t <t@example.org> 1000000000 +0000\n")
+        importer.stdin.write(b"data %d\n%s\n" % (len(message), message))
+        for member in source:
+            path = member.name.partition("/")[2]
+            if without.fullmatch(path):
+                continue
+            if member.issym():
+                mode, content = b"120000", member.linkname.encode()
+            elif (file := source.extractfile(member)) is not None:
+                mode, content = b"100755" if member.mode & 0o100 else b"100644", file.read()
+            else:
+                continue
+            importer.stdin.write(b"M %s inline %s\ndata %d\n" % (mode, path.encode(), len(content)))
+            importer.stdin.write(content + b"\n")
+    assert importer.returncode == 0, "git fast-import failed"
+    return folder
 
 
 def _updated_apt(folder: Path, *, kind: str) -> list[str]:
