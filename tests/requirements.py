@@ -4,9 +4,11 @@ BUILDBOARD_TEST_REQUIRE=all is for the runs that prove a release: there nothing 
 """
 
 import os
+import platform
 import shutil
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +39,8 @@ _CHECKS: dict[str, Callable[[], bool]] = {
     "root": lambda: os.geteuid() == 0,
     # Not on the PATH of every account; and its keys are made by its client's tool.
     "sshd": lambda: sshd_program() is not None and shutil.which("ssh-keygen") is not None,
+    "x86_64": lambda: platform.machine() == "x86_64",
+    "libelf": lambda: Path("/usr/include/libelf.h").exists(),
 }
 
 

@@ -4,12 +4,12 @@ import gzip
 import os
 import subprocess
 import sys
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.real_sources import as_repository, debian_source
 from tests.requirements import require
 from tests.whole_board import WholeBoard
 
@@ -21,48 +21,6 @@ MINUTES = 300.0
 def board(tmp_path: Path) -> Iterator[WholeBoard]:
     with WholeBoard(tmp_path, database_url=os.environ.get("DATABASE_URL", "")).running() as board:
         yield board
-
-
-def as_repository(archive: Path, folder: Path) -> Path:
-    """Unpack a source archive into a git repository with one commit."""
-    folder.mkdir()
-    with tarfile.open(archive) as source:
-        source.extractall(folder, filter="data")
-    (root,) = folder.iterdir()
-    git = ["git", "-C", str(root), "-c", "user.name=t", "-c", "user.email=t@example.org"]
-    subprocess.run([*git, "init", "-q", "-b", "main"], check=True)
-    subprocess.run([*git, "add", "-A", "-f"], check=True)
-    subprocess.run([*git, "commit", "-q", "-m", "as published"], check=True)
-    return root
-
-
-def debian_source(name: str, folder: Path) -> Path:
-    """The upstream archive of a Debian source package, by the machine's own package sources."""
-    folder.mkdir()
-    (folder / "lists" / "partial").mkdir(parents=True)
-    (folder / "parts").mkdir()
-    for path in [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]:
-        if path.suffix == ".sources":
-            text = path.read_text().replace("Types: deb\n", "Types: deb-src\n")
-        elif path.suffix == ".list" and path.exists():
-            lines = [
-                line.split(maxsplit=1) for line in path.read_text().splitlines() if line.startswith("deb ")
-            ]
-            text = "".join(f"deb-src {rest}\n" for _, rest in lines)
-        else:
-            continue
-        (folder / "parts" / path.name).write_text(text)
-    options = [
-        f"Dir::Etc::SourceParts={folder / 'parts'}",
-        "Dir::Etc::SourceList=/dev/null",
-        f"Dir::State::Lists={folder / 'lists'}",
-        "APT::Sandbox::User=root",
-        "Acquire::Languages=none",
-    ]
-    apt = ["apt-get", "-qq", *(word for option in options for word in ("-o", option))]
-    subprocess.run([*apt, "update"], check=True, cwd=folder)
-    subprocess.run([*apt, "source", "--download-only", name], check=True, cwd=folder)
-    return next(folder.glob(f"{name}_*.orig.tar.*z"))
 
 
 def test_debian_c_program_is_built_and_runs(board: WholeBoard, tmp_path: Path) -> None:

@@ -136,15 +136,15 @@ quote() {
     esac
 }
 # read_make_words: bb_words, all of extra_make_args, quoted; bb_options without the targets, of which nothing can
-# be made before it is configured; bb_targets, whether there are any.
+# be made before it is configured; bb_default_target, the one to name beside others when it names none.
 read_make_words() {
-    bb_words='' bb_options='' bb_targets='' bb_number=0 bb_word=''
+    bb_words='' bb_options='' bb_default_target=' all' bb_number=0 bb_word=''
     while [ "$bb_number" -lt "$BB_MAKE_ARGS_COUNT" ]; do
         bb_number=$((bb_number + 1))
         eval "bb_word=\$BB_MAKE_ARGS_$bb_number"
         bb_quoted=$(quote "$bb_word")
         bb_words="$bb_words $bb_quoted"
-        case $bb_word in -* | *=*) bb_options="$bb_options $bb_quoted" ;; *) bb_targets=1 ;; esac
+        case $bb_word in -* | *=*) bb_options="$bb_options $bb_quoted" ;; *) bb_default_target='' ;; esac
     done
 }
 # choose_kernel_config: bb_target, a file of the tree or a target of make that configures and asks nothing.
@@ -214,10 +214,8 @@ find_kernel() {
         0) printf '%s\n' "$bb_config --disable MODULES" "$bb_update" ;;
         esac
         # In one make, so that a tree without device trees says so at once.
-        if [ -z "$bb_targets" ]; then bb_words="$bb_words${BB_BUILD_DTBS:+ all}"; else
-            [ "$BB_ENABLE_MODULES" != 1 ] || bb_words="$bb_words modules"
-        fi
-        printf '%s\n' "make -j\"\$BUILD_JOBS\"$bb_words${BB_BUILD_DTBS:+ dtbs}"
+        if [ -n "$BB_BUILD_DTBS" ]; then bb_words="$bb_words$bb_default_target dtbs"; fi
+        printf '%s\n' "make -j\"\$BUILD_JOBS\"$bb_words"
     } >run/command || fail 69 "The command could not be written on this server."
     bb_found="a Linux kernel tree (Kbuild, Kconfig, Makefile), configuration $bb_target"
 }
