@@ -229,7 +229,11 @@ class SshServer:
         return sorted(pid for pid in found if pid is not None)
 
     def kill_processes(self) -> None:
-        """End everything that was started by way of its home, and every session; with the listener: a power cut."""
+        """End everything that was started by way of its home, and every session; with the listener: a power cut.
+
+        None of them notices the end of another.
+        """
+        _signal({*self.sessions(), *self.processes()}, signal.SIGSTOP)
         deadline = time.monotonic() + 10
         while pids := {*self.sessions(), *self.processes()}:
             _signal(pids, signal.SIGKILL)

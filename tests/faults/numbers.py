@@ -7,6 +7,8 @@ import os
 import random
 from dataclasses import dataclass
 
+import pytest
+
 
 @dataclass(frozen=True)
 class Numbers:
@@ -47,6 +49,8 @@ _WHOLE = Numbers(
 )
 IS_WHOLE = os.environ.get("BUILDBOARD_FAULTS", "") == "whole"
 NUMBERS = _WHOLE if IS_WHOLE else _SMALL
+# Faults of which the database knows little; they take as long as the others.
+on_both_when_whole = pytest.mark.both_databases if IS_WHOLE else pytest.mark.slow
 
 
 def chance(name: str) -> random.Random:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.numbers import NUMBERS, chance
+from tests.faults.numbers import NUMBERS, chance, on_both_when_whole
 from tests.faults.world import Server, World
 
-pytestmark = [pytest.mark.slow, pytest.mark.ssh, pytest.mark.both_databases, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.ssh, pytest.mark.timeout(1800)]
 
 
+@pytest.mark.both_databases
 def test_kills_of_the_runner_and_restarts_of_the_board_lose_no_byte_and_run_nothing_twice(
     world: World, servers: list[Server]
 ) -> None:
@@ -61,6 +62,7 @@ def all_events(world: World, servers: list[Server]) -> list[tuple[str, str]]:
     return [event for server in servers for event in world.server_events(server)]
 
 
+@on_both_when_whole
 def test_two_boards_share_a_server_and_leave_each_others_builds_alone(
     world: World, servers: list[Server], tmp_path: Path
 ) -> None:

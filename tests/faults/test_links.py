@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.faults.numbers import NUMBERS, chance
+from tests.faults.numbers import NUMBERS, chance, on_both_when_whole
 from tests.faults.world import Server, World
 
-pytestmark = [pytest.mark.slow, pytest.mark.ssh, pytest.mark.both_databases, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.ssh, pytest.mark.timeout(1800)]
 
 STOPPED_SECONDS = 10.0
 
 
+@pytest.mark.both_databases
 def test_listeners_and_sessions_that_break_lose_no_byte(world: World, servers: list[Server]) -> None:
     """One server's listener restarts, another loses every session, the third stands still; all at the same time."""
     moments = chance("links")
@@ -102,12 +103,13 @@ def away(server: Server) -> Iterator[None]:
         server.sshd.start()
 
 
+@pytest.mark.both_databases
 def test_a_server_that_is_away_longer_than_its_lease_is_taken_up_again(
     world: World, servers: list[Server]
 ) -> None:
     server, other = servers[0], servers[1]
     stays = world.submit(server, rounds=NUMBERS.rounds, pause=NUMBERS.pause)
-    ends_there = world.submit(server, rounds=3, pause=0.1)
+    ends_there = world.submit(server, rounds=3, pause=1)
     unwanted = world.submit(server, rounds=10_000)
     for job in (stays, ends_there, unwanted):
         world.wait_building(job)
@@ -143,11 +145,12 @@ def test_a_server_that_is_away_longer_than_its_lease_is_taken_up_again(
 # ---- host keys --------------------------------------------------------------------------------------------
 
 
+@on_both_when_whole
 def test_a_host_key_that_changes_while_builds_run_is_an_alarm_and_costs_no_build(
     world: World, servers: list[Server]
 ) -> None:
     server, sshd = servers[2], servers[2].sshd
-    job = world.submit(server, rounds=NUMBERS.rounds, pause=NUMBERS.pause)
+    job = world.submit(server, rounds=10, pause=0.5)
     world.wait_building(job)
     old = [(path, path.read_bytes()) for path in sorted(sshd.folder.glob("host_*"))]
     logins = sshd.auth_log().count("Accepted publickey")
@@ -168,18 +171,19 @@ def test_a_host_key_that_changes_while_builds_run_is_an_alarm_and_costs_no_build
         path.write_bytes(content)
     sshd.start()
     world.probe(server)
-    world.assert_whole(job, server, rounds=NUMBERS.rounds)
+    world.assert_whole(job, server, rounds=10)
     world.wait_online(server)
     assert world.row(server)["seen_host_key"] is None
     world.assert_nothing_left(server)
     assert what_happened(world, server)[-4:] == ["offline", "host_key_changed", "host_key_back", "online"]
 
 
+@on_both_when_whole
 def test_a_changed_host_key_that_is_accepted_brings_running_builds_back(
     world: World, servers: list[Server]
 ) -> None:
     server, sshd = servers[2], servers[2].sshd
-    job = world.submit(server, rounds=NUMBERS.rounds, pause=NUMBERS.pause)
+    job = world.submit(server, rounds=10, pause=0.5)
     world.wait_building(job)
 
     sshd.kill_all()
@@ -190,7 +194,7 @@ def test_a_changed_host_key_that_is_accepted_brings_running_builds_back(
     path = f"/infrastructure/build-servers/{server.id}/accept-host-key"
     world.board.call("POST", path, {"fingerprint": shown})
 
-    world.assert_whole(job, server, rounds=NUMBERS.rounds)
+    world.assert_whole(job, server, rounds=10)
     world.wait_online(server)
     world.assert_whole(world.submit(server, rounds=1), server, rounds=1)
     world.assert_nothing_left(server)

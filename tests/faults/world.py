@@ -106,7 +106,7 @@ class World(ExitStack):
     # ---- servers ----------------------------------------------------------------------------------------
 
     def add_servers(self, count: int, **settings: str) -> list[Server]:
-        """So many servers of four slots, registered and online."""
+        """So many servers of eight slots, registered and online."""
         require("sshd")
         sshds = [self.enter_context(SshServer(settings=settings)) for _ in range(count)]
         servers = [self.register(sshd) for sshd in sshds]
@@ -123,7 +123,7 @@ class World(ExitStack):
             "ssh_username": sshd.username,
             "private_key": sshd.private_key,
             "host_key": sshd.host_key_line,
-            "max_concurrent_builds": 4,
+            "max_concurrent_builds": 8,
             # The machine of the tests is busy, and its disk may be full enough.
             "utilization_limits": {"cpu_percent": 100, "memory_percent": 100, "storage_percent": 100},
             **fields,
@@ -189,10 +189,14 @@ class World(ExitStack):
 
     def wait_building(self, job_id: str) -> None:
         """Until the board has seen its own command begin."""
-        sql = "SELECT phase FROM jobs_attempt WHERE job_id = %s"
-        self.board.wait_for(
-            lambda: self.query(sql, self.key(job_id)) == [("building",)], what=f"{job_id} builds", seconds=60
-        )
+        sql = "SELECT phase, status FROM jobs_attempt WHERE job_id = %s"
+        last: list[object] = []
+
+        def look() -> bool:
+            last[:] = self.query(sql, self.key(job_id))
+            return last == [("building", "running")]
+
+        wait_for(look, what=lambda: f"{job_id} builds, but {last}: {self.events(job_id)}", seconds=60)
 
     def log_size(self, job_id: str) -> int:
         """Bytes of its last attempt's log that are stored now."""
