@@ -21,6 +21,7 @@ from servers.transport import (
     HELPER_TEXT,
     MOST_REPLY_BYTES,
     BadReply,
+    Chunks,
     Completed,
     TransportError,
     TransportTimeout,
@@ -66,7 +67,7 @@ class LocalTransport:
                 raise TransportTimeout(f"no answer within {timeout_seconds:g} s") from error
         return Completed(exit_code=process.returncode, stdout=stdout, stderr=stderr)
 
-    def stream(self, words: Sequence[str], *, stdin: bytes = b"", timeout_seconds: float) -> Iterator[bytes]:
+    def stream(self, words: Sequence[str], *, stdin: bytes = b"", timeout_seconds: float) -> Chunks:
         """Run the helper and yield its output as it comes."""
         with tempfile.TemporaryFile() as source:
             source.write(stdin)

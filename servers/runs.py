@@ -7,6 +7,7 @@ Owns the questions and what their answers mean. It is not in charge of the wire 
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
@@ -15,7 +16,7 @@ from servers import frames
 from servers.file_frames import FileListing, PackedFile, iter_file, iter_pack, parse_files
 from servers.frames import PollReply, RunLimits, RunListing
 from servers.probe import parse_facts
-from servers.transport import PROBE_TEXT, BadReply, Completed, HelperRefused, Transport, said
+from servers.transport import PROBE_TEXT, BadReply, Chunks, Completed, HelperRefused, Transport, said
 
 POLL_BYTES = 1 << 20  # of one attempt in one reply
 FILE_LIMIT = 250_000  # a Linux kernel's tree has 80,000 files before anything is made of them
@@ -139,7 +140,8 @@ class RunClient:
         chunks, nonce = self._stream(
             "file", attempt_id, str(offset), stdin=asked, timeout_seconds=timeout_seconds
         )
-        yield from iter_file(chunks, nonce=nonce, offset=offset)
+        with closing(chunks):
+            yield from iter_file(chunks, nonce=nonce, offset=offset)
 
     def read_files(
         self, attempt_id: str, wanted: Mapping[str, int], *, timeout_seconds: float = 600
@@ -151,7 +153,8 @@ class RunClient:
         """
         asked = "".join(f"{_one_line(path)}\n" for path in wanted).encode()
         chunks, nonce = self._stream("pack", attempt_id, stdin=asked, timeout_seconds=timeout_seconds)
-        yield from iter_pack(chunks, nonce=nonce, wanted=wanted)
+        with closing(chunks):  # now, and not when the last file that was given is forgotten
+            yield from iter_pack(chunks, nonce=nonce, wanted=wanted)
 
     def collect_garbage(self, *, days: int, timeout_seconds: float = 600) -> tuple[int, int]:
         """Remove jobs that ended over `days` ago and what crashes left; (jobs, old helpers) that went."""
@@ -190,7 +193,7 @@ class RunClient:
 
     def _stream(
         self, operation: str, *words: str, stdin: bytes, timeout_seconds: float
-    ) -> tuple[Iterator[bytes], str]:
+    ) -> tuple[Chunks, str]:
         if not self._installed:
             self.poll([])
         nonce = secrets.token_hex(8)

@@ -6,13 +6,14 @@ Owns the interface, its errors and the helper's text and name. It is not in char
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from servers.host_keys import HostKey
 
+Chunks = Generator[bytes, None, None]  # of a stream, which its reader closes
 _HERE = Path(__file__).parent
 _WORD = re.compile(r"[A-Za-z0-9._:-]+")
 
@@ -139,7 +140,7 @@ class Transport(Protocol):
         BadReply as soon as it prints more than MOST_REPLY_BYTES.
         """
 
-    def stream(self, words: Sequence[str], *, stdin: bytes = b"", timeout_seconds: float) -> Iterator[bytes]:
+    def stream(self, words: Sequence[str], *, stdin: bytes = b"", timeout_seconds: float) -> Chunks:
         """Run the helper and yield its output as it comes; the timeout is for the silence between two pieces.
 
         Closing the iterator early ends the helper process.

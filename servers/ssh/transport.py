@@ -19,6 +19,7 @@ from servers.transport import (
     HELPER_TEXT,
     MOST_REPLY_BYTES,
     BadReply,
+    Chunks,
     Completed,
     TransportError,
     TransportTimeout,
@@ -52,7 +53,7 @@ class SshTransport:
         line = helper_line(words, work_dir=self._target.work_dir, has_input=bool(stdin))
         return self._complete(line, stdin=stdin, until=time.monotonic() + timeout_seconds)
 
-    def stream(self, words: Sequence[str], *, stdin: bytes = b"", timeout_seconds: float) -> Iterator[bytes]:
+    def stream(self, words: Sequence[str], *, stdin: bytes = b"", timeout_seconds: float) -> Chunks:
         """Run the helper and yield its output as it comes.
 
         Closing the iterator early frees the channel at once; the helper ends with its next write (SIGPIPE).

@@ -190,6 +190,7 @@ FIND_NONE = {None: 401, **dict.fromkeys(ROLES[1:], 404)}
 CHANGE_OTHERS = {None: 401, Role.VIEWER: 403, Role.SUBMITTER: 403, Role.OPERATOR: 200, Role.ADMIN: 200}
 OPERATE = {None: 401, Role.VIEWER: 403, Role.SUBMITTER: 403, Role.OPERATOR: 200, Role.ADMIN: 200}
 SUBMIT = {None: 401, Role.VIEWER: 403, Role.SUBMITTER: 201, Role.OPERATOR: 201, Role.ADMIN: 201}
+SERVER = f"{INFRASTRUCTURE}/build-servers/{{server_id}}"
 RIGHTS: dict[tuple[str, str], dict[Any, int]] = {
     ("POST", BUILD_JOBS): SUBMIT,
     ("GET", BUILD_JOBS): READ,
@@ -207,6 +208,15 @@ RIGHTS: dict[tuple[str, str], dict[Any, int]] = {
     ("POST", f"{BUILD_JOBS}/{{job_id}}/retry"): CHANGE_OTHERS | {Role.OPERATOR: 409, Role.ADMIN: 409},
     ("GET", f"{INFRASTRUCTURE}/build-servers"): READ,
     ("GET", f"{INFRASTRUCTURE}/build-servers/{{server_id}}"): READ,
+    ("GET", f"{SERVER}/capacity"): READ,
+    ("GET", f"{SERVER}/checks"): READ,
+    ("GET", f"{SERVER}/checks/{{check_id}}"): FIND_NONE,
+    ("POST", f"{INFRASTRUCTURE}/build-servers"): OPERATE | {Role.OPERATOR: 201, Role.ADMIN: 201},
+    ("PATCH", SERVER): OPERATE,
+    ("DELETE", SERVER): OPERATE | {Role.OPERATOR: 204, Role.ADMIN: 204},
+    ("POST", f"{SERVER}/probe"): OPERATE | {Role.OPERATOR: 202, Role.ADMIN: 202},
+    ("POST", f"{SERVER}/accept-host-key"): OPERATE | {Role.OPERATOR: 409, Role.ADMIN: 409},
+    ("POST", f"{SERVER}/maintenance"): OPERATE,
     ("GET", "/api/v1/tokens"): READ,
     ("POST", "/api/v1/tokens"): {None: 401, **dict.fromkeys(ROLES[1:], 201)},
     ("DELETE", "/api/v1/tokens/{token_id}"): FIND_NONE,
@@ -216,6 +226,14 @@ RIGHTS: dict[tuple[str, str], dict[Any, int]] = {
 }
 BODIES: dict[str, Any] = {
     BUILD_JOBS: submission(),
+    f"{INFRASTRUCTURE}/build-servers": {
+        "name": "far",
+        "hostname": "far.example.org",
+        "ssh_username": "build",
+    },
+    SERVER: {},
+    f"{SERVER}/accept-host-key": {"fingerprint": "SHA256:" + "A" * 43},
+    f"{SERVER}/maintenance": {"enabled": True},
     "/api/v1/tokens": {"name": "ci"},
     "/api/v1/secrets": {"name": "TOKEN", "value": "hunter2hunter2"},
 }
@@ -235,10 +253,18 @@ def test_every_operation_is_in_the_table_of_rights() -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_rights_of_each_role(role: str | None, method: str, path: str) -> None:
     job, server = make_job(created_by=make_user(Role.SUBMITTER)), make_server()
-    ids = {"job_id": job.pk, "server_id": server.pk, "token_id": uuid4(), "artifact_id": uuid4()}
+    ids = {
+        "job_id": job.pk,
+        "server_id": server.pk,
+        "token_id": uuid4(),
+        "artifact_id": uuid4(),
+        "check_id": uuid4(),
+    }
     concrete = path.format(**ids, name="NONE")
 
-    response = ApiClient(role).call(method, concrete, BODIES.get(path) if method == "POST" else None)
+    response = ApiClient(role).call(
+        method, concrete, BODIES.get(path) if method in {"POST", "PATCH"} else None
+    )
 
     assert response.status_code == RIGHTS[method, path][role]
     if response.status_code in (401, 403):

@@ -147,7 +147,7 @@ def test_system_error_is_tried_again_by_itself() -> None:
     close(follower)
 
 
-@pytest.mark.parametrize(("is_collecting", "status"), [(True, "running"), (False, "failed")])
+@pytest.mark.parametrize(("is_collecting", "status"), [(True, "running"), (False, "lost")])
 def test_build_whose_result_is_known_is_not_given_up(
     is_collecting: bool, status: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,7 +99,7 @@ def test_stream_yields_as_it_comes_and_ends_with_its_reader(fake: LocalTransport
     pieces = fake.stream(["hang"], timeout_seconds=10)
 
     assert next(pieces) == b"some\n"
-    pieces.close()  # type: ignore[attr-defined]  # it is a generator
+    pieces.close()
 
     wait_for(lambda: not is_alive(int((tmp_path / "pid").read_text())))
 

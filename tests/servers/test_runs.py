@@ -1,6 +1,6 @@
 """The client of runs: answers as plain values, refusals that say what to do, a missing helper brought."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -9,7 +9,7 @@ import pytest
 from servers.frames import RunLimits, RunState
 from servers.local import LocalTransport
 from servers.runs import CancelOutcome, RunClient, SubmitOutcome
-from servers.transport import HELPER_NAME, BadReply, Completed, HelperRefused, said
+from servers.transport import HELPER_NAME, BadReply, Chunks, Completed, HelperRefused, said
 from tests.servers.durable import Durable
 
 pytestmark = pytest.mark.slow
@@ -27,7 +27,7 @@ class CutTransport(LocalTransport):
         done = super().run(words, stdin=stdin, timeout_seconds=timeout_seconds)
         return Completed(done.exit_code, done.stdout[: self.left], done.stderr)
 
-    def stream(self, words: Sequence[str], *, stdin: bytes = b"", timeout_seconds: float) -> Iterator[bytes]:
+    def stream(self, words: Sequence[str], *, stdin: bytes = b"", timeout_seconds: float) -> Chunks:
         """The same, cut."""
         whole = b"".join(super().stream(words, stdin=stdin, timeout_seconds=timeout_seconds))
         yield whole[: self.left]

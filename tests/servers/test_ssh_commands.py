@@ -135,7 +135,7 @@ def test_streams_that_are_closed_early_keep_no_channel(bad: SshTransport, ssh_se
     for _ in range(50):
         pieces = bad.stream(["endless"], timeout_seconds=SECONDS)
         assert next(pieces).startswith(b"more\n")
-        pieces.close()  # type: ignore[attr-defined]  # it is a generator
+        pieces.close()
 
     with ThreadPoolExecutor(MOST_CHANNELS) as pool:
         done = list(

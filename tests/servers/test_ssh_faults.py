@@ -311,7 +311,7 @@ def test_a_fork_makes_its_own_connection_and_leaves_its_parents(server: SshServe
         open_here = [pieces]
 
         def child() -> int:
-            open_here[0].close()  # type: ignore[attr-defined]  # it is a generator
+            open_here[0].close()
             open_here.clear()
             gc.collect()
             result = code(transport, 8)
@@ -322,7 +322,7 @@ def test_a_fork_makes_its_own_connection_and_leaves_its_parents(server: SshServe
 
         assert running.result().stdout == b"slept\n"
         assert next(pieces)
-        pieces.close()  # type: ignore[attr-defined]  # it is a generator
+        pieces.close()
         assert code(transport, 7) == 7
         assert before <= set(server.sessions())
     assert logins(server) == 4
