@@ -8,6 +8,7 @@ runs here and is not there is a poll's to find. It is not in charge of asking.
 import contextlib
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from buildboard.core.audit import record_event
@@ -20,8 +21,11 @@ MOST_RUNS = 20_000
 _AT_ONCE = 500  # ids in one query
 
 
-def reconcile(server_id: UUID, runs: Sequence[RunListing]) -> int:
-    """Have every run that ended here and goes on there ended and removed; how many there are."""
+def reconcile(server_id: UUID, runs: Sequence[RunListing], *, asked_at: datetime) -> int:
+    """Have every run that ended here and goes on there ended and removed; how many there are.
+
+    What ended here only after `asked_at`, when the server was asked, did so there too as it should.
+    """
     states = {}
     for run in runs[:MOST_RUNS]:
         with contextlib.suppress(ValueError):  # a folder that only looks like one of a run
@@ -30,7 +34,7 @@ def reconcile(server_id: UUID, runs: Sequence[RunListing]) -> int:
     running: list[UUID] = []
     for at in range(0, len(ids), _AT_ONCE):
         ended = Attempt.objects.filter(
-            pk__in=ids[at : at + _AT_ONCE], server_id=server_id, completed_at__isnull=False
+            pk__in=ids[at : at + _AT_ONCE], server_id=server_id, completed_at__lt=asked_at
         )
         found = list(ended.values_list("pk", flat=True))
         ended.filter(cleaned_at__isnull=False).update(cleaned_at=None)

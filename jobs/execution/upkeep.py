@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
+from django.utils import timezone
+
 from jobs.execution import collect
 from jobs.execution.errands import Errands
 from jobs.execution.reconcile import reconcile
@@ -29,6 +31,7 @@ class Upkeep:
         self._errands = errands
         self._compare_after = 0.0
         self._forget_after = 0.0
+        self._asked_at = timezone.now()
 
     def hurry(self) -> None:
         """The server is back: what was given up meanwhile is ended now."""
@@ -38,12 +41,13 @@ class Upkeep:
         """Ask the server which runs it has; take what it answered."""
         runs = self._errands.listed()
         if runs is not None:
-            reconcile(self._server_id, runs)
+            reconcile(self._server_id, runs, asked_at=self._asked_at)
         now = time.monotonic()
         if not self._errands.is_listing and now >= self._compare_after:
             self._compare_after = now + COMPARE_SECONDS
             server = BuildServer.objects.select_related("jump_host").filter(pk=self._server_id).first()
             if server is not None:  # else it was deleted, and its follower ends with the lease
+                self._asked_at = timezone.now()
                 self._errands.list_runs(server)
 
     def forget(self, connect: Callable[[str, Attempt], BuildProvider]) -> None:

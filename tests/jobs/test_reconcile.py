@@ -139,9 +139,10 @@ def test_only_what_ended_here_on_that_server_is_touched() -> None:
         RunListing("-" * 36, RunState.PREPARED, None),
     ]
 
-    assert reconcile(server.pk, runs) == 1
+    assert reconcile(server.pk, runs, asked_at=now) == 0, "it had not ended here when the server was asked"
+    assert reconcile(server.pk, runs, asked_at=timezone.now()) == 1
 
     again = Attempt.objects.filter(cleaned_at__isnull=True, completed_at__isnull=False)
     assert set(again) == {ended, done}
     assert Event.objects.get(kind="reconciled").data == {"attempts": [str(ended.pk)]}
-    assert reconcile(server.pk, []) == 0
+    assert reconcile(server.pk, [], asked_at=timezone.now()) == 0
