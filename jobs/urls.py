@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from jobs.views import job, jobs, log, server, server_actions, server_editing, servers, submit
+from jobs.views import job, jobs, log, log_windows, server, server_actions, server_editing, servers, submit
 
 app_name = "jobs"
 urlpatterns = [
@@ -12,6 +12,9 @@ urlpatterns = [
     path("jobs/new/preview/", submit.preview, name="preview"),
     path("jobs/<uuid:job_id>/", job.detail, name="detail"),
     path("jobs/<uuid:job_id>/log/", log.log_page, name="log"),
+    path("jobs/<uuid:job_id>/log/lines", log_windows.log_lines, name="log-lines"),
+    path("jobs/<uuid:job_id>/log/search", log_windows.log_search, name="log-search"),
+    path("jobs/<uuid:job_id>/log/outline", log_windows.log_outline, name="log-outline"),
     path("jobs/<uuid:job_id>/cancel/", job.cancel, name="cancel"),
     path("jobs/<uuid:job_id>/retry/", job.retry, name="retry"),
     path("servers/", servers.server_list, name="servers"),

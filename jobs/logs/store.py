@@ -18,6 +18,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from buildboard.core.doorbell import ring_on_commit
+from jobs.logs.lines import state_after
+from jobs.logs.sgr import PLAIN, Sgr
 from jobs.models import Attempt, LogChunk
 
 CHUNK_BYTES = 64 * 1024
@@ -122,9 +124,22 @@ def _chunks(
         first_line += lines
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a line begins, and the colours that are in force there."""
+
+    offset: int
+    sgr: Sgr
+
+
 def size(attempt: Attempt) -> int:
     """The bytes kept by now, read afresh."""
-    return _extent(attempt)[0]
+    return extent(attempt)[0]
+
+
+def extent(attempt: Attempt) -> tuple[int, int]:
+    """The bytes kept by now and the LFs in them, read afresh."""
+    return Attempt.objects.values_list("log_size", "log_lines").get(pk=attempt.pk)
 
 
 def read_pieces(attempt: Attempt, *, start: int, end: int) -> Iterator[Piece]:
@@ -177,10 +192,10 @@ def read_lines(attempt: Attempt, *, first_line: int, limit: int, max_bytes: int)
     Bytes that are not UTF-8 become replacement characters. A line that alone is over `max_bytes` is cut
     there, so that every call gets on; its rest is in the raw bytes only. Past the end the window is empty.
     """
-    end, line_feeds = _extent(attempt)
+    end, line_feeds = extent(attempt)
     first_line = max(first_line, 0)
     total = line_feeds + (0 if _ends_with_line_feed(attempt, end) else 1)
-    start = _offset_of_line(attempt, first_line) if first_line < total else end
+    start = locate_line(attempt, first_line).offset if first_line < total else end
     lines: list[str] = []
     if start < end and limit > 0:
         lines = _take_lines(read_pieces(attempt, start=start, end=end), limit=limit, max_bytes=max_bytes)
@@ -209,30 +224,27 @@ def _decode(lines: list[bytes]) -> list[str]:
     return [line.decode(errors="replace") for line in lines]
 
 
-def _offset_of_line(attempt: Attempt, line: int) -> int:
-    """Where a line begins: behind the LF before it.
+def locate_line(attempt: Attempt, line: int) -> Place:
+    """Where a line begins: behind the LF before it. Raises LogGap when it is not there.
 
     The chunk with that LF is the last one that has any and begins in an earlier line: of the many chunks of a
     very long line only one has a LF.
     """
     if line <= 0:
-        return 0
+        return Place(0, PLAIN)
     chunk = (
         LogChunk.objects.filter(attempt=attempt.pk, first_line__lt=line, lines__gt=0)
         .order_by("-first_line")
-        .values_list("offset", "first_line", "data")
+        .values_list("offset", "first_line", "lines", "data")
         .first()
     )
-    if chunk is None:
+    if chunk is None or chunk[1] + chunk[2] < line:
         raise LogGap(f"The log of attempt {attempt.pk} has no line {line}.")
-    data = bytes(chunk[2])
+    data = bytes(chunk[3])
     behind = data.split(b"\n", line - chunk[1])[-1]
-    return int(chunk[0]) + len(data) - len(behind)
+    inside = len(data) - len(behind)
+    return Place(int(chunk[0]) + inside, state_after(data[:inside].decode("latin-1")))
 
 
 def _ends_with_line_feed(attempt: Attempt, end: int) -> bool:
     return end == 0 or next(read_pieces(attempt, start=end - 1, end=end)).data == b"\n"
-
-
-def _extent(attempt: Attempt) -> tuple[int, int]:
-    return Attempt.objects.values_list("log_size", "log_lines").get(pk=attempt.pk)

@@ -1,0 +1,93 @@
+"""Owns the search of one log: which lines show a text, over all of it, in bounded memory and time.
+
+A text is looked for as it is shown, without colours; upper and lower case are the same unless asked otherwise.
+There are no regular expressions: those of a stranger could take any time.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import AnyStr
+
+from jobs.logs import store
+from jobs.logs.lines import MAX_COLUMNS
+from jobs.logs.plain import line_blocks, plain_lines
+from jobs.models import Attempt
+
+MAX_LINES = 10_000
+MAX_QUERY_CHARACTERS = 256
+MOST_SECONDS = 5.0
+_BLOCK_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The first `lines` that show it, from 0, and how many do; `truncated`: not all are named.
+
+    `whole` is False when the time ran out: then there are at least `count`.
+    """
+
+    count: int
+    lines: list[int]
+    whole: bool
+
+    @property
+    def truncated(self) -> bool:
+        """Whether some lines are missing from `lines`."""
+        return not self.whole or self.count > len(self.lines)
+
+
+def search(attempt: Attempt, *, text: str, match_case: bool = False, seconds: float = MOST_SECONDS) -> Found:
+    """Find the lines that show `text`, at most MAX_LINES of them by number. Raises LogGap.
+
+    The text is one line of at most MAX_QUERY_CHARACTERS; an empty one is found nowhere.
+    """
+    needle = _Needle(text, match_case=match_case)
+    if not text:
+        return Found(0, [], whole=True)
+    deadline = time.monotonic() + seconds
+    count, lines = 0, list[int]()
+    pieces = store.read_pieces(attempt, start=0, end=store.size(attempt))
+    for block in line_blocks(((piece.data, piece.at) for piece in pieces), joined_bytes=_BLOCK_BYTES):
+        for line in needle.lines_of(block.data):
+            if count < MAX_LINES:
+                lines.append(block.first_line + line)
+            count += 1
+        if time.monotonic() > deadline:
+            return Found(count, lines, whole=False)
+    return Found(count, lines, whole=True)
+
+
+class _Needle:
+    """What is looked for. ASCII is found in bytes, which is many times faster than in text."""
+
+    def __init__(self, text: str, *, match_case: bool) -> None:
+        self._match_case = match_case
+        self._ascii = text.isascii()
+        self._text = text if match_case else text.casefold()
+
+    def lines_of(self, block: bytes) -> Iterator[int]:
+        """The lines of a block, from 0, in which it is."""
+        plain = plain_lines(block, lower=self._ascii and not self._match_case)
+        if self._ascii:
+            return _lines_with(plain, self._text.encode(), b"\n")
+        text = plain.decode(errors="replace")
+        return _lines_with(text if self._match_case else text.casefold(), self._text, "\n")
+
+
+def _lines_with(block: AnyStr, needle: AnyStr, line_feed: AnyStr) -> Iterator[int]:
+    line, counted, at = 0, 0, block.find(needle)
+    while at >= 0:
+        line += block.count(line_feed, counted, at)
+        begin = block.rfind(line_feed, 0, at) + 1
+        if at - begin + len(needle) <= MAX_COLUMNS or _is_shown(block[begin : at + len(needle)]):
+            yield line
+        counted = block.find(line_feed, at)
+        if counted < 0:
+            return
+        at = block.find(needle, counted)
+
+
+def _is_shown(line: AnyStr) -> bool:
+    """Whether this beginning of a line is within the columns that are shown."""
+    return len(line.decode(errors="replace") if isinstance(line, bytes) else line) <= MAX_COLUMNS

@@ -1,0 +1,102 @@
+"""What the log viewer is told: windows of lines, search and outline, and who may ask."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from jobs.models import Attempt
+from jobs.states import AttemptStatus
+from tests.factories import make_attempt, make_job
+from tests.jobs.log_writing import append_log, write_log
+from tests.jobs.pages import client_of
+
+pytestmark = pytest.mark.django_db
+START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def ask(attempt: Attempt, what: str, *, client: Client | None = None, **query: str | int) -> dict[str, Any]:
+    address = reverse(f"jobs:log-{what}", args=[attempt.job_id])
+    response = (client or client_of()).get(address, query)
+    assert response.status_code == 200, response.content
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def test_lines_come_with_their_times_and_only_colours_left() -> None:
+    attempt = make_attempt(started_at=START)
+    append_log(attempt, b"one\n\x1b[31mtw", at=START + timedelta(milliseconds=1500))
+    append_log(attempt, b"o\x1b[m\n10%\r20%\x1b[K\nopen", at=START + timedelta(seconds=2))
+
+    answer = ask(attempt, "lines", n=10, **{"from": 0})
+
+    assert answer == {
+        "from": 0,
+        "total": 3,
+        "live": True,
+        "start": 1767323045000,
+        "lines": [[1500, "one"], [1500, "\x1b[0;31mtwo"], [2000, "20%"]],
+        "rest": [2000, "open"],
+    }
+
+
+def test_the_last_line_of_a_finished_log_needs_no_end() -> None:
+    attempt = write_log(make_attempt(status=AttemptStatus.FAILED), b"one\nlast")
+
+    answer = ask(attempt, "lines")
+
+    assert [text for _, text in answer["lines"]] == ["one", "last"]
+    assert (answer["total"], answer["live"], answer["rest"]) == (2, False, None)
+    assert [text for _, text in ask(attempt, "lines", n=1, **{"from": 1})["lines"]] == ["last"]
+    assert ask(attempt, "lines", n=1, **{"from": 2})["lines"] == []
+
+
+def test_search_finds_what_is_shown_whatever_its_colours() -> None:
+    attempt = write_log(make_attempt(), b"a\n\x1b[1mIce\x1b[0m_probe\nnothing\nice_PROBE ice_probe\n")
+
+    assert ask(attempt, "search", q="ice_probe") == {"count": 2, "lines": [1, 3], "truncated": False}
+    assert ask(attempt, "search", q="ice_probe", case="1") == {"count": 1, "lines": [3], "truncated": False}
+    assert ask(attempt, "search", q="") == {"count": 0, "lines": [], "truncated": False}
+
+
+def test_the_outline_names_groups_and_marks() -> None:
+    attempt = write_log(
+        make_attempt(status=AttemptStatus.FAILED),
+        b"--- checkout: https://git.example/demo.git, branch main, commit HEAD\nCloning\n"
+        b"--- build: make (Makefile)\n    make\na.c:1:2: warning: unused\na.c:5:1: error: no\n"
+        b"make: *** [a.o] Error 1\n--- finished: exit code 2\n",
+    )
+
+    answer = ask(attempt, "outline")
+
+    assert answer == {
+        "groups": [
+            {
+                "a": 0,
+                "b": 1,
+                "title": "checkout: https://git.example/demo.git, branch main, commit HEAD",
+                "ms": 0,
+                "fold": True,
+            },
+            {"a": 2, "b": 6, "title": "build: make (Makefile)", "ms": 0, "state": "failed", "fold": False},
+        ],
+        "marks": [[4, "warning"], [5, "error"], [6, "error"], [7, "error"]],
+        "totals": {"error": 3, "warning": 1},
+        "whole": True,
+    }
+
+
+@pytest.mark.parametrize("what", ["lines", "search", "outline"])
+def test_only_who_sees_the_job_is_told(what: str) -> None:
+    attempt = write_log(make_attempt(), b"secret\n")
+    address = reverse(f"jobs:log-{what}", args=[attempt.job_id])
+
+    assert Client().get(address).status_code == 302
+    unknown = client_of().get(reverse(f"jobs:log-{what}", args=[attempt.pk]))
+    assert (unknown.status_code, unknown.json()["detail"]) == (404, "There is no such build job.")
+    wrong = client_of().get(address, {"attempt": 2})
+    assert (wrong.status_code, wrong.json()["detail"]) == (404, "This build job has no such attempt.")
+    assert client_of().get(address, {"attempt": "x"}).status_code == 400
+    assert client_of().get(reverse(f"jobs:log-{what}", args=[make_job().pk])).status_code == 404
