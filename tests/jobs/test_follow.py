@@ -14,8 +14,9 @@ from buildboard.core.crypto import encrypt
 from buildboard.core.machine import machine_id
 from buildboard.core.models import Event
 from jobs.execution import runner
-from jobs.execution.follow import MOST_CRASHES, ServerFollower
+from jobs.execution.follow import ServerFollower
 from jobs.execution.followed import Followed
+from jobs.execution.guard import MOST_CRASHES
 from jobs.execution.marker import CrashMarker
 from jobs.execution.polling import Answer
 from jobs.lifecycle import claim_job
