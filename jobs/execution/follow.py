@@ -42,6 +42,7 @@ from jobs.providers.registry import connect
 from jobs.states import AttemptStatus, ErrorCategory
 from servers.connections import forget_connections, way_to
 from servers.models import BuildServer
+from servers.starts import note_refused_start
 
 logger = logging.getLogger(__name__)
 
@@ -205,6 +206,11 @@ class ServerFollower(threading.Thread):
             lifecycle.start_attempt(one.attempt)
             one.started = True
             self._hurry()
+        elif isinstance(error, ProviderRefused) and error.any_build:
+            note_refused_start(self.server_id, reason=str(error))  # first: nothing is to be placed there
+            lifecycle.release_attempt(one.attempt, reason=str(error))
+            self._followed.pop(one.attempt.pk, None)
+            self._prober.hurry()
         elif isinstance(error, ProviderRefused) or (error.nothing_sent and not one.sent_before):
             later = timezone.now() + timedelta(seconds=RELEASE_DELAY_SECONDS)
             lifecycle.release_attempt(one.attempt, reason=str(error), not_before=later)

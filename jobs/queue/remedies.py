@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from jobs.queue.conditions import Condition, Kind, Needs, Refused, memory_text
+from jobs.queue.conditions import DISK_FLOOR_MIB, Condition, Kind, Needs, Refused, memory_text
 from servers.fleet import ServerFacts
 
 Judgement = tuple[ServerFacts, Sequence[Refused]]
@@ -35,6 +35,8 @@ _REMEDIES: dict[Condition, Callable[[ServerFacts, Needs], str]] = {
     Condition.DRAINING: lambda server, needs: f"{server.name} stops draining",
     Condition.QUARANTINED: lambda server, needs: f"the quarantine of {server.name} ends",
     Condition.NOT_FOLLOWED: lambda server, needs: f"a runner looks after {server.name} again",
+    Condition.STARTS_REFUSED: lambda server, needs: f"{server.name} takes builds again",
+    Condition.DISK_FLOOR: lambda server, needs: f"{server.name} has {DISK_FLOOR_MIB} MiB of its disk free",
     Condition.FREE_STORAGE: lambda server, needs: f"{server.name} has {needs.storage_gb} GB of storage free",
     Condition.MEMORY_LIMIT: lambda server, needs: _falls("memory", server, server.memory_limit_percent),
     Condition.STORAGE_LIMIT: lambda server, needs: _falls("storage", server, server.storage_limit_percent),
