@@ -17,6 +17,7 @@ from servers.connections import forget_failures, open_fresh_transport, read_show
 from servers.models import BuildServer
 from servers.probe import measure, troubles
 from servers.runs import RunClient
+from servers.starts import forget_refused_start
 from servers.states import TransportKind
 from servers.transport import (
     BadReply,
@@ -237,6 +238,7 @@ class _Way:
         """The way is free: what the server is and has is kept at once, then its tools, which take longer."""
         server_id, latency = self._server.pk, self._notes["shell"].milliseconds
         forget_failures(server_id)  # or who follows builds would say for a while that it is away
+        self.tell(partial(forget_refused_start, server_id))
         self.tell(partial(health.note_pinned_key, server_id))
         self.tell(partial(health.apply_probe, server_id, facts=facts, latency_ms=latency))
         self._notes.show()

@@ -43,6 +43,8 @@ class ServerFacts:
     draining_reason: str = ""
     quarantined_until: datetime | None = None
     quarantine_reason: str = ""
+    starts_refused_until: datetime | None = None
+    starts_refused_reason: str = ""
     architectures: frozenset[str] = frozenset()
     toolchains: tuple[ToolchainFacts, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
@@ -50,6 +52,7 @@ class ServerFacts:
     cores: int | None = None
     memory_mb: int | None = None
     storage_gb: int | None = None
+    free_storage_mib: int | None = None
     cpu_percent: float | None = None
     memory_percent: float | None = None
     storage_percent: float | None = None
@@ -78,9 +81,12 @@ _NOT_FACTS = ("facts", "private_key", "public_key", "host_key", "seen_host_key")
 
 def takes_jobs(server: BuildServer) -> bool:
     """Whether the server is in service by its row: a last look at what may have changed since the fleet was read."""
-    quarantined = server.quarantined_until is not None and server.quarantined_until > timezone.now()
+    now = timezone.now()
+    is_barred = any(
+        until and until > now for until in (server.quarantined_until, server.starts_refused_until)
+    )
     well = server.status in {ServerStatus.ONLINE, ServerStatus.DEGRADED}
-    return server.enabled and well and server.is_trusted and not server.draining and not quarantined
+    return server.enabled and well and server.is_trusted and not server.draining and not is_barred
 
 
 def load_fleet() -> list[ServerFacts]:
@@ -122,6 +128,8 @@ def _facts(server: BuildServer, *, held: int, tools: Sequence[ToolchainFacts]) -
         draining_reason=server.draining_reason,
         quarantined_until=server.quarantined_until,
         quarantine_reason=server.quarantine_reason,
+        starts_refused_until=server.starts_refused_until,
+        starts_refused_reason=server.starts_refused_reason,
         architectures=frozenset(server.architectures),
         toolchains=tuple(tools),
         labels={str(key): str(value) for key, value in server.labels.items()},
@@ -129,6 +137,7 @@ def _facts(server: BuildServer, *, held: int, tools: Sequence[ToolchainFacts]) -
         cores=server.total_cpu_cores,
         memory_mb=server.total_memory_mb,
         storage_gb=server.total_storage_gb,
+        free_storage_mib=server.free_storage_mib,
         cpu_percent=server.cpu_percent,
         memory_percent=server.memory_percent,
         storage_percent=server.storage_percent,

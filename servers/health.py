@@ -18,6 +18,7 @@ from buildboard.core.doorbell import ring_on_commit
 from servers.host_keys import HostKey
 from servers.models import BuildServer, ProbeSample, Toolchain
 from servers.probe import architecture_of, find_tools, is_full, measure, troubles
+from servers.starts import forget_refused_start
 from servers.states import ServerStatus, TransportKind
 from servers.transport import HelperRefused, HostKeyMismatch, HostKeyProblem, TransportError
 
@@ -172,6 +173,7 @@ def forget_machine(server_id: UUID, *, actor: Actor) -> None:
     )
     Toolchain.objects.filter(server_id=server_id).delete()
     ProbeSample.objects.filter(server_id=server_id).delete()
+    forget_refused_start(server_id)
     expect_probe(server_id, reason="Its address changed; it was not probed there yet.", actor=actor)
 
 
@@ -185,7 +187,7 @@ def expect_probe(server_id: UUID, *, reason: str, actor: Actor) -> None:
 # ---- probes -----------------------------------------------------------------------------------------------
 
 _PERCENTAGES = ("cpu_percent", "memory_percent", "storage_percent")
-_SIZES = ("total_cpu_cores", "total_memory_mb", "total_storage_gb")
+_SIZES = ("total_cpu_cores", "total_memory_mb", "total_storage_gb", "free_storage_mib")
 
 
 def apply_probe(server_id: UUID, *, facts: Mapping[str, str], latency_ms: float | None = None) -> bool:
@@ -208,6 +210,7 @@ def apply_probe(server_id: UUID, *, facts: Mapping[str, str], latency_ms: float 
             total_cpu_cores=measures.cores,
             total_memory_mb=measures.memory_mb,
             total_storage_gb=measures.storage_gb,
+            free_storage_mib=measures.free_storage_mib,
             boot_id=facts.get("boot_id", "")[:64],
             facts=known | dict(facts),
             architectures=server.architectures or _own_architectures(facts),

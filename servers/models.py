@@ -81,6 +81,9 @@ class BuildServer(models.Model):
     total_cpu_cores = models.PositiveIntegerField(null=True, editable=False)
     total_memory_mb = models.PositiveIntegerField(null=True, editable=False)
     total_storage_gb = models.PositiveIntegerField(null=True, editable=False)
+    free_storage_mib = models.PositiveIntegerField(null=True, editable=False)
+    starts_refused_until = models.DateTimeField(null=True, blank=True, editable=False)
+    starts_refused_reason = models.TextField(blank=True, default="", db_default="", editable=False)
     boot_id = models.CharField(max_length=64, blank=True, editable=False)
     facts = models.JSONField(
         default=dict, editable=False, help_text="What the last probe saw, as it said it."

@@ -49,6 +49,7 @@ class Measures:
     memory_mb: int | None
     storage_gb: int | None
     free_kb: float | None
+    free_storage_mib: int | None
     free_inodes: float | None
     clock_error_seconds: float | None
 
@@ -87,6 +88,7 @@ def measure(facts: Mapping[str, str], *, now: float) -> Measures:
         memory_mb=_whole(total_kb, unit=1024),
         storage_gb=_whole(disk_kb, unit=1024 * 1024),
         free_kb=free_kb,
+        free_storage_mib=None if free_kb is None else min(int(free_kb / 1024), _LARGEST_COLUMN),
         free_inodes=_number(facts.get("disk.inodes_free")),
         clock_error_seconds=None if clock is None else abs(clock - now),
     )

@@ -12,7 +12,8 @@ from django.core.management import get_commands
 
 from jobs.execution import probing
 from jobs.execution.reach import LOST_MARGIN_SECONDS
-from jobs.providers.base import DISK_FLOOR_MIB, Limits
+from jobs.providers.base import Limits
+from jobs.queue.conditions import DISK_FLOOR_MIB
 from jobs.selection import MOST_FILES, MOST_PATH_CHARACTERS
 from servers.connections import MOST_JUMPS
 from servers.models import BuildServer

@@ -7,28 +7,26 @@ offsets move by compare-and-set, ends are guarded by the lease id. It never inve
 import logging
 import threading
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
+from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.utils import timezone
 
 from jobs import lifecycle
-from jobs.errors import JobError
 from jobs.execution import collect
 from jobs.execution.collecting import Collector
 from jobs.execution.errands import Errands
 from jobs.execution.followed import Followed
-from jobs.execution.marker import CrashMarker
+from jobs.execution.guard import Guard
 from jobs.execution.outcome import judge_lost
 from jobs.execution.polling import Answer, Poller
 from jobs.execution.probing import Prober
 from jobs.execution.reach import Reach, give_up_if_long_gone, note_readable, note_unreadable
 from jobs.execution.reattach import Tally
-from jobs.execution.start import CannotStart, prepare_start
+from jobs.execution.start import prepare_start
 from jobs.execution.upkeep import Upkeep
 from jobs.lifecycle import Outcome
 from jobs.models import Attempt, BuildJob
@@ -44,6 +42,7 @@ from jobs.providers.registry import connect
 from jobs.states import AttemptStatus, ErrorCategory
 from servers.connections import forget_connections, way_to
 from servers.models import BuildServer
+from servers.starts import note_refused_start
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +52,6 @@ SLOW_SECONDS = 2.0
 IDLE_SECONDS = 1.0
 EAGER_SECONDS = 3.0
 SMALL_BYTES = 256 << 10  # taken in with what else a report says, in one transaction
-MOST_CRASHES = 3
 RELEASE_DELAY_SECONDS = 10
 UNANSWERED_SECONDS = 60
 
@@ -73,8 +71,9 @@ class ServerFollower(threading.Thread):
         self._poll_at = 0.0
         self._eager_until = 0.0
         self._behind = False
-        self._marker = CrashMarker(server_id)
-        self._crashed = self._marker.left_by_last()
+        self._guard = Guard(
+            server_id, self._followed, slow_down=self._slow_down, note_unreachable=self._note_unreachable
+        )
         self._tally: Tally | None = Tally(server_id)
         self._reach = Reach(server_id)
         self._errands = Errands(name, wake=self.wake)
@@ -121,7 +120,7 @@ class ServerFollower(threading.Thread):
             self.close()
             self._close_providers()
             forget_connections(self.server_id)  # another runner's turn; what waits for an answer here ends
-            self._marker.close()
+            self._guard.close()
             connections.close_all()
 
     def round(self, *, poll: bool = True) -> None:
@@ -135,7 +134,7 @@ class ServerFollower(threading.Thread):
         self._start()
         self._send_cancels()
         self._take_answers(self._poller.late_answers(self._followed))
-        self._collector.finish_ended(self._followed, guarded=self._guarded)
+        self._collector.finish_ended(self._followed, guarded=self._guard)
         if poll:
             began = time.monotonic()
             self._behind = False
@@ -181,13 +180,13 @@ class ServerFollower(threading.Thread):
             if (
                 waits
                 and time.monotonic() >= one.send_after
-                and self._guarded(one, self._prepare)
+                and self._guard(one, self._prepare)
                 and one.metadata
             ):
                 self._errands.start(one)
         for one, error in self._errands.answers():
             if self._followed.get(one.attempt.pk) is one:
-                self._guarded(one, partial(self._take_answer, error=error))
+                self._guard(one, partial(self._take_answer, error=error))
 
     def _prepare(self, one: Followed) -> None:
         """Gather what is to be sent; a job that nobody wants any more is not sent at all."""
@@ -207,6 +206,11 @@ class ServerFollower(threading.Thread):
             lifecycle.start_attempt(one.attempt)
             one.started = True
             self._hurry()
+        elif isinstance(error, ProviderRefused) and error.any_build:
+            note_refused_start(self.server_id, reason=str(error))  # first: nothing is to be placed there
+            lifecycle.release_attempt(one.attempt, reason=str(error))
+            self._followed.pop(one.attempt.pk, None)
+            self._prober.hurry()
         elif isinstance(error, ProviderRefused) or (error.nothing_sent and not one.sent_before):
             later = timezone.now() + timedelta(seconds=RELEASE_DELAY_SECONDS)
             lifecycle.release_attempt(one.attempt, reason=str(error), not_before=later)
@@ -232,7 +236,7 @@ class ServerFollower(threading.Thread):
     def _send_cancels(self) -> None:
         for one in list(self._followed.values()):
             if one.started and one.cancel_due:
-                self._guarded(one, Followed.send_cancel)
+                self._guard(one, Followed.send_cancel)
                 self._hurry()
 
     def _hurry(self) -> None:
@@ -259,7 +263,7 @@ class ServerFollower(threading.Thread):
             self._note_unreachable(error)
             for one in group:
                 if not self._collector.is_collecting(one):  # its result is known
-                    self._guarded(one, give_up_if_long_gone)
+                    self._guard(one, give_up_if_long_gone)
             return
         self._note_reached()
         self._take_answers(answers)
@@ -267,12 +271,12 @@ class ServerFollower(threading.Thread):
     def _take_answers(self, answers: list[Answer]) -> None:
         for answer in answers:
             if answer.report is not None:
-                self._guarded(answer.one, partial(self._take_in, report=answer.report))
+                self._guard(answer.one, partial(self._take_in, report=answer.report))
             else:
                 extra = {"action": "poll", "attempt": str(answer.one.attempt.pk)}
                 logger.warning("A build does not answer: %s", answer.error, extra=extra)
                 if not self._collector.is_collecting(answer.one):  # its result is known
-                    self._guarded(answer.one, note_unreadable)
+                    self._guard(answer.one, note_unreadable)
 
     def _take_in(self, one: Followed, *, report: Report) -> None:
         """Keep what one report brought; at its end, the outcome."""
@@ -309,52 +313,7 @@ class ServerFollower(threading.Thread):
         message = f"{one.attempt.server_name} knows nothing of this build any more; its directory is gone."
         collect.end(one, judge_lost(phase=one.attempt.phase, message=message))
 
-    # ---- guards -----------------------------------------------------------------------------------------
-
-    def _guarded(self, one: Followed, act: Callable[[Followed], object]) -> bool:
-        """Do one thing for one attempt; what goes wrong there never stops the others. Three times: set aside."""
-        self._marker.begin(one.attempt.pk)
-        try:
-            if self._crashed == one.attempt.pk:
-                self._crashed = None
-                self._count_crash(one, "its process ended")
-            act(one)
-        except (OperationalError, InterfaceError):  # the database is away: no fault of this attempt
-            raise
-        except CannotStart as error:
-            outcome = Outcome(AttemptStatus.FAILED, None, error.category, str(error))
-            lifecycle.finish_attempt(one.attempt, outcome=outcome)
-            self._followed.pop(one.attempt.pk, None)
-            return False
-        except JobError as error:  # another holder was faster: the next round reads how things are
-            logger.info("%s", error, extra={"action": "follow", "attempt": str(one.attempt.pk)})
-            self._followed.pop(one.attempt.pk, None)
-            return False
-        except ProviderGarbled as error:  # about this one: whether the server is there, a poll tells
-            logger.warning("%s", error, extra={"action": "follow", "attempt": str(one.attempt.pk)})
-            self._pace = SLOW_SECONDS
-            return False
-        except ProviderUnreachable as error:
-            self._note_unreachable(error)
-            return False
-        except Exception as error:  # the outermost frame of following this attempt
-            logger.exception("Following failed", extra={"action": "follow", "attempt": str(one.attempt.pk)})
-            self._count_crash(one, f"{type(error).__name__}: {error}")
-            return False
-        finally:
-            self._marker.end()
-        return True
-
-    def _count_crash(self, one: Followed, error: str) -> None:
-        """Count a failure of the board's own against this job; progress in between takes them back."""
-        crashes = one.attempt.job.follow_crashes + 1
-        BuildJob.objects.filter(pk=one.attempt.job_id).update(follow_crashes=crashes)
-        if crashes >= MOST_CRASHES:
-            message = f"The board failed {crashes} times while it followed this build: {error}"
-            one.send_cancel()
-            outcome = Outcome(AttemptStatus.FAILED, None, ErrorCategory.SYSTEM, one.masker.mask_text(message))
-            lifecycle.finish_attempt(one.attempt, outcome=outcome)
-            self._followed.pop(one.attempt.pk, None)
+    # ---- reach and pace ----------------------------------------------------------------------------------
 
     def _note_reached(self) -> None:
         if self._reach.note_reached():
@@ -364,6 +323,9 @@ class ServerFollower(threading.Thread):
         if self._reach.reached:
             self._prober.hurry()  # which finds out more: another host key is an alarm
         self._reach.note_unreachable(error)
+        self._slow_down()
+
+    def _slow_down(self) -> None:
         self._pace = SLOW_SECONDS
 
     def _wait_seconds(self, *, took: float) -> float:

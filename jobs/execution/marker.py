@@ -2,7 +2,7 @@
 
 An exception in handling is caught; a crash of the whole process is not. Whoever follows the server next reads
 what is left here, and counts it against that job alone. Writing costs microseconds: no sync is needed, since
-what a killed process wrote stays. It is not in charge of what three crashes mean (follow.py).
+what a killed process wrote stays. It is not in charge of what three crashes mean (guard.py).
 """
 
 import os

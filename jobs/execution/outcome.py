@@ -4,7 +4,8 @@ import signal
 
 from jobs.execution.script import CHECKOUT_STATUS
 from jobs.lifecycle import Outcome
-from jobs.providers.base import DISK_FLOOR_MIB, Report
+from jobs.providers.base import Report
+from jobs.queue.conditions import DISK_FLOOR_MIB
 from jobs.states import AttemptStatus, ErrorCategory, Phase
 
 _LOST_REASONS = {

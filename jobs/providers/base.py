@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-DISK_FLOOR_MIB = 256  # a build is not started, and is ended, where less is free
-
 
 class BuildStatus(StrEnum):
     """Where a build stands at the provider boundary."""
@@ -48,10 +46,14 @@ class ProviderGarbled(ProviderUnreachable):
 
 
 class ProviderRefused(ProviderError):
-    """The provider answered that it cannot take this build now (a full disk, say); nothing was started."""
+    """The provider answered that it cannot take this build now (a full disk, say); nothing was started.
 
-    def __init__(self, message: str) -> None:
+    `any_build`: the reason is its own, so that it would refuse any other one, too.
+    """
+
+    def __init__(self, message: str, *, any_build: bool = False) -> None:
         super().__init__(message, nothing_sent=True)
+        self.any_build = any_build
 
 
 @dataclass(frozen=True)

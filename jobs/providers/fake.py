@@ -1,9 +1,9 @@
 """A provider that plays every behaviour without a process: for tests and the demo.
 
 The plan of a build is its submission's label `fake`, words with commas between them: `lines=N` (log lines),
-`seconds=N` (how long it runs), `exit=N`, `refuse` (not taken), `unreachable=N` (the first N calls fail),
-`silent` (no log), `lost` (it vanishes after the start), `slow` (one line a poll), `broken` (its reports cannot be
-followed: a defect of a provider).
+`seconds=N` (how long it runs), `exit=N`, `refuse` (not taken), `full` (nor would be any other build),
+`unreachable=N` (the first N calls fail), `silent` (no log), `lost` (it vanishes after the start), `slow` (one line a
+poll), `broken` (its reports cannot be followed: a defect of a provider).
 """
 
 import threading
@@ -79,7 +79,9 @@ class FakeProvider:
                 _failures[metadata.attempt_id] -= 1
                 raise ProviderUnreachable("The fake server is away for now.", nothing_sent=True)
             if "refuse" in plan:
-                raise ProviderRefused("The fake server refuses every build.")
+                raise ProviderRefused("The fake server refuses this build.")
+            if "full" in plan:
+                raise ProviderRefused("The disk of the fake server is full; make room there.", any_build=True)
             lines = 0 if "silent" in plan else int(plan.get("lines") or 3)
             log = "".join(f"line {number} of {change.repository}\n" for number in range(1, lines + 1))
             _plays[metadata.attempt_id] = _Play(plan, log.encode())

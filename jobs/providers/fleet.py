@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from jobs.providers.base import (
-    DISK_FLOOR_MIB,
     BuildStatus,
     BuiltFile,
     BuiltFiles,
@@ -21,6 +20,7 @@ from jobs.providers.base import (
     build_id_of,
     identifier_of,
 )
+from jobs.queue.conditions import DISK_FLOOR_MIB
 from servers.connections import open_client
 from servers.frames import PollEntry, RunLimits, RunState
 from servers.models import BuildServer
@@ -32,6 +32,7 @@ _FILE_SENTENCES = {
     "refused": "it lies behind a symbolic link now",
     "changed": "it became shorter while it was read",
 }
+_OWN_REASONS = {"full", "diskfull", "noproc"}  # of the server, whatever the build is
 POLL_SECONDS = 20.0
 POLL_ONE_SECONDS = 10.0
 
@@ -133,7 +134,8 @@ class FleetProvider:
         try:
             yield
         except HelperRefused as error:
-            raise ProviderRefused(_sentence(self._server, error)) from error
+            own = error.word in _OWN_REASONS
+            raise ProviderRefused(_sentence(self._server, error), any_build=own) from error
         except (BadReply, TransportTimeout) as error:
             raise ProviderGarbled(f"{self._server}: {error}") from error
         except TransportError as error:

@@ -14,6 +14,7 @@ from servers.fleet import ServerFacts
 from servers.states import ServerStatus
 
 CPU_PATIENCE_SECONDS = 60
+DISK_FLOOR_MIB = 256  # a build is not started, and is ended, where less is free
 _GB = 1024
 _READS_AS_GB = 10 * _GB
 
@@ -47,6 +48,8 @@ class Condition(StrEnum):
     DRAINING = "draining"
     QUARANTINED = "quarantined"
     NOT_FOLLOWED = "not_followed"
+    STARTS_REFUSED = "starts_refused"
+    DISK_FLOOR = "disk_floor"
     FREE_STORAGE = "free_storage"
     MEMORY_LIMIT = "memory_limit"
     STORAGE_LIMIT = "storage_limit"
@@ -209,6 +212,11 @@ def _judge_state(server: ServerFacts, now: datetime) -> Iterator[Refused]:
         yield Refused(Condition.QUARANTINED, f"{until}{_why(server.quarantine_reason)}")
     if not server.followed:
         yield Refused(Condition.NOT_FOLLOWED, "is looked after by no runner now")
+    if server.starts_refused_until and server.starts_refused_until > now:
+        until = f"{server.starts_refused_until:%H:%M:%S} UTC"
+        yield Refused(
+            Condition.STARTS_REFUSED, f"is not asked until {until}{_why(server.starts_refused_reason)}"
+        )
 
 
 def _why(reason: str) -> str:
@@ -217,7 +225,10 @@ def _why(reason: str) -> str:
 
 # ---- whether it has room ----------------------------------------------------------------------------------
 def _judge_room(server: ServerFacts, needs: Needs, waited_seconds: float) -> Iterator[Refused]:
-    free = server.free_storage_gb
+    free_mib, free = server.free_storage_mib, server.free_storage_gb
+    if free_mib is not None and free_mib < DISK_FLOOR_MIB:
+        floor = f"has only {free_mib} MiB free of the {DISK_FLOOR_MIB} MiB that a build needs"
+        yield Refused(Condition.DISK_FLOOR, floor)
     if free is not None and free < needs.storage_gb <= (server.storage_gb or 0):
         yield Refused(
             Condition.FREE_STORAGE, f"has {free} GB of storage free, the job needs {needs.storage_gb} GB"

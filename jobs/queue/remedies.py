@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
-from jobs.queue.conditions import Condition, Kind, Needs, Refused, memory_text
+from jobs.queue.conditions import DISK_FLOOR_MIB, Condition, Kind, Needs, Refused, memory_text
 from servers.fleet import ServerFacts
 
 Judgement = tuple[ServerFacts, Sequence[Refused]]
 
 _NAMED = 2
+_COMPILERS = ("gcc", "clang")  # those before any other tool of a cross toolchain
 # A server of another size or kind has to be bought, so to say; everything else can be changed where it is.
 _OF_THE_MACHINE = {Condition.ARCHITECTURE, Condition.CORES, Condition.MEMORY, Condition.STORAGE}
 _COST_OF_KIND = {Kind.BUSY: 1, Kind.OFFLINE: 10, Kind.IMPOSSIBLE: 100}
@@ -20,7 +21,12 @@ _COST = {
     **dict.fromkeys(_OF_THE_MACHINE, 1000),
     Condition.OTHER_SERVER: 100_000,
 }
+_COST_OF_REQUIRING = 90  # whoever submitted the job can do it alone, but has to
 _REMEDIES: dict[Condition, Callable[[ServerFacts, Needs], str]] = {
+    Condition.ARCHITECTURE: lambda server, needs: (
+        f"the job is submitted again and requires {_cross_tool(server, needs)}, which {server.name} has for "
+        f"{needs.architecture}"
+    ),
     Condition.LABELS: lambda server, needs: f"{server.name} gets {_labels(needs, server)}",
     Condition.GROUP: lambda server, needs: f"{server.name} is put into the group {needs.group}",
     Condition.TOOLCHAIN: lambda server, needs: (
@@ -35,6 +41,8 @@ _REMEDIES: dict[Condition, Callable[[ServerFacts, Needs], str]] = {
     Condition.DRAINING: lambda server, needs: f"{server.name} stops draining",
     Condition.QUARANTINED: lambda server, needs: f"the quarantine of {server.name} ends",
     Condition.NOT_FOLLOWED: lambda server, needs: f"a runner looks after {server.name} again",
+    Condition.STARTS_REFUSED: lambda server, needs: f"{server.name} takes builds again",
+    Condition.DISK_FLOOR: lambda server, needs: f"{server.name} has {DISK_FLOOR_MIB} MiB of its disk free",
     Condition.FREE_STORAGE: lambda server, needs: f"{server.name} has {needs.storage_gb} GB of storage free",
     Condition.MEMORY_LIMIT: lambda server, needs: _falls("memory", server, server.memory_limit_percent),
     Condition.STORAGE_LIMIT: lambda server, needs: _falls("storage", server, server.storage_limit_percent),
@@ -49,20 +57,43 @@ def remedy_for(judged: Sequence[Judgement], *, needs: Needs) -> str:
     """The smallest change of the fleet after which a server would take the job; each is refused by something."""
     if not judged:
         return f"a build server is added that {_all_of(needs)}"
-    server, refused = min(judged, key=lambda one: (_cost(one[1]), one[0].name))
+    server, refused = min(judged, key=lambda one: (_cost(*one, needs=needs), one[0].name))
     conditions = {one.condition for one in refused}
     if Condition.OTHER_SERVER in conditions:
         return f"a build server named {needs.server} is added, or the job is submitted again for another one"
-    if conditions & _OF_THE_MACHINE:
-        nearest = next(one for one in refused if one.condition in _OF_THE_MACHINE)
-        return f"a build server is added that {_all_of(needs)}; the nearest, {server.name}, {nearest.detail}"
+    lacking = [one for one in refused if _is_of_the_machine(one, server, needs)]
+    if lacking:
+        return (
+            f"a build server is added that {_all_of(needs)}; the nearest, {server.name}, {lacking[0].detail}"
+        )
     if conditions == {Condition.FULL}:
         return _slot_of([one for one, why in judged if {each.condition for each in why} == conditions])
-    return _joined([_REMEDIES[one.condition](server, needs) for one in refused])
+    remedies = [_REMEDIES[one.condition](server, needs) for one in refused]
+    if Condition.ARCHITECTURE in conditions and len(remedies) > 1:
+        return f"{remedies[0]}, and {_joined(remedies[1:])}"
+    return _joined(remedies)
 
 
-def _cost(refused: Sequence[Refused]) -> int:
-    return sum(_COST.get(one.condition, _COST_OF_KIND[one.kind]) for one in refused)
+def _cost(server: ServerFacts, refused: Sequence[Refused], *, needs: Needs) -> int:
+    return sum(
+        _COST_OF_REQUIRING
+        if one.condition is Condition.ARCHITECTURE and _cross_tool(server, needs)
+        else _COST.get(one.condition, _COST_OF_KIND[one.kind])
+        for one in refused
+    )
+
+
+def _is_of_the_machine(one: Refused, server: ServerFacts, needs: Needs) -> bool:
+    """Whether only another machine helps; for an architecture that it can cross-build, the job can ask for that."""
+    if one.condition is Condition.ARCHITECTURE and _cross_tool(server, needs):
+        return False
+    return one.condition in _OF_THE_MACHINE
+
+
+def _cross_tool(server: ServerFacts, needs: Needs) -> str:
+    """The compiler that the job would have to require to be built across there; empty: none would do."""
+    names = {tool.name for tool in server.toolchains if tool.target_architecture == needs.architecture}
+    return next((name for name in (*_COMPILERS, *sorted(names)) if name in names), "")
 
 
 def _slot_of(servers: Sequence[ServerFacts]) -> str:

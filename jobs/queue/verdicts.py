@@ -71,10 +71,18 @@ class Step:
 _SIZE = frozenset({Condition.CORES, Condition.MEMORY, Condition.STORAGE, Condition.UNMEASURED})
 _PLACE = frozenset({Condition.LABELS, Condition.GROUP})
 _LIMITS = frozenset(
-    {Condition.FREE_STORAGE, Condition.MEMORY_LIMIT, Condition.STORAGE_LIMIT, Condition.CPU_LIMIT}
+    {
+        Condition.DISK_FLOOR,
+        Condition.FREE_STORAGE,
+        Condition.MEMORY_LIMIT,
+        Condition.STORAGE_LIMIT,
+        Condition.CPU_LIMIT,
+    }
 )
-_SERVICE = frozenset(
-    one for one in Condition if Refused(one, "").kind is Kind.OFFLINE and one is not Condition.UNMEASURED
+_SERVICE = (
+    frozenset(one for one in Condition if Refused(one, "").kind is Kind.OFFLINE)
+    - {Condition.UNMEASURED}
+    - _LIMITS
 )
 COLUMNS: tuple[tuple[str, frozenset[Condition]], ...] = (
     ("Architecture", frozenset({Condition.ARCHITECTURE})),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jobs.queue.conditions import Condition, Kind, Needs, Refused, judge, memory_text
+from jobs.queue.conditions import DISK_FLOOR_MIB, Condition, Kind, Needs, Refused, judge, memory_text
 from servers.fleet import ToolchainFacts
 from servers.states import ServerStatus
 from tests.jobs.fleets import NOW, X86, facts
@@ -117,6 +117,18 @@ def test_what_a_server_is_not_makes_it_impossible(
         ),
         ({}, {"followed": False}, "not_followed", "is looked after by no runner now"),
         (
+            {},
+            {"starts_refused_until": NOW + timedelta(minutes=1), "starts_refused_reason": "No room."},
+            "starts_refused",
+            "is not asked until 03:05:05 UTC: No room",
+        ),
+        (
+            {},
+            {"free_storage_mib": 255},
+            "disk_floor",
+            "has only 255 MiB free of the 256 MiB that a build needs",
+        ),
+        (
             {"cores": 1, "memory_mb": 1, "storage_gb": 1},
             {"cores": None, "memory_mb": None, "storage_gb": None},
             "unmeasured",
@@ -176,7 +188,9 @@ def test_storage_that_is_taken_now_may_come_free(wanted: int, told: list[str]) -
 
 def test_a_server_at_its_limits_or_out_of_quarantine_or_degraded_is_able() -> None:
     limits = facts(cpu_percent=85.0, memory_percent=85.0, storage_percent=85.0, quarantined_until=NOW)
+    just_enough = facts(free_storage_mib=DISK_FLOOR_MIB, starts_refused_until=NOW)
 
+    assert judge(just_enough, needs=X86, now=NOW) == []
     assert judge(limits, needs=X86, now=NOW) == []
     assert judge(facts(status=ServerStatus.DEGRADED), needs=X86, now=NOW) == []
 

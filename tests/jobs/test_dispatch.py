@@ -20,6 +20,7 @@ from jobs.states import JobStatus, Priority
 from servers.fleet import ServerFacts, load_fleet, takes_jobs
 from servers.leases import acquire_lease
 from servers.models import BuildServer
+from servers.starts import note_refused_start
 from servers.states import ServerStatus
 from tests.factories import make_job, make_server
 
@@ -76,6 +77,38 @@ def test_server_that_showed_another_key_takes_nothing_whatever_its_status() -> N
     assert not takes_jobs(BuildServer.objects.get())
     BuildServer.objects.update(seen_host_key="")
     assert len(Dispatcher().dispatch()) == 1
+
+
+def test_server_below_the_disk_floor_draws_no_job() -> None:
+    low, roomy = make_followed(slots=9), make_followed(slots=1)
+    BuildServer.objects.filter(pk=low.pk).update(free_storage_mib=10)
+    jobs = [make_job() for _ in range(2)]
+
+    attempts = Dispatcher().dispatch()
+
+    assert [(attempt.job_id, attempt.server_id) for attempt in attempts] == [(jobs[0].pk, roomy.pk)]
+    refused = Refusal.objects.values_list("job", "server", "condition", "hard", "detail")
+    assert (
+        jobs[1].pk,
+        low.pk,
+        "disk_floor",
+        True,
+        "has only 10 MiB free of the 256 MiB that a build needs",
+    ) in refused
+
+
+def test_server_that_refused_a_start_is_passed_over_until_it_may_be_asked_again() -> None:
+    full, other = make_followed(slots=9), make_followed(slots=1)
+    note_refused_start(full.pk, reason="Its disk is full.")
+    jobs = [make_job() for _ in range(2)]
+
+    attempts = Dispatcher().dispatch()
+
+    assert [(attempt.job_id, attempt.server_id) for attempt in attempts] == [(jobs[0].pk, other.pk)]
+    full.refresh_from_db()
+    assert not takes_jobs(full)
+    BuildServer.objects.update(starts_refused_until=timezone.now())
+    assert [attempt.server_id for attempt in Dispatcher().dispatch()] == [full.pk]
 
 
 def test_job_that_no_server_can_take_does_not_hold_up_those_behind_it() -> None:

@@ -14,16 +14,19 @@ from buildboard.core.crypto import encrypt
 from buildboard.core.machine import machine_id
 from buildboard.core.models import Event
 from jobs.execution import runner
-from jobs.execution.follow import MOST_CRASHES, ServerFollower
+from jobs.execution.dispatch import Dispatcher
+from jobs.execution.follow import ServerFollower
 from jobs.execution.followed import Followed
+from jobs.execution.guard import MOST_CRASHES
 from jobs.execution.marker import CrashMarker
 from jobs.execution.polling import Answer
 from jobs.lifecycle import claim_job
 from jobs.models import Attempt, BuildJob, LogChunk, Secret
 from jobs.providers.base import BuildStatus, Report
 from jobs.providers.registry import connect
+from jobs.queue.explain import explain_job
 from jobs.states import AttemptStatus, ErrorCategory, JobStatus, Phase
-from servers.leases import HeldLease, acquire_leases
+from servers.leases import HeldLease, acquire_lease, acquire_leases
 from servers.models import BuildServer, ServerLease
 from tests.factories import make_attempt, make_job, make_server
 from tests.jobs.board import (
@@ -117,6 +120,33 @@ def test_refused_start_is_given_back() -> None:
 
     job.refresh_from_db()
     assert (job.status, job.not_before is not None) == (JobStatus.QUEUED, True)
+    close(follower)
+
+
+def test_full_server_gives_its_build_to_another_one_at_once_and_explain_says_why() -> None:
+    full = make_server("full")
+    job = make_job(provider="fake", labels={"fake": "full"})
+    claim_job(job.pk, server=full)
+    other = make_server("other")
+    for server in (full, other):
+        assert acquire_lease(server.pk, runner="runner-1") is not None
+    follower = ServerFollower(full.pk, name="x")
+
+    follower.round()
+
+    full.refresh_from_db()
+    job.refresh_from_db()
+    assert (job.status, job.not_before) == (JobStatus.QUEUED, None)
+    assert (full.status, full.starts_refused_reason) == (
+        "online",
+        "The disk of the fake server is full; make room there.",
+    )
+    until = f"{full.starts_refused_until:%H:%M:%S}"
+    assert explain_job(job).reasons == [
+        "other can take it now.",
+        f"full is not asked until {until} UTC: The disk of the fake server is full; make room there.",
+    ]
+    assert [attempt.server_id for attempt in Dispatcher().dispatch()] == [other.pk]
     close(follower)
 
 

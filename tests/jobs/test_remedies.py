@@ -8,7 +8,7 @@ import pytest
 
 from jobs.queue.conditions import Condition, Needs, judge
 from jobs.queue.remedies import _COST, _OF_THE_MACHINE, _REMEDIES, remedy_for
-from servers.fleet import ServerFacts
+from servers.fleet import ServerFacts, ToolchainFacts
 from servers.states import ServerStatus
 from tests.jobs.fleets import NOW, X86, facts
 
@@ -29,6 +29,8 @@ def remedy(*servers: ServerFacts, needs: Needs = X86) -> str:
         ({"enabled": False}, {}, "one is switched on"),
         ({"pinned": False}, {}, "an operator accepts the host key of one"),
         ({"followed": False}, {}, "a runner looks after one again"),
+        ({"starts_refused_until": NOW + timedelta(minutes=1)}, {}, "one takes builds again"),
+        ({"free_storage_mib": 10}, {}, "one has 256 MiB of its disk free"),
         ({"quarantined_until": NOW + timedelta(hours=1)}, {}, "the quarantine of one ends"),
         ({"memory_percent": 90.0}, {}, "one uses at most 85 % of its memory"),
         ({"storage_percent": 90.0}, {}, "one uses at most 85 % of its storage"),
@@ -46,6 +48,27 @@ def remedy(*servers: ServerFacts, needs: Needs = X86) -> str:
             {"status": ServerStatus.MAINTENANCE, "slots": 2, "held": 2},
             {"group": "south"},
             "one is put into the group south, one leaves maintenance and 1 of 2 slots of one comes free",
+        ),
+        (
+            {
+                "toolchains": (
+                    ToolchainFacts("clang", "16.0.0", "riscv64"),
+                    ToolchainFacts("gcc", "13.1.0", "riscv64"),
+                )
+            },
+            {"architecture": "riscv64"},
+            "the job is submitted again and requires gcc, which one has for riscv64",
+        ),
+        (
+            {"toolchains": (ToolchainFacts("clang", "16.0.0", "riscv64"),), "draining": True},
+            {"architecture": "riscv64"},
+            "the job is submitted again and requires clang, which one has for riscv64, and one stops draining",
+        ),
+        (
+            {"toolchains": (ToolchainFacts("gcc", "13.1.0", "riscv64"),)},
+            {"architecture": "riscv64", "cores": 9},
+            "a build server is added that builds riscv64 and has 9 cores; the nearest, one, has 8 cores, the "
+            "job needs 9",
         ),
         (
             {},
@@ -90,6 +113,17 @@ def test_the_server_that_needs_the_least_change_is_named() -> None:
     assert remedy(small, other, needs=needs) == "other is put into the group north"
     assert remedy(small, other, away, needs=needs) == "away can be reached again"
     assert remedy(small, other, away, full, needs=needs) == "the slot of full comes free"
+
+
+def test_requiring_a_cross_compiler_is_simpler_than_another_server() -> None:
+    cross = facts("cross", toolchains=(ToolchainFacts("gcc", "13.1.0", "riscv64"),))
+    small = facts("small", architectures=frozenset({"riscv64"}), cores=1)
+    needs = Needs("riscv64", cores=2)
+
+    assert (
+        remedy(small, cross, needs=needs)
+        == "the job is submitted again and requires gcc, which cross has for riscv64"
+    )
 
 
 def test_full_servers_are_told_together() -> None:

@@ -21,6 +21,7 @@ from servers.errors import ServerConflict
 from servers.host_keys import HostKey
 from servers.models import BuildServer, ServerCheck
 from servers.registry import accept_host_key, add_server, change_server
+from servers.starts import note_refused_start
 from tests.factories import make_server
 from tests.requirements import require
 from tests.ssh_servers import SshServer, calm_port
@@ -251,11 +252,13 @@ def test_a_server_without_git(ssh_server: SshServer, tmp_path: Path) -> None:
 
 def test_this_machine_needs_no_ssh(tmp_path: Path) -> None:
     row = make_server(work_dir=str(tmp_path / "work"))
+    note_refused_start(row.pk, reason="The disk was full.")
 
     steps = check(row)
 
     assert results(steps) == [True] * 7, steps
     assert "own machine" in steps["reach"]["seen"]
+    assert (row.starts_refused_until, row.starts_refused_reason) == (None, "")  # it may be asked again
 
 
 # ---- whose check it is ------------------------------------------------------------------------------------

@@ -131,6 +131,7 @@ def test_a_probe_is_stored_and_sampled() -> None:
 
     assert row(server, *PERCENTAGES) == (25.0, 75.0, 50.0)
     assert row(server, *SIZES) == (8, 16384, 100)
+    assert row(server, "free_storage_mib") == (51_200,)
     assert row(server, "boot_id", "facts", "status") == ("boot-1", PROBE, "online")
     sampled = ProbeSample.objects.values_list("server", *PERCENTAGES)
     assert list(sampled) == [(server.pk, 25.0, 75.0, 50.0)]

@@ -1,60 +1,18 @@
-"""The pages in a real browser, on a real board: submit, watch, look back, lose the connection, cancel.
-
-The browser enforces the Content-Security-Policy, so a console without errors is a part of every test.
-"""
+"""The pages of jobs in a real browser, on a real board: submit, watch, look back, lose the connection, cancel."""
 
 import re
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.boards import RunningBoard, running_board
-from tests.browsers import PASSWORD, WAIT_MS, Reader, chromium
-from tests.requirements import require
+from tests.boards import RunningBoard
+from tests.browsers import WAIT_MS, Reader
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 # What a browser says of its own accord while the board is away on purpose.
 AWAY = ("WebSocket connection to", "Failed to load resource", "net::ERR")
-
-
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("repositories") / "demo"
-    folder.mkdir()
-    git = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@example.org"]
-    (folder / "README").write_text("demo\n")
-    for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "first"]):
-        subprocess.run([*git, *command], check=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def board(repository: Path) -> Iterator[RunningBoard]:
-    require("git")
-    extra = {
-        "BUILDBOARD_LOCAL_REPOSITORIES": str(repository.parent),
-        "BUILDBOARD_ADMIN_PASSWORD": PASSWORD,
-    }
-    with running_board(extra=extra) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    require("chromium")
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture
-def reader(browser: Browser, board: RunningBoard) -> Iterator[Reader]:
-    person = Reader(browser, board)
-    yield person
-    person.context.close()
 
 
 def test_a_build_is_submitted_and_watched_to_its_end(reader: Reader, repository: Path) -> None:
@@ -190,8 +148,5 @@ def test_no_page_scrolls_sideways(
 
     for address in (path, f"{path}log/", f"{path}retry/", "/jobs/", "/jobs/new/", "/tokens/", "/nowhere/"):
         person.page.goto(person.address + address)
-        room = person.page.evaluate(
-            "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        )
-        assert (address, max(0, room)) == (address, 0)
+        assert (address, person.sideways) == (address, 0)
     person.context.close()
