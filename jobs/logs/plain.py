@@ -24,10 +24,6 @@ _ODD = re.compile(
 _SUSPECT = bytes({*range(9), *range(0x0B, 0x20), 0x7F, 0xC2, 0xD8, 0xE2, *range(0x80, 0xC0)})
 _ORDINARY = bytes(set(range(256)) - set(_SUSPECT))
 _LOWER = bytes(range(256)).lower()
-# One that is not in a block stands for what is taken out of it.
-_MARKS = bytes(range(8))
-# Sequences that differ; a log has a few, and a block with more is cleared by the slower way.
-_FEW = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +83,10 @@ def plain_lines(block: bytes, *, lower: bool) -> bytes:
     """
     suspect = block.translate(None, _ORDINARY)
     if _ODD.search(suspect):
-        mark = next((bytes([one]) for one in _MARKS if one not in suspect), b"")
-        clean = _without_harmless(block.replace(b"\r\n", b"\n"), mark=mark) if mark else block
+        # What is put together by taking out what was between it still has its escape, and so is drawn.
+        clean = _HARMLESS.sub(b"", block.replace(b"\r\n", b"\n") if b"\r" in suspect else block)
         block = _with_drawn(clean, block) if _ODD.search(clean.translate(None, _ORDINARY)) else clean
     return block.translate(_LOWER) if lower else block
-
-
-def _without_harmless(block: bytes, *, mark: bytes) -> bytes:
-    """Each is `mark` until all are found, so that what was apart does not become another sequence."""
-    for _ in range(_FEW):
-        start = block.find(b"\x1b")
-        found = _HARMLESS.match(block, start) if start >= 0 else None
-        if found is None:
-            break
-        block = block.replace(found[0], mark)
-    if b"\x1b" in block:
-        block = _HARMLESS.sub(mark, block)
-    return block.translate(None, mark)
 
 
 def _with_drawn(clean: bytes, block: bytes) -> bytes:

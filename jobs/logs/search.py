@@ -18,6 +18,8 @@ MAX_LINES = 10_000
 MAX_QUERY_CHARACTERS = 256
 MOST_SECONDS = 5.0
 _BLOCK_BYTES = 256 * 1024
+# With one find in so many bytes, going through all lines is faster.
+_DENSE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,28 +61,34 @@ def search(attempt: Attempt, *, text: str, match_case: bool = False, seconds: fl
 
 
 class _Needle:
-    """What is looked for. ASCII is found in bytes, which is many times faster than in text."""
+    """What is looked for: in bytes, which is many times faster, unless it has letters beyond A to Z in any case."""
 
     def __init__(self, text: str, *, match_case: bool) -> None:
         self._match_case = match_case
-        self._ascii = text.isascii()
         self._text = text if match_case else text.casefold()
+        uncased = all(one.isascii() or one.lower() == one.upper() == one.casefold() for one in text)
+        self._bytes = self._text.encode(errors="replace") if match_case or uncased else b""
 
     def lines_of(self, block: bytes) -> Iterator[int]:
         """The lines of a block, from 0, in which it is."""
-        plain = plain_lines(block, lower=self._ascii and not self._match_case)
-        if self._ascii:
-            return _lines_with(plain, self._text.encode(), b"\n")
-        text = plain.decode(errors="replace")
-        return _lines_with(text if self._match_case else text.casefold(), self._text, "\n")
+        plain = plain_lines(block, lower=bool(self._bytes) and not self._match_case)
+        if self._bytes:
+            return _lines_with(plain, self._bytes, b"\n")
+        return _lines_with(plain.decode(errors="replace").casefold(), self._text, "\n")
 
 
 def _lines_with(block: AnyStr, needle: AnyStr, line_feed: AnyStr) -> Iterator[int]:
+    """The short way for a few finds is a long one for many."""
+    if block.count(needle) * _DENSE > len(block):
+        for line, text in enumerate(block.split(line_feed)):
+            if needle in text and _is_shown(text, text.find(needle), needle):
+                yield line
+        return
     line, counted, at = 0, 0, block.find(needle)
     while at >= 0:
         line += block.count(line_feed, counted, at)
         begin = block.rfind(line_feed, 0, at) + 1
-        if at - begin + len(needle) <= MAX_COLUMNS or _is_shown(block[begin : at + len(needle)]):
+        if _is_shown(block[begin : at + len(needle)], at - begin, needle):
             yield line
         counted = block.find(line_feed, at)
         if counted < 0:
@@ -88,6 +96,9 @@ def _lines_with(block: AnyStr, needle: AnyStr, line_feed: AnyStr) -> Iterator[in
         at = block.find(needle, counted)
 
 
-def _is_shown(line: AnyStr) -> bool:
-    """Whether this beginning of a line is within the columns that are shown."""
-    return len(line.decode(errors="replace") if isinstance(line, bytes) else line) <= MAX_COLUMNS
+def _is_shown(line: AnyStr, at: int, needle: AnyStr) -> bool:
+    """Whether it is within the columns that are shown; a column is a character."""
+    if len(line) <= MAX_COLUMNS:
+        return True
+    begin = line[: at + len(needle)]
+    return len(begin.decode(errors="replace") if isinstance(begin, bytes) else begin) <= MAX_COLUMNS

@@ -5,6 +5,7 @@ from jobs.models.attempt import Attempt, LogChunk
 from jobs.models.job import SUBMITTED_COLUMNS, BuildJob, JobDependency
 from jobs.models.orchestrator import Orchestrator
 from jobs.models.refusal import Refusal
+from jobs.models.sealed_log import SealedLog
 from jobs.models.secret import Secret
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "LogChunk",
     "Orchestrator",
     "Refusal",
+    "SealedLog",
     "Secret",
 ]

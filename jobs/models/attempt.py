@@ -54,6 +54,9 @@ class Attempt(models.Model):
     log_size = models.BigIntegerField(default=0)
     log_lines = models.BigIntegerField(default=0)
     log_omitted = models.BigIntegerField(default=0, help_text="Source bytes left out past the log's limit.")
+    log_sgr = models.TextField(
+        blank=True, default="", db_default="", help_text="What sets the colours that follow the kept log."
+    )
     watched_until = models.DateTimeField(null=True)
     unreachable_since = models.DateTimeField(null=True)
     resolved_commit = models.CharField(max_length=64, blank=True)
@@ -116,6 +119,9 @@ class LogChunk(models.Model):
     size = models.PositiveIntegerField()
     first_line = models.BigIntegerField()
     lines = models.PositiveIntegerField(help_text="LFs in it.")
+    sgr = models.TextField(
+        blank=True, default="", db_default="", help_text="What sets the colours that it begins with."
+    )
     data = models.BinaryField()
     at = models.DateTimeField(default=timezone.now)
 
@@ -128,6 +134,8 @@ class LogChunk(models.Model):
         indexes = [
             # The chunk in which a line begins.
             models.Index(name="chunk_line_of_attempt", fields=["attempt", "first_line"]),
+            # Logs that are live: those of ended attempts among them are to be sealed.
+            models.Index(name="chunk_first_of_log", fields=["attempt"], condition=models.Q(offset=0)),
         ]
 
     def __str__(self) -> str:
