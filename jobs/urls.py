@@ -2,11 +2,22 @@
 
 from django.urls import path
 
-from jobs.views import job, jobs, log, log_windows, server, server_actions, server_editing, servers, submit
+from jobs.views import (
+    job,
+    jobs,
+    log,
+    log_windows,
+    overview,
+    server,
+    server_actions,
+    server_editing,
+    servers,
+    submit,
+)
 
 app_name = "jobs"
 urlpatterns = [
-    path("", jobs.home, name="home"),
+    path("", overview.overview, name="overview"),
     path("jobs/", jobs.job_list, name="list"),
     path("jobs/new/", submit.new, name="new"),
     path("jobs/new/preview/", submit.preview, name="preview"),

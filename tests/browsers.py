@@ -54,7 +54,7 @@ class Reader:
         self.page.get_by_label("Name").fill("admin")
         self.page.get_by_label("Password").fill(PASSWORD)
         self.page.get_by_role("main").get_by_role("button", name="Sign in").click()
-        self.page.wait_for_url("**/jobs/")
+        self.page.wait_for_url(f"{self.address}/")
 
     def _note(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):

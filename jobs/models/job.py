@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from buildboard.core.auth import Principal
 from buildboard.core.permissions import Right
+from jobs.models.elapsed import ElapsedMilliseconds
 from jobs.states import JOB_ACTIVE, JOB_TERMINAL, JOB_UNFINISHED, ErrorCategory, JobStatus, Priority
 
 # Columns that a submission fills as they stand in `spec`, and that a manual retry copies.
@@ -108,6 +109,12 @@ class BuildJob(models.Model):
     progress = models.PositiveSmallIntegerField(default=0)
     started_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
+    # Kept by the database itself, so that no writer can forget it: lists are sorted by it.
+    ran_ms = models.GeneratedField(
+        expression=ElapsedMilliseconds("started_at", "completed_at"),
+        output_field=models.BigIntegerField(null=True),
+        db_persist=True,
+    )
     exit_code = models.IntegerField(null=True, blank=True)
     error_category = models.CharField(max_length=16, choices=ErrorCategory.choices, blank=True)
     error_message = models.TextField(blank=True)
@@ -142,15 +149,37 @@ class BuildJob(models.Model):
                 fields=["status", "created_at"],
                 condition=models.Q(status__in=sorted(JOB_ACTIVE)),
             ),
-            # The list, newest first, by keyset; the same within one status, architecture, server, repository.
+            # The list, newest or oldest first, by keyset; the same within what it is filtered by.
             models.Index(name="job_newest", fields=["-created_at", "-id"]),
-            models.Index(name="job_status_newest", fields=["status", "-created_at", "-id"]),
             models.Index(
                 name="job_architecture_newest", fields=["target_architecture", "-created_at", "-id"]
             ),
             models.Index(name="job_server_newest", fields=["server", "-created_at", "-id"]),
             models.Index(
                 name="job_repository_newest", fields=["source_repository", "branch", "-created_at", "-id"]
+            ),
+            models.Index(name="job_by_repository", fields=["source_repository", "created_at", "id"]),
+            models.Index(name="job_by_branch", fields=["branch", "created_at", "id"]),
+            models.Index(name="job_by_person", fields=["created_by", "created_at", "id"]),
+            # The list in its other orders, in both directions; the first also counts and filters by status.
+            models.Index(name="job_by_status", fields=["status", "created_at", "id"]),
+            models.Index(name="job_by_server", fields=["server_name", "created_at", "id"]),
+            models.Index(
+                name="job_by_duration",
+                fields=["ran_ms", "created_at", "id"],
+                condition=models.Q(ran_ms__isnull=False),
+            ),
+            # What ended lately, for figures and charts.
+            models.Index(
+                name="job_ended",
+                fields=["completed_at", "status"],
+                condition=models.Q(completed_at__isnull=False),
+            ),
+            # How long builds of a repository for an architecture usually take.
+            models.Index(
+                name="job_usual",
+                fields=["source_repository", "target_architecture", "completed_at", "ran_ms"],
+                condition=models.Q(status=JobStatus.COMPLETED),
             ),
         ]
 

@@ -101,7 +101,7 @@ def blocked_among(job_ids: Collection[UUID]) -> dict[UUID, str]:
     blocked: dict[UUID, str] = {}
     for job_id, needs in read_needs(job_ids).items():
         if needs not in told:
-            told[needs] = _stuck(judge_fleet(fleet, needs=needs, now=now))
+            told[needs] = why_stuck(judge_fleet(fleet, needs=needs, now=now))
         if told[needs]:
             blocked[job_id] = told[needs]
     return blocked
@@ -119,7 +119,7 @@ def _blocker_of(job: BuildJob, *, now: datetime) -> Blocker | None:
     return None
 
 
-def _stuck(servers: Sequence[ServerVerdict]) -> str:
+def why_stuck(servers: Sequence[ServerVerdict]) -> str:
     """What to say when time alone does not help; empty when it does."""
     if not servers:
         return _NONE
@@ -129,7 +129,7 @@ def _stuck(servers: Sequence[ServerVerdict]) -> str:
 
 
 def _summary(servers: Sequence[ServerVerdict], *, needs: Needs, place: Place, wait: Estimate) -> str:
-    stuck = _stuck(servers)
+    stuck = why_stuck(servers)
     if stuck:
         return stuck
     turn = (
@@ -160,7 +160,7 @@ def _would_start_if(
         parts.append(f"the provider {job.provider} takes it")
     elif not able:
         refused = [(one.server, one.refused) for one in servers]
-        after = f", and {others} started" if ahead and not _stuck(servers) else ""
+        after = f", and {others} started" if ahead and not why_stuck(servers) else ""
         parts.append(f"{remedy_for(refused, needs=needs)}{after}")
     elif not blocker and ahead:
         parts.append(f"{others} started; {able[0]} has room now")

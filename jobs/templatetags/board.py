@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 
 from jobs.models import Attempt, BuildJob
 from jobs.states import BADGES, Badge
+from jobs.views.overview_parts import wait_words
 from jobs.views.selection import Selection
 
 register = template.Library()
@@ -110,6 +111,14 @@ def size(count: int | None) -> str:
 def mebibytes(count: int | None) -> str:
     """So many MiB as `15.6 GiB`."""
     return size(None if count is None else count << 20)
+
+
+@register.filter
+def about(seconds: float | None) -> str:
+    """An estimated wait as `~2m 10s`; `now` for none at all, a dash when nobody can tell."""
+    if seconds is None:
+        return "—"
+    return f"~{wait_words(seconds)}" if seconds > 0 else "now"
 
 
 @register.filter

@@ -11,7 +11,7 @@ from buildboard.core.auth import Principal, principal_of
 from buildboard.core.permissions import Right
 from jobs.models import BuildJob
 
-_AREAS = {"jobs:new": "submit", "core:tokens": "tokens"}
+_AREAS = {"jobs:overview": "overview", "jobs:new": "submit", "core:tokens": "tokens"}
 THEMES = ("bb-light", "bb-dark")
 
 

@@ -1,7 +1,6 @@
 """The list of jobs. One job is in `job.py`, submitting in `submit.py`, logs in `log.py`."""
 
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import redirect
+from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from buildboard.core.auth import principal_of, requires
@@ -17,13 +16,6 @@ from servers.models import BuildServer
 # Never shown in a row, and possibly large.
 _NOT_IN_A_ROW = ("spec", "secret_spec", "result", "labels", "required_labels")
 _TAB_ICONS = {"failed": ("x", "bad"), "completed": ("check", "ok"), "cancelled": ("ban", "")}
-
-
-@requires(Right.READ)
-@require_safe
-def home(request: HttpRequest) -> HttpResponseRedirect:
-    """The board's front page: the jobs, until there is an overview."""
-    return redirect("jobs:list")
 
 
 @requires(Right.READ)

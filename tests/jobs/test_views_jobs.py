@@ -49,12 +49,6 @@ def test_a_visitor_is_asked_to_sign_in_and_a_reader_under_public_read_is_not(set
     assert "/jobs/new/" not in shown.content.decode()
 
 
-def test_the_front_page_leads_to_the_jobs() -> None:
-    answer = client_of().get("/")
-
-    assert (answer.status_code, answer["Location"]) == (302, "/jobs/")
-
-
 @pytest.mark.parametrize(
     ("query", "names"),
     [

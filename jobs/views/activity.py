@@ -1,0 +1,122 @@
+"""What happened lately on the whole board, in words: how jobs ended, what became of servers. Three queries."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.urls import reverse
+
+from buildboard.core.models import Event
+from jobs.models import BuildJob
+from jobs.views.server_parts import SERVER_EVENT_LOOKS, STATUS_LOOKS
+
+_SHOWN = 8
+_LOOKED_AT = 200
+_MOST_CHARACTERS = 160
+_SECOND_LINE = 80
+_COLUMNS = (
+    "source_repository",
+    "branch",
+    "server_name",
+    "max_attempts",
+    "started_at",
+    "completed_at",
+)
+# kind: (icon, class of colour, words). What was wrong follows those that end in a colon.
+_JOB_LOOKS = {
+    "completed": ("check", "ok", "completed"),
+    "failed": ("x", "bad", "failed:"),
+    "cancelled": ("ban", "muted", "cancelled"),
+    "requeued": ("rotate-cw", "run", "queued again:"),
+    "retried": ("rotate-cw", "muted", "submitted again"),
+}
+_SERVER_KINDS = (
+    "server_added",
+    "host_key_accepted",
+    "host_key_changed",
+    "host_key_replaced",
+    "host_key_back",
+    "rebooted",
+)
+
+
+@dataclass(frozen=True)
+class Activity:
+    """One line of the feed: what it is about (and where that is), what happened, whose words say why."""
+
+    id: int
+    at: datetime
+    icon: str
+    colour: str
+    name: str
+    address: str
+    words: str
+    quoted: str
+    seconds: float | None
+    detail: str
+
+
+def recent_activity(servers: Mapping[UUID, str]) -> list[Activity]:
+    """The latest that mattered, newest first; `servers` are the names of those that there are."""
+    latest = Event.objects.filter(subject_type__in=("job", "server")).order_by("-sequence")
+    wanted = [event for event in latest[:_LOOKED_AT] if _matters(event)][:_SHOWN]
+    ids = [event.subject_id for event in wanted if event.subject_type == "job"]
+    rows = BuildJob.objects.filter(pk__in=ids).only(*_COLUMNS)
+    jobs = {str(job.pk): job for job in rows} if ids else {}
+    names = {str(server_id): name for server_id, name in servers.items()}
+    found = []
+    for event in wanted:
+        if event.subject_type == "server":
+            found.append(_of_server(event, name=names.get(event.subject_id, "")))
+        elif event.subject_id in jobs:
+            found.append(_of_job(event, jobs[event.subject_id]))
+    return found
+
+
+def _matters(event: Event) -> bool:
+    if event.subject_type == "job":
+        return event.kind in _JOB_LOOKS
+    return event.kind == "status" or event.kind in _SERVER_KINDS
+
+
+def _of_job(event: Event, job: BuildJob) -> Activity:
+    icon, colour, words = _JOB_LOOKS[event.kind]
+    reason = next(iter(event.reason.strip().splitlines()), "")
+    quoted = reason[:_MOST_CHARACTERS] if words.endswith(":") else ""
+    by = f" by {event.actor}" if event.actor and event.kind in ("cancelled", "retried") else ""
+    number = event.data.get("attempt")
+    told = [job.server_name, f"attempt {number} of {job.max_attempts}" if number else ""]
+    return Activity(
+        id=event.sequence,
+        at=event.at,
+        icon=icon,
+        colour=colour,
+        name=job.repository_name,
+        address=reverse("jobs:detail", args=[job.pk]),
+        words=f"{job.branch} {words if quoted else words.rstrip(':')}{by}",
+        quoted=quoted,
+        seconds=job.duration_seconds if event.kind == "completed" else None,
+        detail=" · ".join(part for part in told if part),
+    )
+
+
+def _of_server(event: Event, *, name: str) -> Activity:
+    if event.kind == "status":
+        icon, colour = STATUS_LOOKS.get(event.to_state, ("circle", ""))
+        words = f"is {event.to_state}"
+    else:
+        icon, colour, told = SERVER_EVENT_LOOKS[event.kind]
+        words = told.partition(":")[0].lower()
+    return Activity(
+        id=event.sequence,
+        at=event.at,
+        icon=icon,
+        colour=colour or "muted",
+        name=name or "A server that is gone",
+        address=reverse("jobs:server", args=[event.subject_id]) if name else "",
+        words=words,
+        quoted="",
+        seconds=None,
+        detail=event.reason[:_SECOND_LINE] or event.actor,
+    )

@@ -1,0 +1,224 @@
+"""What the overview shows, part by part: key figures, running builds, the fleet, what happened lately.
+
+From rows that were read already, or in one or two queries each. What waits and why is judged in `jobs/queue/`.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.utils import timezone
+
+from jobs.models import BuildJob
+from jobs.queue.estimate import QueueState, estimate_wait
+from jobs.states import JobStatus
+from jobs.views.server_looks import Slots
+from jobs.views.trend_charts import draw_spark
+from jobs.views.trends import Trends, middle, percentile
+from servers.fleet import ServerFacts
+from servers.states import ServerStatus
+
+_MOST_SERVERS = 12
+_MOST_ARCHITECTURES = 3
+_DOTS = {ServerStatus.ONLINE: "ok", ServerStatus.DEGRADED: "run", ServerStatus.OFFLINE: "bad"}
+_MINUTE, _HOUR = 60, 3600
+_COARSE = 600  # seconds from which on minutes are enough
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The key figures, with the lines beside them."""
+
+    queued: int
+    oldest_at: datetime | None
+    blocked: int
+    building: int
+    slots: int
+    busy_percent: int | None
+    success_percent: str
+    failed: int
+    failed_usually: str
+    median_seconds: float | None
+    slow_seconds: float | None
+    wait: str
+    waits: list[str]
+    sparks: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Running:
+    """One claimed or running job: how far it should be, and what is left, in words."""
+
+    job: BuildJob
+    percent: int | None
+    left: str
+    is_over: bool
+
+
+@dataclass(frozen=True)
+class FleetRow:
+    """One server: what it is doing, and what is wrong with it, if anything."""
+
+    id: UUID
+    name: str
+    dot: str
+    word: str
+    slots: Slots
+    load: str
+
+
+def make_figures(
+    state: QueueState,
+    fleet: Sequence[ServerFacts],
+    trends: Trends,
+    *,
+    oldest_at: datetime | None,
+    blocked: int,
+    durations: Mapping[str, Sequence[float]],
+) -> Figures:
+    """Everything of the top row; no query."""
+    able = [server for server in fleet if is_in_service(server)]
+    slots, held = sum(server.slots for server in able), sum(server.held for server in able)
+    share, usual = trends.success_percent, trends.failed_usually
+    wait = _wait(state.total_queued, able, past=durations.get("", []))
+    return Figures(
+        queued=state.total_queued,
+        oldest_at=oldest_at,
+        blocked=blocked,
+        building=state.total_building,
+        slots=slots,
+        busy_percent=round(100 * held / slots) if slots else None,
+        success_percent="" if share is None else f"{share:.1f}",
+        failed=trends.failed,
+        failed_usually="" if usual is None else f"{usual:.0f}" if usual >= 1 else f"{usual:.1f}",
+        median_seconds=middle(trends.durations),
+        slow_seconds=percentile(trends.durations, 0.95),
+        wait=wait,
+        waits=_waits(state, fleet, durations=durations),
+        sparks=_sparks(trends),
+    )
+
+
+def _wait(queued: int, able: Sequence[ServerFacts], *, past: Sequence[float]) -> str:
+    """What a job would wait that came now and fits these servers."""
+    estimate = estimate_wait(
+        ahead=queued,
+        queued=queued,
+        building=sum(server.held for server in able),
+        slots=sum(server.slots for server in able),
+        durations=past,
+    )
+    return wait_words(estimate.seconds) if able else "—"
+
+
+def _sparks(trends: Trends) -> dict[str, str]:
+    return {
+        "queued": draw_spark(trends.queued),
+        "running": draw_spark(trends.running),
+        "success": draw_spark([_share(hour.completed, hour.failed) for hour in trends.hours]),
+        "duration": draw_spark([middle(hour.durations) for hour in trends.hours]),
+        "wait": draw_spark([middle(hour.waits) for hour in trends.hours]),
+    }
+
+
+def _share(completed: int, failed: int) -> float | None:
+    return completed / (completed + failed) if completed + failed else None
+
+
+def is_in_service(server: ServerFacts) -> bool:
+    """Whether it takes builds of some kind now, or would as soon as it has room."""
+    is_well = server.status in {ServerStatus.ONLINE, ServerStatus.DEGRADED} and server.pinned
+    return server.enabled and is_well and not server.draining and not _is_quarantined(server)
+
+
+def _is_quarantined(server: ServerFacts) -> bool:
+    return server.quarantined_until is not None and server.quarantined_until > timezone.now()
+
+
+def _waits(
+    state: QueueState, fleet: Sequence[ServerFacts], *, durations: Mapping[str, Sequence[float]]
+) -> list[str]:
+    """The expected wait by architecture, those that most servers build first."""
+    builders = Counter(name for server in fleet for name in server.architectures)
+    names = sorted(builders, key=lambda name: (-builders[name], name))[:_MOST_ARCHITECTURES]
+    told = []
+    for name in names:
+        able = [server for server in fleet if name in server.architectures and is_in_service(server)]
+        queued = state.jobs_by_architecture.get(name, 0)
+        told.append(f"{name} {_wait(queued, able, past=durations.get(name) or durations.get('', []))}")
+    return told
+
+
+def wait_words(seconds: float) -> str:
+    """A wait that is only estimated: `none`, `40s`, `2m 10s`, `26m`, `3h`."""
+    if seconds <= 0:
+        return "none"
+    tens = max(10, round(seconds / 10) * 10)
+    if tens < _MINUTE:
+        return f"{tens}s"
+    if tens < _COARSE:
+        return f"{tens // _MINUTE}m {tens % _MINUTE:02d}s" if tens % _MINUTE else f"{tens // _MINUTE}m"
+    if seconds < _HOUR:
+        return f"{round(seconds / _MINUTE)}m"
+    return f"{seconds / _HOUR:.1f}h".replace(".0h", "h")
+
+
+def make_running(jobs: Sequence[BuildJob], *, usual: Mapping[UUID, float]) -> list[Running]:
+    """How far each is, by how long its like took."""
+    now = timezone.now()
+    return [_running(job, usual=usual.get(job.pk), now=now) for job in jobs]
+
+
+def _running(job: BuildJob, *, usual: float | None, now: datetime) -> Running:
+    if job.status == JobStatus.CLAIMED or job.started_at is None:
+        return Running(job, None, "connecting", is_over=False)
+    elapsed = (now - job.started_at).total_seconds()
+    if not usual:
+        return Running(job, job.progress, "the first of its kind", is_over=False)
+    percent = min(99, int(100 * elapsed / usual))
+    if elapsed < usual:
+        return Running(job, percent, f"~{wait_words(usual - elapsed)} left", is_over=False)
+    return Running(job, percent, f"over its usual {wait_words(usual)}", is_over=True)
+
+
+def make_fleet(fleet: Sequence[ServerFacts]) -> tuple[list[FleetRow], int]:
+    """Rows by name, and how many were left out: of many servers those with something wrong come first."""
+    rows = [_fleet_row(server) for server in fleet]
+    left_out = max(0, len(rows) - _MOST_SERVERS)
+    if left_out:
+        rows.sort(key=lambda row: (not row.word, -row.slots.held))
+    return rows[:_MOST_SERVERS], left_out
+
+
+def _fleet_row(server: ServerFacts) -> FleetRow:
+    word, dot = _state_of(server)
+    if server.status == ServerStatus.OFFLINE:
+        load = "no answer"
+    else:
+        load = "—" if server.cpu_percent is None else f"{round(server.cpu_percent)}% cpu"
+    return FleetRow(server.id, server.name, dot, word, Slots(server.held, server.slots), load)
+
+
+def _state_of(server: ServerFacts) -> tuple[str, str]:
+    """What keeps it from builds in a word (empty: nothing), and the class of its dot."""
+    if not server.enabled:
+        return "disabled", ""
+    if not server.pinned:
+        return "key to accept", "run"
+    if server.status != ServerStatus.ONLINE:
+        return server.status, _DOTS.get(ServerStatus(server.status), "")
+    if _is_quarantined(server):
+        return "quarantined", "bad"
+    if server.draining:
+        return "draining", ""
+    return ("", "ok") if server.followed else ("no runner", "bad")
+
+
+def fleet_words(fleet: Sequence[ServerFacts]) -> str:
+    """How many are in which unusual state."""
+    counts = Counter(word for word, _ in map(_state_of, fleet) if word)
+    if not counts:
+        return f"{'It is' if len(fleet) == 1 else f'All {len(fleet)} are'} well"
+    return ", ".join(f"{count} {word}" for word, count in counts.most_common())

@@ -1,0 +1,251 @@
+"""The overview: what it tells of the queue, the builds, the fleet and the last day, and what it costs."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from pytest_django.fixtures import DjangoAssertNumQueries
+
+from buildboard.core.audit import Actor, record_event
+from buildboard.core.permissions import Role
+from jobs.models import BuildJob
+from jobs.states import JobStatus
+from jobs.views import trends
+from servers.health import set_status
+from servers.leases import acquire_lease
+from servers.models import BuildServer
+from servers.states import ServerStatus
+from tests.factories import make_job, make_server
+from tests.jobs.pages import FRAGMENT, Page, client_of
+from tests.rich_board import HOSTILE, fill
+
+pytestmark = pytest.mark.django_db
+LIKE = {"source_repository": "https://git.example/linux.git", "target_architecture": "x86_64"}
+
+
+@pytest.fixture(autouse=True)
+def _read_anew() -> None:
+    trends.forget()
+
+
+def followed(name: str, **fields: object) -> BuildServer:
+    server = make_server(name, **fields)
+    assert acquire_lease(server.pk, runner="runner-1") is not None
+    return server
+
+
+def shown(client: Client | None = None) -> Page:
+    trends.forget()
+    return Page((client or client_of()).get("/").content.decode())
+
+
+def completed(minutes: float, **fields: object) -> BuildJob:
+    now = timezone.now()
+    return make_job(
+        JobStatus.COMPLETED,
+        **{"started_at": now - timedelta(minutes=minutes), "completed_at": now, **LIKE, **fields},
+    )
+
+
+def test_a_visitor_is_asked_to_sign_in() -> None:
+    answer = Client().get("/")
+
+    assert (answer.status_code, answer["Location"]) == (302, "/login/?next=/")
+
+
+@pytest.mark.parametrize(
+    ("role", "server", "says", "adds"),
+    [
+        (Role.SUBMITTER, True, "A build server is ready.", False),
+        (Role.ADMIN, False, "There is no build server yet", True),
+    ],
+)
+def test_an_empty_board_shows_the_first_steps(role: str, server: bool, says: str, adds: bool) -> None:
+    if server:
+        make_server()
+
+    page = shown(client_of(role))
+
+    assert "No build yet" in page.text
+    assert says in page.text
+    assert bool(page.find("a", href="/servers/new/")) is adds
+    assert page.find("div", id="overview")[0]["data-poll"] == "10000"
+
+
+def test_without_a_server_it_says_that_nothing_can_start() -> None:
+    make_job()
+
+    page = shown(client_of(Role.OPERATOR))
+
+    assert "There is no build server, so nothing can start." in page.text
+    assert len(page.find("a", href="/servers/new/")) == 1
+    assert "There is no build server yet" in page.text
+    assert "blocked" in page.text
+
+
+def test_with_every_server_out_of_service_it_says_so() -> None:
+    make_job()
+    make_server(status=ServerStatus.OFFLINE)
+
+    assert "No build server is in service, so nothing can start." in shown().text
+
+
+def test_a_running_build_has_its_expected_end_from_the_builds_before_it() -> None:
+    for minutes in (9, 10, 50):
+        completed(minutes)
+    completed(1, source_repository="https://git.example/other.git")
+    server = followed("north")
+    make_job(
+        "running",
+        started_at=timezone.now() - timedelta(minutes=4),
+        server=server,
+        server_name="north",
+        **LIKE,
+    )
+
+    page = shown()
+
+    assert "40% 4m 00s elapsed ~6m left" in page.text
+    assert page.find("progress", value="40")[0]["aria-label"] == "linux 40%"
+
+
+def test_a_build_that_takes_longer_than_usual_says_so() -> None:
+    completed(10)
+    make_job("running", started_at=timezone.now() - timedelta(minutes=12), **LIKE)
+    make_job("claimed", **LIKE)
+
+    text = shown().text
+
+    assert "99% 12m 00s elapsed over its usual 10m" in text
+    assert "Claimed connecting" in text
+
+
+def test_the_queue_tells_why_each_job_waits_and_when_it_may_start() -> None:
+    completed(10)
+    server = followed("north", max_concurrent_builds=1)
+    server.slots.update(holder=uuid.uuid4())
+    now = timezone.now()
+    asked: tuple[dict[str, Any], ...] = (
+        {},
+        {},
+        {"group": "south"},
+        {"not_before": now + timedelta(minutes=5)},
+        {"provider": "orchestrator"},
+    )
+    for number, fields in enumerate(asked):
+        make_job(created_at=now - timedelta(minutes=9 - number), **{**LIKE, **fields})
+
+    rows = shown().text.partition("Starts in")[2].partition("Fleet")[0]
+
+    assert (
+        "1 linux main x86_64 normal priority Waiting for a slot north is busy · why? linux waits ~5m" in rows
+    )
+    assert (
+        "2 linux main x86_64 normal priority Waiting for a slot north is busy · why? linux waits ~15m" in rows
+    )
+    assert "No build server can take it it starts when north is put into the group south" in rows
+    assert "Waits before its next try due at" in rows
+    assert "Waiting for an orchestrator" in rows
+    assert rows.count("blocked") == 1
+
+
+def test_the_figures_compare_the_last_day_with_the_usual() -> None:
+    now = timezone.now()
+    followed("north", max_concurrent_builds=4)
+    for minutes in (2, 4, 60):
+        completed(minutes)
+    make_job("failed")
+    for days in (2, 2, 3, 4):
+        make_job("failed", completed_at=now - timedelta(days=days))
+    make_job("running", started_at=now)
+
+    text = shown().text
+
+    assert "Running 1 of 4 slots 0% of the fleet busy" in text
+    assert "Success, 24 h 75.0 % 1 failed · usually 1 a day" in text
+    assert "Median duration 4m 00s p95 1h 00m" in text
+    assert "Expected wait none x86_64 none" in text
+
+
+def test_charts_say_in_a_sentence_what_they_show() -> None:
+    completed(2)
+    make_job("failed")
+
+    page = shown()
+
+    sentences = [one["aria-label"] for one in page.find("svg", role="img") if one.get("class") == "chart"]
+    assert sentences == [
+        "Jobs that ended in the last 24 hours: 1 completed, 1 failed, 0 cancelled; at most 2 in one hour.",
+        "How long completed jobs ran in the last 24 hours: median 2 lately, from 2 to 2 minutes; "
+        "95th percentile 2 lately, from 2 to 2 minutes.",
+        "How long jobs were queued in the last 24 hours: 90th percentile 0 lately, from 0 to 0 seconds.",
+    ]
+
+
+def test_the_latest_events_are_told_with_their_reasons() -> None:
+    job = completed(8, branch="release/4.2", server_name="north")
+    server = followed("north")
+    record_event("job", subject_id=job.pk, kind="submitted", actor=Actor("ann", "api"))
+    record_event("job", subject_id=job.pk, kind="completed", data={"attempt": 1})
+    record_event("job", subject_id=job.pk, kind="failed", reason="boom: no rule\nmore", data={"attempt": 2})
+    record_event("job", subject_id=job.pk, kind="cancelled", actor=Actor("ann", "page"))
+    record_event("job", subject_id=uuid.uuid4(), kind="failed", reason="of a job that is gone")
+    set_status(server.pk, status=ServerStatus.DEGRADED, reason="The disk is 91% full.")
+
+    feed = shown().text.partition("Recent activity")[2].partition("Throughput")[0]
+
+    assert feed.split(" 0s")[:4] == [
+        " north is degraded The disk is 91% full.",
+        " linux release/4.2 cancelled by ann north",
+        " linux release/4.2 failed: boom: no rule north · attempt 2 of 2",
+        " linux release/4.2 completed in 8m 00s north · attempt 1 of 2",
+    ]
+
+
+def test_the_number_of_queries_does_not_grow_with_the_rows(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    client, server = client_of(), followed("north")
+    for count in (1, 3, 50):
+        for _ in range(count - BuildJob.objects.filter(status="queued").count()):
+            for status in ("queued", "running", "failed", "completed"):
+                job = make_job(status, started_at=timezone.now(), server=server, server_name="north")
+                record_event("job", subject_id=job.pk, kind=status)
+        trends.forget()
+        with django_assert_num_queries(19):
+            client.get("/")
+        with django_assert_num_queries(16):  # what ended is remembered
+            client.get("/")
+
+
+def test_a_poll_answers_nothing_until_something_changed() -> None:
+    followed("north")
+    job = make_job("running", started_at=timezone.now())
+    client = client_of()
+
+    (region,) = shown(client).find("div", id="overview")
+    unchanged = client.get(region["hx-get"], headers=FRAGMENT)
+    BuildJob.objects.filter(pk=job.pk).update(status="failed", completed_at=timezone.now())
+    trends.forget()
+    changed = client.get(region["hx-get"], headers=FRAGMENT)
+
+    assert (region["data-poll"], region["hx-trigger"], region["hx-swap"]) == (
+        "2000",
+        "bb:poll",
+        "morph:outerHTML",
+    )
+    assert (unchanged.status_code, unchanged.content) == (204, b"")
+    assert changed.content.decode().lstrip().startswith('<div id="overview" data-poll="10000"')
+
+
+def test_hostile_names_are_text_on_a_board_full_of_rows() -> None:
+    fill()
+
+    page = shown(client_of(Role.ADMIN))
+
+    assert page.broken == []
+    assert "<img src=x onerror=alert(2)>" in page.text
+    assert HOSTILE[:20] in page.text
