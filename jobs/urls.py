@@ -4,6 +4,7 @@ from django.urls import path
 
 from jobs.views import (
     job,
+    job_actions,
     jobs,
     log,
     log_windows,
@@ -26,8 +27,9 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/log/lines", log_windows.log_lines, name="log-lines"),
     path("jobs/<uuid:job_id>/log/search", log_windows.log_search, name="log-search"),
     path("jobs/<uuid:job_id>/log/outline", log_windows.log_outline, name="log-outline"),
-    path("jobs/<uuid:job_id>/cancel/", job.cancel, name="cancel"),
-    path("jobs/<uuid:job_id>/retry/", job.retry, name="retry"),
+    path("jobs/<uuid:job_id>/cancel/", job_actions.cancel, name="cancel"),
+    path("jobs/<uuid:job_id>/retry/", job_actions.retry, name="retry"),
+    path("jobs/<uuid:job_id>/priority/", job_actions.priority, name="priority"),
     path("servers/", servers.server_list, name="servers"),
     path("servers/new/", server_editing.new, name="server-new"),
     path("servers/<uuid:server_id>/", server.detail, name="server"),

@@ -1,59 +1,51 @@
-"""One job: its page with the live part, cancelling it, submitting it again."""
+"""One job's page: its header, and of its views (log, events, ...) the one that the address names.
+
+What people ask for on it (cancel, retry, priority) is in `job_actions.py`.
+"""
 
 from typing import Any
 from uuid import UUID
 
-from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_http_methods, require_safe
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
+from django.views.decorators.http import require_safe
 
-from buildboard.core.auth import principal_of, requires
+from buildboard.core.auth import Principal, principal_of, requires
 from buildboard.core.htmx import wants_fragment
 from buildboard.core.models import Event
 from buildboard.core.permissions import Right
-from jobs.errors import IllegalTransition, QueueFull
-from jobs.lifecycle import request_cancel, retry_job
 from jobs.models import Artifact, Attempt, BuildJob
-from jobs.states import ATTEMPT_ACTIVE, ErrorCategory, Priority
+from jobs.states import ATTEMPT_ACTIVE, JobStatus, Priority
+from jobs.views.ending import ending_of
+from jobs.views.job_tabs import chosen_view, tabs_of
+from jobs.views.job_views import log_context, resources_context, spec_context
 from jobs.views.live import ACTIVE_MS, FINISHED_MS, answer_live, version_of
-from jobs.views.log import Tail, chosen_attempt, latest_attempts, read_tail
+from jobs.views.log import chosen_attempt, latest_attempts
+from jobs.views.progress import progress_of
 from jobs.views.timeline import happenings, steps_of
 from jobs.views.waiting import waiting_part
 
 _MOST_EVENTS = 200
 _MOST_ARTIFACTS = 200
-# What a failure of each category means, and what to do about it.
-ADVICE = {
-    ErrorCategory.EXIT_CODE: "The build's own command failed; the end of the log says why. "
-    "Submitting the same commit again helps only if the cause was a passing one.",
-    ErrorCategory.EXCEPTION: "The build ended in an error that it did not expect; the log says more.",
-    ErrorCategory.CONTAINER: "The build's container could not be used. An operator can look at the server.",
-    ErrorCategory.TIMEOUT: "It ran into its time limit. Raise it, or see in the log where the time went.",
-    ErrorCategory.SYSTEM: "The infrastructure failed before the build's own command began. "
-    "Trying again may help.",
-    ErrorCategory.LOST: "The server could not be reached for so long that the build was given up.",
-    ErrorCategory.CHECKOUT: "The source could not be checked out, or nothing in it says how to build it. "
-    "Check repository, branch and commit, or give a command.",
-}
 
 
 @requires(Right.READ)
 @require_safe
 def detail(request: HttpRequest, job_id: UUID) -> HttpResponse:
-    """A job with its attempts, events and the end of its log; `?attempt=` shows an earlier one."""
+    """A job with one of its views; `?view=` names it, `?attempt=` an earlier attempt."""
     principal = principal_of(request)
     jobs = BuildJob.objects.visible_to(principal).select_related("created_by", "requested_server")
     job = get_object_or_404(jobs, pk=job_id)
     attempts = latest_attempts(job)
     attempt = chosen_attempt(request, attempts)
-    live, version = _live_part(job, attempts=attempts, attempt=attempt)
+    live, version = _live_part(request, job, attempts=attempts, attempt=attempt)
     context = {
         **live,
-        "may_act": job.may_be_changed_by(principal),
+        **_rights(job, principal),
         "pace": FINISHED_MS if job.is_terminal else ACTIVE_MS,
-        "tail": Tail() if attempt is None or wants_fragment(request) else read_tail(attempt),
+        "share_address": request.build_absolute_uri(reverse("jobs:detail", args=[job.pk])),
         "is_whole_page": not wants_fragment(request),
     }
     return answer_live(
@@ -61,14 +53,29 @@ def detail(request: HttpRequest, job_id: UUID) -> HttpResponse:
     )
 
 
+def _rights(job: BuildJob, principal: Principal) -> dict[str, Any]:
+    """What this reader may do with the job."""
+    may_prioritise = job.status == JobStatus.QUEUED and principal.may(Right.OPERATE)
+    raised = min(job.priority + 10, Priority.URGENT)
+    return {
+        "may_act": job.may_be_changed_by(principal),
+        "may_prioritise": may_prioritise,
+        "priorities": Priority.choices,
+        "suggested_priority": raised,
+    }
+
+
 def _live_part(
-    job: BuildJob, *, attempts: list[Attempt], attempt: Attempt | None
+    request: HttpRequest, job: BuildJob, *, attempts: list[Attempt], attempt: Attempt | None
 ) -> tuple[dict[str, Any], str]:
     """What the polled part shows, and the version that changes with it."""
+    view = chosen_view(request, job, attempt)
     newest = Event.objects.filter(subject_type="job", subject_id=str(job.pk)).order_by("-sequence")
     events = list(newest[:_MOST_EVENTS])
-    waiting, looked = waiting_part(job)
     artifacts = list(Artifact.objects.filter(attempt=attempt)[:_MOST_ARTIFACTS]) if attempt else []
+    steps = steps_of(attempt, events=events) if attempt else []
+    progress = progress_of(job, attempt, steps=steps)
+    waiting, looked = waiting_part(job) if view == "waiting" else ({}, None)
     context = {
         "job": job,
         "priority": Priority(job.priority).label,
@@ -76,61 +83,30 @@ def _live_part(
         "attempt": attempt,
         "is_attempt_active": attempt is not None and attempt.status in ATTEMPT_ACTIVE,
         "is_last_attempt": not attempts or attempt == attempts[-1],
-        "steps": steps_of(attempt, events=events) if attempt else [],
+        "view": view,
+        "is_view_chosen": "view" in request.GET,
+        "tabs": tabs_of(request, job, attempt, events=len(events), artifacts=len(artifacts)),
+        "steps": steps,
+        "progress": progress,
         "events": happenings(events),
-        **waiting,
-        "advice": ADVICE.get(ErrorCategory(job.error_category), "") if job.error_category else "",
         "artifacts": artifacts,
+        # Looked up when it is shown: most polls are answered without.
+        "ending": SimpleLazyObject(lambda: ending_of(job, attempts=attempts, attempt=attempt, events=events)),
+        **waiting,
+        **_view_context(request, view, job=job, attempt=attempt, artifacts=artifacts),
     }
     looks = [(one.status, one.phase, one.unreachable_since) for one in attempts]
     last_event = events[0].sequence if events else 0
-    return context, version_of(job.updated_at, last_event, looks, looked, len(artifacts))
+    return context, version_of(job.updated_at, last_event, looks, looked, len(artifacts), progress.percent)
 
 
-def _own_job(request: HttpRequest, job_id: UUID) -> BuildJob:
-    """The job if it may be acted upon: 404 when it may not be seen, 403 when it is somebody else's."""
-    principal = principal_of(request)
-    job = get_object_or_404(BuildJob.objects.visible_to(principal), pk=job_id)
-    if not job.may_be_changed_by(principal):
-        raise PermissionDenied("This job is not yours; its submitter or an operator can do this.")
-    return job
-
-
-@requires(Right.SUBMIT)
-@require_http_methods(["GET", "HEAD", "POST"])
-def cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
-    """Ask whether to cancel; POST does it."""
-    job = _own_job(request, job_id)
-    if request.method != "POST":
-        return render(request, "jobs/cancel.html", {"job": job})
-    try:
-        job = request_cancel(job, actor=principal_of(request).actor)
-    except IllegalTransition as refused:
-        messages.error(request, f"Nothing to cancel: the job is {refused.found}.")
-    else:
-        if job.is_terminal:
-            messages.success(request, "Cancelled.")
-        else:
-            messages.success(
-                request, "Asked to cancel: it ends when its server confirms that nothing of it runs."
-            )
-    return redirect("jobs:detail", job_id)
-
-
-@requires(Right.SUBMIT)
-@require_http_methods(["GET", "HEAD", "POST"])
-def retry(request: HttpRequest, job_id: UUID) -> HttpResponse:
-    """Ask whether to submit the same again; POST makes the new job and goes there."""
-    job = _own_job(request, job_id)
-    if request.method != "POST":
-        return render(request, "jobs/retry.html", {"job": job})
-    principal = principal_of(request)
-    try:
-        again = retry_job(job, actor=principal.actor, user=principal.user)
-    except IllegalTransition as refused:
-        messages.error(request, f"The job is {refused.found}: it can be retried when it has ended.")
-    except QueueFull as full:
-        messages.error(request, str(full))
-    else:
-        return redirect("jobs:detail", again.pk)
-    return redirect("jobs:detail", job_id)
+def _view_context(
+    request: HttpRequest, view: str, *, job: BuildJob, attempt: Attempt | None, artifacts: list[Artifact]
+) -> dict[str, Any]:
+    if view == "log" and attempt:
+        return log_context(attempt, with_tail=not wants_fragment(request))
+    if view == "resources" and attempt:
+        return resources_context(attempt, artifacts=artifacts)
+    if view == "spec":
+        return spec_context(job)
+    return {}

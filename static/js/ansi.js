@@ -89,6 +89,11 @@ function visible(character) {
   return code < 256 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16).padStart(4, "0")}`;
 }
 
+// The text without its colours.
+export function plainText(text) {
+  return text.includes("\x1b") ? text.replace(CONTROL_SEQUENCE, "") : text;
+}
+
 export function sgrSpans(text, state = new SgrState()) {
   const spans = [];
   const shown = text.replace(DROPPED, "").replace(UNSEEN, visible);

@@ -1,6 +1,8 @@
 // Page furniture: theme, copy buttons, relative times, dialogs, keys. The theme lives in a cookie so that the
 // server writes data-theme into the page: no flash, no inline script.
 
+import { copyText } from "./clipboard.js";
+
 const root = document.documentElement;
 const THEME_SECONDS = 31536000;
 const COPIED_MS = 1500;
@@ -20,14 +22,11 @@ function switchTheme() {
 }
 
 // data-copy is the text itself, or "#id" of an element whose text is meant.
-function copyText(button) {
+async function copyOf(button) {
   const wanted = button.dataset.copy;
   const source = wanted.startsWith("#") ? document.querySelector(wanted) : null;
-  if (!navigator.clipboard) {
-    if (source) getSelection().selectAllChildren(source); // plain http: marked, to be copied by hand
-    return;
-  }
-  navigator.clipboard.writeText(source ? source.textContent : wanted).then(() => showCopied(button), () => {});
+  if (await copyText(source ? source.textContent : wanted)) showCopied(button);
+  else if (source) getSelection().selectAllChildren(source); // marked, to be copied by hand
 }
 
 function showCopied(button) {
@@ -39,7 +38,8 @@ function showCopied(button) {
   icon.setAttribute("href", "#i-check");
   setTimeout(() => {
     delete button.dataset.copied;
-    button.setAttribute("aria-label", label || "Copy");
+    if (label === null) button.removeAttribute("aria-label");
+    else button.setAttribute("aria-label", label);
     icon.setAttribute("href", shape);
   }, COPIED_MS);
 }
@@ -55,7 +55,7 @@ function openDialog(event, link) {
 function handleClick(event) {
   if (event.target.closest("[data-theme-toggle]")) switchTheme();
   const copy = event.target.closest("[data-copy]");
-  if (copy) copyText(copy);
+  if (copy) copyOf(copy);
   const opener = event.target.closest("[data-dialog]");
   if (opener) openDialog(event, opener);
   const closer = event.target.closest("[data-close]");
@@ -113,7 +113,7 @@ function handleKey(event) {
     return;
   }
   if (event.key !== "/" || event.ctrlKey || event.metaKey) return;
-  if (event.target.closest("input, textarea, select, [data-live-log]") || root.dataset.keys === "off") return;
+  if (event.target.closest("input, textarea, select, bb-log") || root.dataset.keys === "off") return;
   const search = document.querySelector("main [type=search], .topbar [type=search]");
   if (!search) return;
   event.preventDefault();

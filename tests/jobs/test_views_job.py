@@ -16,7 +16,8 @@ from buildboard.core.permissions import Role
 from jobs.lifecycle import submit_job
 from jobs.models import Attempt, BuildJob
 from jobs.states import JOB_TERMINAL, AttemptStatus, ErrorCategory, JobStatus
-from jobs.views.job import ADVICE
+from jobs.views.ending import ADVICE
+from jobs.views.log_windows import log_start_ms
 from servers.leases import acquire_lease
 from servers.models import BuildServer
 from tests.factories import make_attempt, make_job, make_server, make_user
@@ -145,14 +146,18 @@ def test_a_running_job_shows_steps_and_a_log_that_goes_on_by_itself() -> None:
 
     page = page_of(attempt.job)
 
-    (log,) = page.find("bb-live-log")
-    assert {name: log[name] for name in log if name.startswith("data-")} == {
+    (log,) = page.find("bb-log")
+    assert log == {
+        "id": f"log-{attempt.pk}",
         "data-keep": "",
-        "data-live-log": "",
-        "data-socket": f"/ws/jobs/{attempt.job_id}/log?attempt=1",
-        "data-offset": "4",
-        "data-line": "2",
-        "data-paged": f"/jobs/{attempt.job_id}/log/?attempt=1",
+        "src": f"/jobs/{attempt.job_id}/log/",
+        "attempt": "1",
+        "total": "1",
+        "start": str(log_start_ms(attempt)),
+        "raw": f"/api/v1/infrastructure/build-jobs/{attempt.job_id}/logs/raw?attempt=1",
+        "live": "",
+        "socket": f"/ws/jobs/{attempt.job_id}/log?attempt=1",
+        "offset": "7",
     }
     assert [row["id"] for row in page.find("div", **{"class": "ll"})] == ["L1", "L2"]
     assert [one.get("aria-current", "") for one in page.find("div", **{"class": "stepi"})] == [
@@ -166,7 +171,9 @@ def test_a_running_job_shows_steps_and_a_log_that_goes_on_by_itself() -> None:
 def test_a_finished_log_is_not_streamed() -> None:
     attempt = write_log(make_attempt(status=AttemptStatus.COMPLETED), b"done\n")
 
-    assert "data-complete" in page_of(attempt.job).find("bb-live-log")[0]
+    (log,) = page_of(attempt.job).find("bb-log")
+
+    assert {"live", "socket", "offset"} & set(log) == set()
 
 
 def test_a_poll_answers_nothing_until_something_changed_and_then_never_the_log() -> None:
@@ -183,7 +190,7 @@ def test_a_poll_answers_nothing_until_something_changed_and_then_never_the_log()
     assert unchanged.status_code == 204
     assert "cannot be reached since" in page.text
     assert page.find("div", **{"class": "ll"}) == []
-    assert page.find("bb-live-log")[0]["id"] == f"log-{attempt.pk}"
+    assert page.find("bb-log")[0]["id"] == f"log-{attempt.pk}"
     assert "<!doctype" not in changed
 
 
@@ -212,7 +219,8 @@ def test_an_earlier_attempt_is_shown_by_its_number() -> None:
     page = page_of(job, "?attempt=1")
 
     assert ("first" in page.text, "second" in page.text) == (True, False)
-    assert "Attempt 1: Lost gone" in page.text
+    assert page.find("section", aria_label="Why attempt 1 failed") != []
+    assert "gone Lost" in page.text
     assert client_of().get(f"/jobs/{job.pk}/?attempt=9").status_code == 404
 
 
@@ -396,7 +404,7 @@ def test_artifacts_that_were_not_kept_are_named_as_text() -> None:
     sentence = "out/<img src=x onerror=alert(1)>: it changed while it was read"
     attempt = make_attempt(status=AttemptStatus.COMPLETED, metrics={"artifacts_left_out": [sentence]})
 
-    page = page_of(attempt.job)
+    page = page_of(attempt.job, "?view=artifacts")
 
     assert sentence in page.text
     assert page.find("img", src="x") == []

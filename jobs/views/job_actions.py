@@ -1,0 +1,98 @@
+"""What people ask for on a job's page: cancel it, submit it again, change its priority. Each asks first."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods
+
+from buildboard.core.auth import principal_of, requires
+from buildboard.core.permissions import Right
+from jobs.errors import IllegalTransition, QueueFull
+from jobs.lifecycle import change_priority, request_cancel, retry_job
+from jobs.models import BuildJob
+from jobs.states import Priority
+
+_MOST_REASON = 500
+
+
+def _own_job(request: HttpRequest, job_id: UUID) -> BuildJob:
+    """The job if it may be acted upon: 404 when it may not be seen, 403 when it is somebody else's."""
+    principal = principal_of(request)
+    job = get_object_or_404(BuildJob.objects.visible_to(principal), pk=job_id)
+    if not job.may_be_changed_by(principal):
+        raise PermissionDenied("This job is not yours; its submitter or an operator can do this.")
+    return job
+
+
+def _reason(request: HttpRequest) -> str:
+    """The reason that was given, on one line."""
+    return " ".join(request.POST.get("reason", "").replace("\x00", "").split())[:_MOST_REASON]
+
+
+@requires(Right.SUBMIT)
+@require_http_methods(["GET", "HEAD", "POST"])
+def cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """Ask whether to cancel; POST does it."""
+    job = _own_job(request, job_id)
+    if request.method != "POST":
+        return render(request, "jobs/cancel.html", {"job": job})
+    try:
+        job = request_cancel(job, actor=principal_of(request).actor, reason=_reason(request))
+    except IllegalTransition as refused:
+        messages.error(request, f"Nothing to cancel: the job is {refused.found}.")
+    else:
+        if job.is_terminal:
+            messages.success(request, "Cancelled.")
+        else:
+            messages.success(
+                request, "Asked to cancel: it ends when its server confirms that nothing of it runs."
+            )
+    return redirect("jobs:detail", job_id)
+
+
+@requires(Right.SUBMIT)
+@require_http_methods(["GET", "HEAD", "POST"])
+def retry(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """Ask whether to submit the same again; POST makes the new job and goes there."""
+    job = _own_job(request, job_id)
+    if request.method != "POST":
+        return render(request, "jobs/retry.html", {"job": job})
+    principal = principal_of(request)
+    try:
+        again = retry_job(job, actor=principal.actor, user=principal.user)
+    except IllegalTransition as refused:
+        messages.error(request, f"The job is {refused.found}: it can be retried when it has ended.")
+    except QueueFull as full:
+        messages.error(request, str(full))
+    else:
+        return redirect("jobs:detail", again.pk)
+    return redirect("jobs:detail", job_id)
+
+
+@requires(Right.OPERATE)
+@require_http_methods(["GET", "HEAD", "POST"])
+def priority(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """Ask for the priority of a queued job; POST changes it."""
+    job = get_object_or_404(BuildJob.objects.visible_to(principal_of(request)), pk=job_id)
+    if request.method != "POST":
+        context = {
+            "job": job,
+            "priority": Priority(job.priority).label,
+            "priorities": Priority.choices,
+            "suggested_priority": min(job.priority + 10, Priority.URGENT),
+        }
+        return render(request, "jobs/priority.html", context)
+    wanted = next((one for one in Priority if one.label == request.POST.get("priority")), None)
+    if wanted is None:
+        messages.error(request, "Choose one of the priorities: low, normal, high or urgent.")
+        return redirect("jobs:priority", job_id)
+    try:
+        change_priority(job, priority=wanted, actor=principal_of(request).actor, reason=_reason(request))
+    except IllegalTransition as refused:
+        messages.error(request, f"Nothing changed: the job is {refused.found}, not queued.")
+    else:
+        messages.success(request, f"Its priority is {wanted.label} now.")
+    return redirect("jobs:detail", job_id)

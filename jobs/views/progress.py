@@ -1,0 +1,42 @@
+"""How far an active attempt is and when it should end, from builds like it. A help, not a promise."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from jobs.models import Attempt, BuildJob
+from jobs.queue.estimate import usual_seconds
+from jobs.states import ATTEMPT_ACTIVE
+from jobs.views.timeline import Step
+
+_MOST_PERCENT = 99
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`step` counts from 1. `usual`, `left` and `over` are seconds, None while nothing like it has completed."""
+
+    percent: int = 0
+    step: int = 1
+    usual: float | None = None
+    left: float | None = None
+    over: float | None = None
+    ends_at: datetime | None = None
+
+
+def progress_of(job: BuildJob, attempt: Attempt | None, *, steps: Sequence[Step]) -> Progress:
+    """Of an attempt that runs, else nothing. One query."""
+    if attempt is None or attempt.status not in ATTEMPT_ACTIVE:
+        return Progress(job.progress)
+    step = next((number for number, one in enumerate(steps, start=1) if one.state == "current"), 1)
+    usual = usual_seconds([job.pk]).get(job.pk) if attempt.started_at else None
+    if usual is None or attempt.started_at is None:
+        return Progress(job.progress, step)
+    spent = (timezone.now() - attempt.started_at).total_seconds()
+    percent = min(_MOST_PERCENT, max(job.progress, int(100 * spent / max(usual, 1.0))))
+    if spent >= usual:
+        return Progress(percent, step, usual, over=spent - usual)
+    ends_at = attempt.started_at + timedelta(seconds=usual)
+    return Progress(percent, step, usual, left=usual - spent, ends_at=ends_at)
