@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from buildboard.core.audit import BOARD, Actor
 from buildboard.core.doorbell import ring_on_commit
+from buildboard.core.enqueue import enqueue
 from buildboard.core.models import User
 from jobs.errors import IllegalTransition, NoFreeSlot, QueueFull, StaleLease
 from jobs.models import SUBMITTED_COLUMNS, Attempt, BuildJob
@@ -274,6 +275,7 @@ def finish_attempt(attempt: Attempt, *, outcome: Outcome, requeue_at: datetime |
                 "exit_code": outcome.exit_code,
             },
         )
+        enqueue("jobs.tasks.seal_log", attempt.pk)
         ring_about(attempt.job_id, attempt)
         ring_on_commit("queue")
 

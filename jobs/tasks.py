@@ -4,12 +4,15 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from uuid import UUID
 
 from buildboard.core.enqueue import enqueue
 from buildboard.core.machine import machine_id
 from jobs.execution.runner import Runner, live_runner_here
+from jobs.logs import seal
 
 RUN_SECONDS = 600.0
+SEAL_SECONDS = 60.0
 
 
 def run_builds() -> None:
@@ -21,6 +24,16 @@ def run_builds() -> None:
         runner.run(seconds=RUN_SECONDS)
     if runner.ran_out:
         enqueue("jobs.tasks.run_builds", cluster="runner", machine=machine_id())
+
+
+def seal_log(attempt_id: UUID) -> None:
+    """Seal the log of an attempt that has ended."""
+    seal.seal_log(attempt_id)
+
+
+def seal_all() -> None:
+    """Seal what ended without it, and remove what was left of sealing."""
+    seal.seal_all(seconds=SEAL_SECONDS)
 
 
 @contextmanager

@@ -31,6 +31,7 @@ WRITERS = {
     "Orchestrator": {"jobs/orchestrators.py"},
     "ProbeSample": {"servers/health.py"},
     "Refusal": {"jobs/queue/refusals.py"},
+    "SealedLog": {"jobs/logs/seal.py"},
     "Secret": {"jobs/secrets.py"},
     "ServerCheck": {"servers/checks.py"},
     "ServerLease": {"servers/leases.py"},
@@ -41,6 +42,7 @@ IMPORTERS: dict[str, set[str]] = {
     "channels.layers": set(),
     "cryptography": {"buildboard/core/crypto.py"},
     "django_q": {"buildboard/core/enqueue.py", "buildboard/supervisor/cluster.py"},
+    "zstandard": {"jobs/logs/sealed.py"},
     "paramiko": {
         "servers/ssh/dialling.py",
         "servers/ssh/executions.py",

@@ -5,8 +5,10 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from buildboard.core.enqueue import enqueue, is_queued
 from buildboard.core.models import IdempotencyKey
 from jobs.execution.collect import note_forgotten
+from jobs.logs import seal
 from jobs.models import Attempt, Refusal
 from jobs.providers.fleet import FleetProvider
 from jobs.states import ATTEMPT_ACTIVE, JOB_TERMINAL
@@ -29,6 +31,7 @@ def sweep() -> dict[str, int]:
         "slots_fitted": fit_all_slots(),
         "secrets_forgotten": forget_secrets_of_deleted_servers(),
         "rows_pruned": prune(),
+        "sealing_requested": _SEALING.request(),
     }
     if found["slots_freed"]:
         logger.warning(
@@ -89,3 +92,20 @@ def prune() -> int:
         if keys:
             pruned += rows.model.objects.filter(pk__in=keys).delete()[0]
     return pruned
+
+
+class _Sealing:
+    """Has a short task seal the logs that were left in rows; one request at a time, however long it waits."""
+
+    def __init__(self) -> None:
+        self._row = 0
+
+    def request(self) -> int:
+        """How many requests were made."""
+        if (self._row and is_queued(self._row)) or not seal.has_work():
+            return 0
+        self._row = enqueue("jobs.tasks.seal_all")
+        return 1
+
+
+_SEALING = _Sealing()

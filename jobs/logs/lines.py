@@ -105,14 +105,6 @@ def show_lines(lines: Iterable[str], *, state: Sgr = PLAIN) -> Iterator[ShownLin
         yield shown
 
 
-def state_after(text: str, *, state: Sgr = PLAIN) -> Sgr:
-    """The colours in force behind a text of any number of lines."""
-    for token in _TOKEN.finditer(text) if "\x1b" in text else ():
-        if token["final"] == "m":
-            state = apply_sgr(state, token["parameters"])
-    return state
-
-
 def show_line(line: str, *, state: Sgr = PLAIN) -> tuple[ShownLine, Sgr]:
     """One line as a terminal would leave it, and the colours in force behind it."""
     if not _HAS_UNSEEN.search(line):

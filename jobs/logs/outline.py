@@ -4,16 +4,18 @@ It is made in one pass, in memory that does not grow with the log: so many group
 only counted. What such lines look like is findings.py's matter.
 """
 
+import json
 import threading
 import uuid
 from collections import OrderedDict
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
 
-from jobs.logs import store
+from jobs.logs import sealed, store
 from jobs.logs.findings import Finding, Kind, find
+from jobs.logs.pieces import LogGap
 from jobs.logs.plain import Block, LineBlocks
-from jobs.models import Attempt
+from jobs.models import Attempt, SealedLog
 from jobs.states import ATTEMPT_TERMINAL
 
 MAX_GROUPS = 1000
@@ -23,6 +25,9 @@ MAX_LOOKS = 500_000
 # One call goes on by so much: an outline of a long log that nobody asked for before comes in several.
 _BYTES_A_CALL = 64 << 20
 _REMEMBERED = 64
+_MOST_PACKED_BYTES = 16 << 20
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +189,40 @@ class Outliner:
                 one.last = one.ended_at = None
 
 
+# ---- outlines that are stored -----------------------------------------------------------------------------
+
+
+def pack_outline(outline: Outline) -> bytes:
+    """An outline as it is stored with a sealed log."""
+    whole = asdict(outline)
+    for group in whole["groups"]:
+        for name in ("began_at", "ended_at"):
+            group[name] = (group[name] - _EPOCH) // _MICROSECOND
+    return sealed.packed(json.dumps(whole, separators=(",", ":")).encode())
+
+
+def unpack_outline(data: bytes) -> Outline:
+    """A stored outline. Raises what sealed.DAMAGED names when it is damaged."""
+    whole = json.loads(sealed.unpacked(data, most=_MOST_PACKED_BYTES))
+    for group in whole["groups"]:
+        for name in ("began_at", "ended_at"):
+            group[name] = _EPOCH + group[name] * _MICROSECOND
+    groups = [Group(**group) for group in whole.pop("groups")]
+    marks = [(line, kind) for line, kind in whole.pop("marks")]
+    return Outline(groups=groups, marks=marks, **whole)
+
+
+def _stored(attempt: Attempt) -> Outline | None:
+    rows = SealedLog.objects.filter(attempt=attempt.pk, published_at__isnull=False)
+    data = rows.values_list("outline", flat=True).first()
+    if data is None:
+        return None
+    try:
+        return unpack_outline(bytes(data))
+    except sealed.DAMAGED as error:
+        raise LogGap(attempt.pk, "outline") from error
+
+
 # ---- outlines of logs that grow ---------------------------------------------------------------------------
 
 
@@ -215,6 +254,9 @@ _MEMORY = _Memory()
 
 def read_outline(attempt: Attempt) -> Outline:
     """The outline of what is kept by now, or of its first part: then `whole` is False. Raises LogGap."""
+    has_ended = attempt.status in ATTEMPT_TERMINAL
+    if has_ended and (stored := _stored(attempt)) is not None:
+        return stored
     size = store.size(attempt)
     one = _MEMORY.of(attempt.pk)
     with one.lock:
@@ -222,6 +264,6 @@ def read_outline(attempt: Attempt) -> Outline:
         for piece in store.read_pieces(attempt, start=one.offset, end=end):
             one.outliner.feed(piece.data, at=piece.at)
             one.offset = piece.end
-        if one.offset == size and attempt.status in ATTEMPT_TERMINAL:
+        if one.offset == size and has_ended:
             one.outliner.finish()
         return one.outliner.outline(whole=one.offset >= size)

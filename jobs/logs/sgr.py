@@ -6,11 +6,17 @@ hidden text are not: a log must not be able to hide a part of itself. Pure.
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 # The attributes that are shown, and the codes that end them.
 _SHOWN = frozenset({1, 2, 3, 4, 7, 9})
 _ENDS = {22: {1, 2}, 23: {3}, 24: {4}, 27: {7}, 29: {9}}
 _MAX_CHARACTERS = 256
+
+# In bytes these sequences always begin at their escape: nothing that a terminal takes as one has an escape in it.
+_SET = re.compile(rb"\x1b\[([0-?]*+)[ -/]*+m")
+_BEGUN = re.compile(rb"\x1b(?:\[[0-?]*+[ -/]*+)?\Z")
+_MAX_BEGUN = _MAX_CHARACTERS + 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,7 @@ class Sgr:
 PLAIN = Sgr()
 
 
+@lru_cache(maxsize=4096)
 def apply_sgr(state: Sgr, parameters: str) -> Sgr:
     """The state behind `ESC [ parameters m`; what is not understood changes nothing."""
     if len(parameters) > _MAX_CHARACTERS or not re.fullmatch("[0-9;:]*", parameters):
@@ -46,6 +53,33 @@ def apply_sgr(state: Sgr, parameters: str) -> Sgr:
             state = _apply_colour(state, first, sub)
         else:
             state = _apply_code(state, 24 if first == 4 and sub[:1] == [0] else first)
+    return state
+
+
+def lead_after(lead: str, data: bytes) -> str:
+    """What sets the colours behind `data`, which begins with those that `lead` sets: both may end in a sequence.
+
+    It is short, however long the sequence is that has begun.
+    """
+    if b"\x1b" not in data and not _BEGUN.search(lead.encode()):
+        return lead
+    whole = lead.encode() + data
+    last = whole.rfind(b"\x1b")
+    begun = whole[last : last + _MAX_BEGUN] if _BEGUN.match(whole, last) else b""
+    state = _state_after(whole)
+    return ("" if state == PLAIN else str(state)) + begun.decode()
+
+
+def state_behind(lead: str, data: bytes) -> Sgr:
+    """The colours in force behind `data`, which begins with those that `lead` sets."""
+    return _state_after(lead.encode() + data)
+
+
+def _state_after(data: bytes) -> Sgr:
+    """What was before the last full reset does not count."""
+    state = PLAIN
+    for found in _SET.finditer(data, max(data.rfind(b"\x1b[m"), data.rfind(b"\x1b[0m"), 0)):
+        state = apply_sgr(state, found[1].decode())
     return state
 
 

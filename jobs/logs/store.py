@@ -1,7 +1,8 @@
 """Owns the kept log of an attempt: the rows of LogChunk and the two offsets `source_read` and `log_size`.
 
 Everybody else appends and reads through it, by offset or by line, and does not learn in which form the bytes
-lie. It is not in charge of masking (masking.py), of what is kept past the limit (limit.py) or of how text
+lie: rows while the log is live, an object once it is sealed (seal.py), and from one to the other in the middle
+of reading. It is not in charge of masking (masking.py), of what is kept past the limit (limit.py) or of how text
 looks (lines.py).
 
 A line ends at LF, and what follows the last LF is a line too, if it is not empty. Lines are numbered from 0
@@ -18,17 +19,31 @@ from django.db.models import F
 from django.utils import timezone
 
 from buildboard.core.doorbell import ring_on_commit
-from jobs.logs.lines import state_after
-from jobs.logs.sgr import PLAIN, Sgr
+from jobs.logs import rows, sealed
+from jobs.logs.pieces import LogGap, Piece, Place
+from jobs.logs.sealed import Sealed
+from jobs.logs.sgr import lead_after
 from jobs.models import Attempt, LogChunk
 
+__all__ = [
+    "CHUNK_BYTES",
+    "Appended",
+    "LineWindow",
+    "LogGap",
+    "Piece",
+    "Place",
+    "append",
+    "drop_rows",
+    "extent",
+    "line_at",
+    "locate_line",
+    "read_bytes",
+    "read_lines",
+    "read_pieces",
+    "size",
+]
+
 CHUNK_BYTES = 64 * 1024
-# Rows fetched by one query: at most 1 MiB in memory, and no query stays open while a slow reader takes it.
-_ROWS = 16
-
-
-class LogGap(Exception):
-    """Bytes that the attempt says are kept are not there. It names the attempt and the offset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +53,6 @@ class Appended:
     source_read: int
     log_size: int
     log_lines: int
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Consecutive kept bytes, and when they were kept."""
-
-    offset: int
-    data: bytes
-    at: datetime
-
-    @property
-    def end(self) -> int:
-        """The offset behind the last byte."""
-        return self.offset + len(self.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,41 +96,49 @@ def append(
         )
         if not moved:
             return None
-        log_lines = Attempt.objects.values_list("log_lines", flat=True).get(pk=attempt_id)
+        log_lines, sgr = Attempt.objects.values_list("log_lines", "log_sgr").get(pk=attempt_id)
         if kept:
-            LogChunk.objects.bulk_create(
-                _chunks(
-                    attempt_id, kept, offset=log_size, first_line=log_lines - lines, at=at or timezone.now()
-                )
-            )
+            begin = LogChunk(attempt_id=attempt_id, offset=log_size, first_line=log_lines - lines, sgr=sgr)
+            _keep(begin, kept, at=at or timezone.now())
             ring_on_commit(f"log:{attempt_id}")
     return Appended(source_read + consumed, log_size + len(kept), log_lines)
 
 
-def _chunks(
-    attempt_id: uuid.UUID, kept: bytes, *, offset: int, first_line: int, at: datetime
-) -> Iterator[LogChunk]:
+def _keep(begin: LogChunk, kept: bytes, *, at: datetime) -> None:
+    """Write chunks, the first of which begins as `begin` does, and note the colours behind them."""
+    chunks = list(_chunks(begin, kept, at=at))
+    LogChunk.objects.bulk_create(chunks)
+    lead = lead_after(chunks[-1].sgr, bytes(chunks[-1].data))
+    if lead != begin.sgr:
+        Attempt.objects.filter(pk=begin.attempt_id).update(log_sgr=lead)
+
+
+def _chunks(begin: LogChunk, kept: bytes, *, at: datetime) -> Iterator[LogChunk]:
+    offset, first_line, sgr = begin.offset, begin.first_line, begin.sgr
     for start in range(0, len(kept), CHUNK_BYTES):
         data = kept[start : start + CHUNK_BYTES]
         lines = data.count(b"\n")
         yield LogChunk(
-            attempt_id=attempt_id,
+            attempt_id=begin.attempt_id,
             offset=offset + start,
             size=len(data),
             first_line=first_line,
             lines=lines,
+            sgr=sgr,
             data=data,
             at=at,
         )
         first_line += lines
+        if start + CHUNK_BYTES < len(kept):
+            sgr = lead_after(sgr, data)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a line begins, and the colours that are in force there."""
-
-    offset: int
-    sgr: Sgr
+def drop_rows(attempt_id: uuid.UUID, *, most: int) -> int:
+    """Remove rows of a log that is sealed, the last ones first; how many. Whoever reads goes on in the other form."""
+    chunks = LogChunk.objects.filter(attempt=attempt_id)
+    ids = list(chunks.order_by("-offset").values_list("pk", flat=True)[:most])
+    LogChunk.objects.filter(pk__in=ids).delete()
+    return len(ids)
 
 
 def size(attempt: Attempt) -> int:
@@ -147,21 +156,21 @@ def read_pieces(attempt: Attempt, *, start: int, end: int) -> Iterator[Piece]:
 
     Raises LogGap when bytes of that range are not there.
     """
-    chunks = LogChunk.objects.filter(attempt=attempt.pk, offset__lt=end).order_by("offset")
-    first = chunks.filter(offset__lte=start).values_list("offset", flat=True).last()
-    position, row_offset = start, first or 0
-    while position < end:
-        rows = list(chunks.filter(offset__gte=row_offset).values_list("offset", "data", "at")[:_ROWS])
-        if not rows:
-            raise LogGap(f"The log of attempt {attempt.pk} has no byte {position}.")
-        for offset, stored, at in rows:
-            data = bytes(stored)
-            if not offset <= position < offset + len(data):
-                raise LogGap(f"The log of attempt {attempt.pk} has no byte {position}.")
-            part = data[position - offset : end - offset]
-            yield Piece(position, part, at)
-            position += len(part)
-        row_offset = position
+    position = start
+    try:
+        for piece in rows.read_pieces(attempt.pk, start=start, end=end):
+            yield piece
+            position = piece.end
+    except LogGap as gap:
+        yield from _sealed(attempt, gap).read_pieces(start=position, end=end)
+
+
+def _sealed(attempt: Attempt, gap: LogGap) -> Sealed:
+    """The form that a log is in when its rows have gone. Raises the gap when it is not."""
+    found = sealed.find(attempt.pk)
+    if found is None:
+        raise gap
+    return found
 
 
 def read_bytes(attempt: Attempt, *, start: int, end: int) -> Iterator[bytes]:
@@ -174,16 +183,22 @@ def read_bytes(attempt: Attempt, *, start: int, end: int) -> Iterator[bytes]:
 
 
 def line_at(attempt: Attempt, offset: int) -> int:
-    """The number of the line that the byte at `offset` is in; at the end of the log, of the line to come."""
-    chunk = (
-        LogChunk.objects.filter(attempt=attempt.pk, offset__lte=offset)
-        .order_by("-offset")
-        .values_list("offset", "first_line", "data")
-        .first()
-    )
-    if chunk is None:
-        return 0
-    return int(chunk[1]) + bytes(chunk[2])[: offset - chunk[0]].count(b"\n")
+    """The number of the line that the byte at `offset` is in; at the end of the log, of the line to come.
+
+    Raises LogGap when the bytes before it are not there.
+    """
+    try:
+        return rows.line_at(attempt.pk, offset)
+    except LogGap as gap:
+        return _sealed(attempt, gap).line_at(offset)
+
+
+def locate_line(attempt: Attempt, line: int) -> Place:
+    """Where a line begins: behind the LF before it. Raises LogGap when it is not there."""
+    try:
+        return rows.locate_line(attempt.pk, line)
+    except LogGap as gap:
+        return _sealed(attempt, gap).locate_line(line)
 
 
 def read_lines(attempt: Attempt, *, first_line: int, limit: int, max_bytes: int) -> LineWindow:
@@ -222,28 +237,6 @@ def _take_lines(pieces: Iterator[Piece], *, limit: int, max_bytes: int) -> list[
 
 def _decode(lines: list[bytes]) -> list[str]:
     return [line.decode(errors="replace") for line in lines]
-
-
-def locate_line(attempt: Attempt, line: int) -> Place:
-    """Where a line begins: behind the LF before it. Raises LogGap when it is not there.
-
-    The chunk with that LF is the last one that has any and begins in an earlier line: of the many chunks of a
-    very long line only one has a LF.
-    """
-    if line <= 0:
-        return Place(0, PLAIN)
-    chunk = (
-        LogChunk.objects.filter(attempt=attempt.pk, first_line__lt=line, lines__gt=0)
-        .order_by("-first_line")
-        .values_list("offset", "first_line", "lines", "data")
-        .first()
-    )
-    if chunk is None or chunk[1] + chunk[2] < line:
-        raise LogGap(f"The log of attempt {attempt.pk} has no line {line}.")
-    data = bytes(chunk[3])
-    behind = data.split(b"\n", line - chunk[1])[-1]
-    inside = len(data) - len(behind)
-    return Place(int(chunk[0]) + inside, state_after(data[:inside].decode("latin-1")))
 
 
 def _ends_with_line_feed(attempt: Attempt, end: int) -> bool:

@@ -20,11 +20,10 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
 from buildboard.core.auth import principal_of, requires
-from buildboard.core.errors import ApiError, error_response
+from buildboard.core.errors import ApiError
 from buildboard.core.permissions import Right
 from jobs.logs.outline import Group, Outline, read_outline
 from jobs.logs.search import MAX_QUERY_CHARACTERS, search
-from jobs.logs.store import LogGap
 from jobs.logs.windows import MAX_LINES, TimedLine, read_window
 from jobs.models import Attempt, BuildJob
 from jobs.states import ATTEMPT_TERMINAL, AttemptStatus
@@ -72,8 +71,6 @@ def _answer(request: HttpRequest, job_id: UUID, answer: Answer) -> HttpResponse:
         response = JsonResponse(answer(request, attempt))
     except ApiError as error:
         return error.response()
-    except LogGap as gap:
-        return error_response(410, "log_gap", str(gap))
     if attempt.status in ATTEMPT_TERMINAL:
         patch_cache_control(response, private=True, immutable=True, max_age=_CACHED_SECONDS)
         patch_vary_headers(response, ["Cookie", "Authorization"])

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jobs.logs.lines import MAX_COLUMNS, ShownLine, show_line, show_lines, state_after
-from jobs.logs.sgr import PLAIN, Sgr, apply_sgr
+from jobs.logs.lines import MAX_COLUMNS, ShownLine, show_line, show_lines
+from jobs.logs.sgr import PLAIN, Sgr, apply_sgr, state_behind
 
 SGR_FORM = re.compile(r"\x1b\[0(?:;\d{1,3})*m")
 FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -106,9 +106,9 @@ def test_each_line_begins_with_the_colours_in_force() -> None:
         "plain",
         "plain",
     ]
-    assert state_after("\n".join(lines[:3])) == Sgr("31", "", frozenset({1}))
-    assert state_after("\n".join(lines)) == PLAIN
-    assert state_after("nothing", state=Sgr("31")) == Sgr("31")
+    assert state_behind("", "\n".join(lines[:3]).encode()) == Sgr("31", "", frozenset({1}))
+    assert state_behind("", "\n".join(lines).encode()) == PLAIN
+    assert state_behind(str(Sgr("31")), b"nothing") == Sgr("31")
 
 
 def test_a_long_line_is_cut_at_its_columns_and_says_so() -> None:
@@ -182,7 +182,7 @@ def test_nothing_but_colours_in_normal_form_is_left(line: str) -> None:
 
     rest = SGR_FORM.sub("", result.text)
     assert not FORBIDDEN.search(rest)
-    assert state == state_after(line)
+    assert state == state_behind("", line.encode())
     assert show_line(result.text)[0].text == result.text
 
 
@@ -204,4 +204,4 @@ def test_text_that_moves_nowhere_is_all_shown(line: str) -> None:
 def test_the_normal_form_leads_to_the_same_state(first: str, second: str) -> None:
     state = apply_sgr(apply_sgr(PLAIN, first), second)
 
-    assert state_after(str(state), state=Sgr("35", "45", frozenset({1, 9}))) == state
+    assert state_behind(str(Sgr("35", "45", frozenset({1, 9}))), str(state).encode()) == state

@@ -166,7 +166,7 @@ def test_missing_bytes_are_an_error_and_never_silence() -> None:
     LogChunk.objects.filter(offset=0).delete()
     with pytest.raises(LogGap, match="no byte 0"):
         read(attempt)
-    with pytest.raises(LogGap, match="no line 2"):
+    with pytest.raises(LogGap, match="no line 3"):
         store.read_lines(attempt, first_line=2, limit=1, max_bytes=100)
 
 

@@ -14,7 +14,13 @@ from servers.registry import delete_server
 from tests.factories import make_attempt, make_server
 
 pytestmark = pytest.mark.django_db
-NOTHING = {"slots_freed": 0, "slots_fitted": 0, "secrets_forgotten": 0, "rows_pruned": 0}
+NOTHING = {
+    "slots_freed": 0,
+    "slots_fitted": 0,
+    "secrets_forgotten": 0,
+    "rows_pruned": 0,
+    "sealing_requested": 0,
+}
 
 
 def make_ended() -> Attempt:
