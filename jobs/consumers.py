@@ -23,7 +23,7 @@ from buildboard.core.auth import Principal, principal_of_scope, still_allowed
 from buildboard.core.permissions import Right
 from jobs.logs import store, tail
 from jobs.logs.frames import Framer, encode
-from jobs.logs.store import Piece
+from jobs.logs.store import LogGap, Piece
 from jobs.models import Attempt, BuildJob
 from jobs.states import JOB_TERMINAL, AttemptStatus
 
@@ -118,6 +118,10 @@ class LogConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has
             await self.close(code=closed.code, reason=closed.reason)
         except DatabaseError:
             await self.close(code=4503, reason="The database is away. Connect again with the last offset.")
+        except LogGap:
+            await self.close(
+                code=4500, reason="Bytes of this log are missing: ask an operator to restore them."
+            )
         except Exception:  # the outermost loop of a socket
             logger.exception("A live log broke off.", extra={"action": "log.socket"})
             await self.close(code=4500, reason="The board failed. Connect again with the last offset.")

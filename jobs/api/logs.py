@@ -1,6 +1,8 @@
 """Logs over HTTP: windows of lines as JSON, and the exact bytes with ranges. Live logs are the socket's."""
 
+from collections.abc import Iterator
 from datetime import UTC
+from itertools import chain
 from typing import Annotated
 from uuid import UUID
 
@@ -42,7 +44,13 @@ class OfAttempt(Schema):
 
 
 @operation(
-    router, "GET", "/{uuid:job_id}/logs", right=Right.READ, name="get_build_job_logs", answers={200: LogShape}
+    router,
+    "GET",
+    "/{uuid:job_id}/logs",
+    right=Right.READ,
+    name="get_build_job_logs",
+    answers={200: LogShape},
+    errors=(410,),
 )
 def get_build_job_logs(request: HttpRequest, job_id: UUID, filters: Query[LineWindow]) -> LogShape:
     """Get lines of a log; ask on from `next_offset`, at most 1 MiB comes at once.
@@ -63,7 +71,7 @@ def get_build_job_logs(request: HttpRequest, job_id: UUID, filters: Query[LineWi
     right=Right.READ,
     name="get_build_job_raw_log",
     answers={200: None, 206: None},
-    errors=(416,),
+    errors=(410, 416),
     openapi=bytes_openapi("text/plain"),
 )
 def get_build_job_raw_log(request: HttpRequest, job_id: UUID, filters: Query[OfAttempt]) -> HttpResponseBase:
@@ -72,9 +80,16 @@ def get_build_job_raw_log(request: HttpRequest, job_id: UUID, filters: Query[OfA
     return answer_bytes(
         request,
         size=store.size(attempt) if attempt else 0,
-        read=lambda start, end: store.read_bytes(attempt, start=start, end=end) if attempt else iter(()),
+        read=lambda start, end: _read(attempt, start, end) if attempt else iter(()),
         content_type="text/plain; charset=utf-8",
     )
+
+
+def _read(attempt: Attempt, start: int, end: int) -> Iterator[bytes]:
+    """The first part at once: a gap there can still be answered. A later one ends the answer too early."""
+    parts = store.read_bytes(attempt, start=start, end=end)
+    first = next(parts, b"")
+    return chain([first], parts)
 
 
 def _window_of_log(attempt: Attempt, wanted: LineWindow) -> LogShape:

@@ -41,11 +41,16 @@ class Tail:
 def read_tail(attempt: Attempt) -> Tail:
     """The end of what is kept by now. A line without its LF is shown, and begins again at `next_offset`.
 
+    Where bytes are missing a sentence says so in their place: the page has more than the log to show.
     Size and lines are taken from `attempt` as it was read: what comes later is for the live reader.
     """
     size, line_feeds = attempt.log_size, attempt.log_lines
     start = max(0, size - _TAIL_BYTES)
-    data = b"".join(store.read_bytes(attempt, start=start, end=size))
+    try:
+        data = b"".join(store.read_bytes(attempt, start=start, end=size))
+    except store.LogGap as gap:
+        number = line_feeds + 1
+        return Tail(lines=[gap.detail], first_line=number, next_line=number, next_offset=size)
     if start and b"\n" in data:
         data = data.partition(b"\n")[2]
     *whole, rest = data.split(b"\n")

@@ -33,7 +33,8 @@ OPEN_END = 1_000_000_000
 _CACHED_SECONDS = 3600
 _FAILED = (AttemptStatus.FAILED, AttemptStatus.LOST)
 
-Answer = Callable[[HttpRequest, Attempt], dict[str, Any]]
+# What is answered, and whether it is all there is to say of what the log has by now.
+Answer = Callable[[HttpRequest, Attempt], tuple[dict[str, Any], bool]]
 
 
 def log_start_ms(attempt: Attempt) -> int:
@@ -68,10 +69,11 @@ def log_outline(request: HttpRequest, job_id: UUID) -> HttpResponse:
 def _answer(request: HttpRequest, job_id: UUID, answer: Answer) -> HttpResponse:
     try:
         attempt = _find(request, job_id)
-        response = JsonResponse(answer(request, attempt))
+        content, is_whole = answer(request, attempt)
     except ApiError as error:
         return error.response()
-    if attempt.status in ATTEMPT_TERMINAL:
+    response = JsonResponse(content)
+    if is_whole and attempt.status in ATTEMPT_TERMINAL:
         patch_cache_control(response, private=True, immutable=True, max_age=_CACHED_SECONDS)
         patch_vary_headers(response, ["Cookie", "Authorization"])
     else:
@@ -107,13 +109,13 @@ def _ms(at: datetime) -> int:
 # ---- answers ----------------------------------------------------------------------------------------------
 
 
-def _lines(request: HttpRequest, attempt: Attempt) -> dict[str, Any]:
+def _lines(request: HttpRequest, attempt: Attempt) -> tuple[dict[str, Any], bool]:
     first = _number(request, "from", 0)
     limit = min(_number(request, "n", 500), MAX_LINES)
     is_live = attempt.status not in ATTEMPT_TERMINAL
     window = read_window(attempt, first_line=first, limit=limit, is_live=is_live)
     start = log_start_ms(attempt)
-    return {
+    content = {
         "from": first,
         "total": window.total_lines,
         "live": is_live,
@@ -121,6 +123,7 @@ def _lines(request: HttpRequest, attempt: Attempt) -> dict[str, Any]:
         "lines": [_as_json(line, start) for line in window.lines],
         "rest": _as_json(window.rest, start) if window.rest else None,
     }
+    return content, True
 
 
 def _as_json(line: TimedLine, start: int) -> list[int | str]:
@@ -128,18 +131,18 @@ def _as_json(line: TimedLine, start: int) -> list[int | str]:
     return [ms, line.shown.text, 1] if line.shown.cut else [ms, line.shown.text]
 
 
-def _search(request: HttpRequest, attempt: Attempt) -> dict[str, Any]:
+def _search(request: HttpRequest, attempt: Attempt) -> tuple[dict[str, Any], bool]:
     text = request.GET.get("q", "")
     if len(text) > MAX_QUERY_CHARACTERS or "\n" in text:
         raise ApiError(400, detail=f"q must be one line of at most {MAX_QUERY_CHARACTERS} characters.")
     found = search(attempt, text=text, match_case=request.GET.get("case") == "1")
-    return {"count": found.count, "lines": found.lines, "truncated": found.truncated}
+    return {"count": found.count, "lines": found.lines, "truncated": found.truncated}, found.whole
 
 
-def _outline(request: HttpRequest, attempt: Attempt) -> dict[str, Any]:
+def _outline(request: HttpRequest, attempt: Attempt) -> tuple[dict[str, Any], bool]:
     outline = read_outline(attempt)
     failing = _failing(outline) if attempt.status in _FAILED else None
-    return {
+    content = {
         "groups": [
             _group(group, is_failing=group is failing, is_last=group is outline.groups[-1])
             for group in outline.groups
@@ -148,6 +151,7 @@ def _outline(request: HttpRequest, attempt: Attempt) -> dict[str, Any]:
         "totals": {"error": outline.errors, "warning": outline.warnings},
         "whole": outline.whole,
     }
+    return content, outline.whole
 
 
 def _group(group: Group, *, is_failing: bool, is_last: bool) -> dict[str, Any]:
