@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='buildjob',
-            index=models.Index(fields=['server_name', 'created_at', 'id'], name='job_by_server'),
+            index=models.Index(fields=['server_name', '-created_at', '-id'], name='job_by_server'),
         ),
         migrations.AddIndex(
             model_name='buildjob',

@@ -163,7 +163,7 @@ class BuildJob(models.Model):
             models.Index(name="job_by_person", fields=["created_by", "created_at", "id"]),
             # The list in its other orders, in both directions; the first also counts and filters by status.
             models.Index(name="job_by_status", fields=["status", "created_at", "id"]),
-            models.Index(name="job_by_server", fields=["server_name", "created_at", "id"]),
+            models.Index(name="job_by_server", fields=["server_name", "-created_at", "-id"]),
             models.Index(
                 name="job_by_duration",
                 fields=["ran_ms", "created_at", "id"],

@@ -103,7 +103,8 @@ def _outlook(
         remedy = remedy_for([(one.server, one.refused) for one in servers], needs=needs)
         return tell(stuck.rstrip("."), f"it starts when {remedy}", is_blocked=True)
     if servers[0].verdict is Verdict.ELIGIBLE:
-        return tell("About to start", f"{servers[0].server.name} has room", starts_in=wait)
+        told = "Behind others" if wait else "About to start"
+        return tell(told, f"{servers[0].server.name} has room now", starts_in=wait)
     return tell("Waiting for a slot", _full(servers), starts_in=wait)
 
 

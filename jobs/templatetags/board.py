@@ -3,6 +3,7 @@
 It decides nothing: colours and icons of states are in `jobs/states.py`, the icons' shapes in `_sprite.html`.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -28,6 +29,8 @@ _FIELD_CLASSES = {
 _FEW, _MINUTE, _HOUR, _DAY = 10, 60, 3600, 86400
 _ICON_CLASSES = {"": "i", "s": "i i-s", "xs": "i i-xs"}
 _FULL_COMMIT_DIGITS = 12
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_FIRST_WIDE = 256
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -74,12 +77,14 @@ def at(found: Mapping[Any, str], key: object) -> str:
 
 @register.filter
 def duration(seconds: float | None) -> str:
-    """Seconds as `9m 12s` or `2h 04m`, a few as `1.4s`; a dash for none."""
+    """Seconds as `41s`, `9m 12s` or `2h 04m`, a few as `1.4s`; a dash for none."""
     if seconds is None:
         return "—"
     if seconds < _FEW:
         return f"{max(0.0, seconds):.1f}s"
     whole = max(0, int(seconds))
+    if whole < _MINUTE:
+        return f"{whole}s"
     if whole < _HOUR:
         return f"{whole // _MINUTE}m {whole % _MINUTE:02d}s"
     return f"{whole // _HOUR}h {whole % _HOUR // _MINUTE:02d}m"
@@ -111,6 +116,12 @@ def size(count: int | None) -> str:
 def mebibytes(count: int | None) -> str:
     """So many MiB as `15.6 GiB`."""
     return size(None if count is None else count << 20)
+
+
+@register.filter
+def at_most(count: int, limit: int) -> str:
+    """A count that was not carried on above the limit: `1,000+`."""
+    return f"{limit:,}+" if count > limit else f"{count:,}"
 
 
 @register.filter
@@ -196,6 +207,17 @@ def bare_url(url: str) -> str:
 def web_link(url: str) -> str:
     """The address when a browser may follow it (http or https), else nothing."""
     return url if url.startswith(("https://", "http://")) else ""
+
+
+@register.filter
+def visible(text: object) -> str:
+    """Text from outside with its control and direction-changing characters written out, as logs show them."""
+    return _UNSEEN.sub(_escape_unseen, str(text))
+
+
+def _escape_unseen(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < _FIRST_WIDE else f"\\u{code:04x}"
 
 
 @register.filter

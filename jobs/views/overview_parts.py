@@ -147,7 +147,8 @@ def _waits(
     for name in names:
         able = [server for server in fleet if name in server.architectures and is_in_service(server)]
         queued = state.jobs_by_architecture.get(name, 0)
-        told.append(f"{name} {_wait(queued, able, past=durations.get(name) or durations.get('', []))}")
+        wait = _wait(queued, able, past=durations.get(name) or durations.get("", []))
+        told.append(f"{name} {wait.partition(' ')[0]}")
     return told
 
 

@@ -1,27 +1,52 @@
-"""Which jobs a list shows: filters from the address, pages by keyset, so an address can be sent on."""
+"""Which jobs a list shows and in which order: filters from the address, so that it can be sent on.
+
+How a page of them is read is pages.py's.
+"""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Container
+from dataclasses import dataclass, fields
+from datetime import timedelta
 from uuid import UUID
 
 from django.db.models import Q
 from django.http import QueryDict
+from django.utils import timezone
 
-from jobs.models import BuildJob
+from buildboard.core.models import User
 from jobs.models.job import BuildJobQuerySet
 from jobs.states import JOB_UNFINISHED, JobStatus
+from jobs.views.pages import NEWEST, ORDERS, Order
 
-PAGE_SIZE = 50
 STATUS_TABS: dict[str, frozenset[JobStatus]] = {
     "active": JOB_UNFINISHED,
     "failed": frozenset({JobStatus.FAILED}),
     "completed": frozenset({JobStatus.COMPLETED}),
     "cancelled": frozenset({JobStatus.CANCELLED}),
 }
+SPANS: dict[str, tuple[str, timedelta]] = {
+    "1h": ("Last hour", timedelta(hours=1)),
+    "24h": ("Last 24 hours", timedelta(hours=24)),
+    "7d": ("Last 7 days", timedelta(days=7)),
+    "30d": ("Last 30 days", timedelta(days=30)),
+}
+SEARCHED = 100_000
+"""Among so many of the newest jobs text is looked for: no index helps to find a word within a text."""
 _MAX_SEARCH = 200
 _MAX_WORDS = 8
+# Fields of a selection and what they are called in an address.
+_NAMES = {
+    "status": "status",
+    "search": "q",
+    "architecture": "arch",
+    "server": "server",
+    "repository": "repo",
+    "branch": "branch",
+    "since": "since",
+    "mine": "mine",
+    "sort": "sort",
+}
+_LONGEST = {"search": _MAX_SEARCH, "architecture": 32, "server": 64, "repository": 2048, "branch": 255}
 _KEYS = {
     "repo": "source_repository__icontains",
     "branch": "branch__icontains",
@@ -41,46 +66,94 @@ class Selection:
     status: str = ""
     search: str = ""
     architecture: str = ""
+    server: str = ""
+    repository: str = ""
+    branch: str = ""
+    since: str = ""
+    mine: str = ""
+    sort: str = ""
 
     @classmethod
     def of(cls, query: QueryDict) -> "Selection":
-        """The filters in an address."""
-        status = query.get("status", "")
+        """The filters and the order in an address."""
+        texts = {
+            name: query.get(_NAMES[name], "").replace("\0", "").strip()[:longest]
+            for name, longest in _LONGEST.items()
+        }
         return cls(
-            status=status if status in STATUS_TABS else "",
-            search=query.get("q", "").replace("\0", "").strip()[:_MAX_SEARCH],
-            architecture=query.get("arch", "").replace("\0", "").strip()[:32],
+            status=_one_of(query.get("status", ""), STATUS_TABS),
+            since=_one_of(query.get("since", ""), SPANS),
+            mine="1" if query.get("mine") == "1" else "",
+            sort=_one_of(query.get("sort", ""), [name for name in ORDERS if name != NEWEST]),
+            **texts,
         )
 
     @property
     def is_filtered(self) -> bool:
         """Whether anything but everything is asked for."""
-        return bool(self.status or self.search or self.architecture)
+        return bool(self.status) or self.is_narrowed
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether anything but a status is asked for."""
+        return any(getattr(self, one.name) for one in fields(self) if one.name not in ("status", "sort"))
+
+    @property
+    def has_more(self) -> bool:
+        """Whether one of the filters that are folded away is in use."""
+        return bool(self.repository or self.branch or self.mine)
+
+    @property
+    def order(self) -> Order:
+        """In which order they are listed."""
+        return ORDERS[self.sort or NEWEST]
 
     def query(self, **changes: str) -> str:
         """The address' query for these filters with changes, without the empty ones."""
-        values = {"status": self.status, "q": self.search, "arch": self.architecture, **changes}
+        values = {_NAMES[one.name]: getattr(self, one.name) for one in fields(self)} | changes
         query = QueryDict(mutable=True)
         query.update({name: value for name, value in values.items() if value})
         return f"?{query.urlencode()}" if query else "?"
 
-    def apply(self, jobs: BuildJobQuerySet) -> BuildJobQuerySet:
-        """The jobs that fit."""
+    def apply(self, jobs: BuildJobQuerySet, *, user: User | None = None) -> BuildJobQuerySet:
+        """The jobs that fit; `user` is whose "mine" are."""
+        if self.search:
+            jobs = _among_newest(jobs)
+        exact = {
+            "target_architecture": self.architecture,
+            "server_name": self.server,
+            "branch": self.branch,
+        }
+        jobs = jobs.filter(**{column: value for column, value in exact.items() if value})
         if self.status:
             jobs = jobs.filter(status__in=STATUS_TABS[self.status])
-        if self.architecture:
-            jobs = jobs.filter(target_architecture=self.architecture)
+        if self.repository:
+            jobs = jobs.filter(source_repository=self.repository)
+        if self.since:
+            jobs = jobs.filter(created_at__gte=timezone.now() - SPANS[self.since][1])
+        if self.mine:
+            jobs = jobs.filter(created_by=user) if user else jobs.none()
         for word in self.search.split()[:_MAX_WORDS]:
             jobs = jobs.filter(_matches(word))
         return jobs
+
+
+def _one_of(value: str, known: Container[str]) -> str:
+    return value if value in known else ""
+
+
+def _among_newest(jobs: BuildJobQuerySet) -> BuildJobQuerySet:
+    """Without those that are older than so many others: one query, by the index on their age."""
+    oldest = jobs.order_by("-created_at", "-id").values_list("created_at", flat=True)[SEARCHED : SEARCHED + 1]
+    return jobs.filter(created_at__gt=oldest[0]) if len(oldest) else jobs
 
 
 def _matches(word: str) -> Q:
     key, colon, value = word.partition(":")
     if colon and value and key in _KEYS:
         return Q(**{_KEYS[key]: value})
-    fields = ("source_repository", "branch", "error_message")
-    condition = Q(*((f"{name}__icontains", word) for name in fields), _connector=Q.OR)
+    texts = ("source_repository", "branch", "error_message")
+    condition = Q(*((f"{name}__icontains", word) for name in texts), _connector=Q.OR)
     if _COMMIT.match(word):
         lowered = word.lower()
         condition |= Q(commit_hash__startswith=lowered) | Q(resolved_commit__startswith=lowered)
@@ -89,53 +162,3 @@ def _matches(word: str) -> Q:
         low, high = UUID(hex=first.ljust(32, "0")), UUID(hex=first.ljust(32, "f"))
         condition |= Q(id__gte=low, id__lte=high)
     return condition
-
-
-@dataclass(frozen=True)
-class Page:
-    """Some jobs, newest first, and the cursors of its neighbours (empty: there is none)."""
-
-    jobs: list[BuildJob]
-    newer: str = ""
-    older: str = ""
-
-
-def read_page(jobs: BuildJobQuerySet, *, query: QueryDict) -> Page:
-    """The page after `before` (older) or ahead of `after` (newer); what is no cursor gives the first page."""
-    before, after = _cursor(query.get("before", "")), _cursor(query.get("after", ""))
-    if after:
-        at, job_id = after
-        ahead = jobs.filter(Q(created_at__gt=at) | Q(created_at=at, id__gt=job_id)).order_by(
-            "created_at", "id"
-        )
-        rows = list(ahead[: PAGE_SIZE + 1])
-        found = rows[:PAGE_SIZE][::-1]
-        return Page(found, newer=_first(found) if len(rows) > PAGE_SIZE else "", older=_last(found))
-    if before:
-        at, job_id = before
-        jobs = jobs.filter(Q(created_at__lt=at) | Q(created_at=at, id__lt=job_id))
-    rows = list(jobs.order_by("-created_at", "-id")[: PAGE_SIZE + 1])
-    found = rows[:PAGE_SIZE]
-    return Page(
-        found, newer=_first(found) if before else "", older=_last(found) if len(rows) > PAGE_SIZE else ""
-    )
-
-
-def _first(jobs: Iterable[BuildJob]) -> str:
-    return next((_write_cursor(job) for job in jobs), "")
-
-
-def _last(jobs: list[BuildJob]) -> str:
-    return _write_cursor(jobs[-1]) if jobs else ""
-
-
-def _write_cursor(job: BuildJob) -> str:
-    return f"{job.created_at.astimezone(UTC).strftime('%Y%m%dT%H%M%S.%f')}-{job.pk.hex}"
-
-
-def _cursor(text: str) -> tuple[datetime, UUID] | None:
-    at, _, job_id = text.partition("-")
-    try:
-        return datetime.strptime(at, "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC), UUID(hex=job_id)
-    except ValueError:
-        return None

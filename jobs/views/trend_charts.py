@@ -13,7 +13,7 @@ from jobs.views.trends import Hour, Trends, middle, percentile
 _LEFT, _RIGHT, _TOP, _BOTTOM = 30.0, 440.0, 6.0, 116.0
 _BETWEEN = 3.0
 _LABELS_EVERY = 6  # hours
-_TICKS = 3
+_MOST_TICKS = 4
 _SPARK_WIDTH, _SPARK_HEIGHT, _SPARK_EDGE = 96.0, 22.0, 2.0
 _MINUTE, _HOUR = 60, 3600
 _UNITS = ((2 * _MINUTE, 1, "seconds"), (2 * _HOUR, _MINUTE, "minutes"), (math.inf, _HOUR, "hours"))
@@ -208,17 +208,17 @@ def draw_spark(values: Sequence[float | None]) -> str:
 
 
 def _scale(most: float) -> tuple[float, list[Tick]]:
-    """The value at the top of the chart, a round number of ticks above zero, and the grid."""
-    step = _round_step(most / _TICKS)
-    ticks = [step * number for number in range(_TICKS + 1)]
+    """The value at the top of the chart, so many round steps above zero, and the grid."""
+    step = _round_step(most / _MOST_TICKS)
+    ticks = [step * number for number in range(max(1, math.ceil(most / step)) + 1)]
     top = ticks[-1]
     return top, [Tick(round(_BOTTOM - (_BOTTOM - _TOP) * value / top, 1), _number(value)) for value in ticks]
 
 
 def _round_step(least: float) -> float:
-    """The least of 1, 2, 3, 4, 5, 8 times a power of ten that is not below it; 1 at least."""
+    """The least of 1, 2 and 5 times a power of ten that is not below it; 1 at least."""
     power = 10 ** math.floor(math.log10(least)) if least >= 1 else 1
-    return float(next(step * power for step in (1, 2, 3, 4, 5, 8, 10) if step * power >= least))
+    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= least))
 
 
 def _labels(hours: Sequence[Hour]) -> list[Tick]:

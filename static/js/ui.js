@@ -75,6 +75,7 @@ function age(seconds) {
 
 function duration(seconds) {
   const two = (number) => String(number).padStart(2, "0");
+  if (seconds < 60) return `${seconds}s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)}m ${two(seconds % 60)}s`;
   return `${Math.floor(seconds / 3600)}h ${two(Math.floor(seconds / 60) % 60)}m`;
 }
@@ -102,8 +103,19 @@ function allowSending() {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 }
 
+// A whole error that lies over the rows goes away on Escape, until the pointer or the focus comes back to it.
+function putErrorsAway() {
+  for (const error of document.querySelectorAll(".err:hover, .err:focus-within")) error.dataset.away = "";
+}
+
+function mayShowErrorAgain(event) {
+  const error = event.target.closest?.(".err[data-away]");
+  if (error && !error.contains(event.relatedTarget)) delete error.dataset.away;
+}
+
 // "/" goes to the page's search; Ctrl+Enter sends a form that says data-submit-key.
 function handleKey(event) {
+  if (event.key === "Escape") putErrorsAway();
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     const form = event.target.closest("form[data-submit-key]");
     if (form) {
@@ -124,6 +136,8 @@ applyTheme();
 document.addEventListener("click", handleClick);
 document.addEventListener("submit", sendOnce);
 addEventListener("pageshow", allowSending);
+document.addEventListener("pointerout", mayShowErrorAgain);
+document.addEventListener("focusout", mayShowErrorAgain);
 document.addEventListener("keydown", handleKey);
 setInterval(tickTimes, 1000);
 tickTimes();

@@ -44,8 +44,8 @@ def test_a_state_that_nobody_knows_says_so(status: str, word: str) -> None:
         (-3, "0.0s"),
         (0.94, "0.9s"),
         (9.9, "9.9s"),
-        (10, "0m 10s"),
-        (41, "0m 41s"),
+        (10, "10s"),
+        (41, "41s"),
         (552, "9m 12s"),
         (3840, "1h 04m"),
         (90061, "25h 01m"),
@@ -158,3 +158,9 @@ def test_rows_are_numbered_escaped_and_cut() -> None:
     )
     assert second.endswith("x … (cut; the raw log has all of it)</span></div>")
     assert len(second) < 16_600
+
+
+def test_text_from_outside_hides_nothing_and_turns_no_direction() -> None:
+    assert board.visible("a\x00b\u202egpj.exe\x1b[31m\ttab\nline\x85") == (
+        "a\\x00b\\u202egpj.exe\\x1b[31m\ttab\nline\\x85"
+    )

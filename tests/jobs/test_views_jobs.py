@@ -6,16 +6,21 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from django.db import connection
+from django.http import QueryDict
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django.fixtures import DjangoAssertNumQueries
 
 from buildboard.core.permissions import Role
 from jobs.models import BuildJob
 from jobs.states import JobStatus
-from jobs.views.selection import PAGE_SIZE
+from jobs.views.jobs import COUNTED
+from jobs.views.pages import ORDERS, PAGE_SIZE, Order, read_page
+from jobs.views.selection import Selection
 from servers.leases import acquire_lease
-from tests.factories import make_job, make_server
+from tests.factories import make_job, make_server, make_user
 from tests.jobs.pages import FRAGMENT, Page, client_of
 
 pytestmark = pytest.mark.django_db
@@ -23,7 +28,7 @@ pytestmark = pytest.mark.django_db
 
 def names_in(html: str) -> list[str]:
     rows = html.split('<tr id="job-')[1:]
-    return [row.split('class="tlink"', 1)[1].split(">", 1)[1].split("<", 1)[0] for row in rows]
+    return [row.split('class="tlink', 1)[1].split(">", 1)[1].split("<", 1)[0] for row in rows]
 
 
 def make_named(*names: str, **fields: Any) -> list[BuildJob]:
@@ -66,6 +71,13 @@ def test_a_visitor_is_asked_to_sign_in_and_a_reader_under_public_read_is_not(set
         ("?q=%00%27%25", []),
         ("?q=arch:riscv64", []),
         ("?arch=x86_64&status=failed", ["failed"]),
+        ("?server=north", ["running"]),
+        ("?server=%00", ["queued", "running", "failed", "completed", "cancelled"]),
+        ("?repo=https://git.example/failed", ["failed"]),
+        ("?branch=topic", ["cancelled"]),
+        ("?since=1h", ["queued"]),
+        ("?since=24h&status=failed", ["failed"]),
+        ("?since=nonsense&mine=0", ["queued", "running", "failed", "completed", "cancelled"]),
     ],
 )
 def test_filters_are_in_the_address(query: str, names: list[str]) -> None:
@@ -76,6 +88,8 @@ def test_filters_are_in_the_address(query: str, names: list[str]) -> None:
             created_at=timezone.now() - timedelta(hours=index),
             error_message="no room: ENOSPC" if status == "failed" else "",
             resolved_commit="deadbeef" * 5 if status == "completed" else "",
+            server_name="north" if status == "running" else "",
+            branch="topic" if status == "cancelled" else "main",
         )
 
     shown = client_of().get(f"/jobs/{query}")
@@ -90,36 +104,138 @@ def test_a_job_is_found_by_the_start_of_its_id() -> None:
         assert names_in(client_of().get(f"/jobs/?q={text}").content.decode()) == ["wanted"]
 
 
-def test_pages_follow_each_other_without_gaps_or_repeats_in_both_directions() -> None:
-    total = 2 * PAGE_SIZE + 3
+def test_mine_are_those_that_the_reader_submitted() -> None:
+    user = make_user(Role.SUBMITTER)
+    make_named("mine", created_by=user)
+    make_named("other")
+
+    assert names_in(client_of(user=user).get("/jobs/?mine=1").content.decode()) == ["mine"]
+    assert names_in(client_of().get("/jobs/?mine=1").content.decode()) == []
+
+
+def make_many(total: int) -> None:
+    """Jobs of which several have the same age, status, server or duration, and some no server or duration."""
     at = timezone.now()
-    BuildJob.objects.bulk_create(
-        BuildJob(
+    statuses = ("queued", "completed", "failed", "completed", "cancelled")
+    for index in range(total):
+        status = statuses[index % 5]
+        ended = at + timedelta(seconds=index % 4) if status != "queued" else None
+        BuildJob.objects.create(
             source_repository=f"https://git.example/{index:03}",
             target_architecture="x86_64",
+            status=status,
             created_at=at - timedelta(seconds=index // 7),
+            server_name="" if index % 3 == 0 else f"n-{index % 4}",
+            started_at=at if status in ("completed", "failed") else None,
+            completed_at=ended,
         )
-        for index in range(total)
+
+
+def in_order(order: Order) -> list[str]:
+    """What a list that is sorted in Python shows."""
+    jobs = sorted(
+        BuildJob.objects.all(), key=lambda job: (job.created_at, job.pk.hex), reverse=order.age_down
     )
+    if order.column:
+        value = {job.pk: getattr(job, order.column) for job in jobs}
+        having = [job for job in jobs if value[job.pk] not in (None, "")]
+        having.sort(key=lambda job: value[job.pk], reverse=order.value_down)
+        jobs = having + [job for job in jobs if value[job.pk] in (None, "")]
+    return [job.repository_name for job in jobs]
+
+
+def link(html: str, rel: str) -> str:
+    return next((one["href"] for one in Page(html).find("a", rel=rel)), "")
+
+
+@pytest.mark.parametrize("sort", ORDERS)
+def test_pages_follow_each_other_without_gaps_or_repeats_in_both_directions(sort: str) -> None:
+    make_many(3 * PAGE_SIZE + 3)
     client = client_of()
-    expected = [job.repository_name for job in BuildJob.objects.order_by("-created_at", "-id")]
 
-    def link(html: str, rel: str) -> str:
-        return next((one["href"] for one in Page(html).find("a", rel=rel)), "")
-
-    forward, address, seen = [], "?", []
+    forward, address, seen = [], f"?sort={sort}", []
     while address:
         html = client.get(f"/jobs/{address}").content.decode()
         forward.append(names_in(html))
         seen.append(html)
         address = link(html, "next")
-    back = [names_in(client.get(f"/jobs/{link(seen[-1], 'prev')}").content.decode())]
-    first = client.get(f"/jobs/{link(seen[1], 'prev')}").content.decode()
+    back, address = [], link(seen[-1], "prev")
+    while address:
+        html = client.get(f"/jobs/{address}").content.decode()
+        back.append(names_in(html))
+        address = link(html, "prev")
 
-    assert [name for page in forward for name in page] == expected
-    assert back == [forward[1]]
-    assert names_in(first) == forward[0]
-    assert link(first, "prev") == ""
+    assert [name for page in forward for name in page] == in_order(ORDERS[sort])
+    assert [len(page) for page in forward] == [PAGE_SIZE, PAGE_SIZE, PAGE_SIZE, 3]
+    assert back == forward[-2::-1]
+
+
+@pytest.mark.parametrize(
+    ("sort", "index"),
+    [
+        ("-created", "job_newest"),
+        ("created", "job_newest"),
+        ("-status", "job_by_status"),
+        ("status", "job_by_status"),
+        ("server", "job_by_server"),
+        ("-server", "job_by_server"),
+        ("duration", "job_by_duration"),
+        ("-duration", "job_by_duration"),
+    ],
+)
+def test_each_order_is_read_by_its_index_and_not_sorted(sort: str, index: str) -> None:
+    make_many(2 * PAGE_SIZE + 20)
+    order, client = ORDERS[sort], client_of()
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE jobs_buildjob")
+            for shorter in (
+                "seqscan",
+                "bitmapscan",
+                "sort",
+            ):  # so few rows are rather read through and sorted
+                cursor.execute(f"SET LOCAL enable_{shorter} = off")
+
+    queries = []
+    for address in (f"?sort={sort}", link(client.get(f"/jobs/?sort={sort}").content.decode(), "next")):
+        with CaptureQueriesContext(connection) as captured:
+            read_page(BuildJob.objects.all(), order=order, query=QueryDict(address[1:]))
+        queries += [query["sql"] for query in captured]
+
+    for sql in queries:
+        plan = explain(sql)
+        assert "TEMP B-TREE" not in plan, plan
+        assert "Sort" not in plan, plan
+        assert index in plan or "job_newest" in plan or "job_by_status" in plan, plan
+    assert any(index in explain(sql) for sql in queries)
+
+
+def explain(sql: str) -> str:
+    verb = "EXPLAIN" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
+    with connection.cursor() as cursor:
+        cursor.execute(f"{verb} {sql.replace('%', '%%')}")
+        return "\n".join(str(row) for row in cursor.fetchall())
+
+
+def test_the_heads_lead_to_the_other_orders_and_say_which_one_is_shown() -> None:
+    make_named("demo")
+    client = client_of()
+
+    def heads(address: str) -> list[tuple[str, str]]:
+        page = Page(client.get(address).content.decode())
+        found = [(one["aria-sort"], "") for one in page.find("th") if "aria-sort" in one]
+        return found + [("", one["href"]) for one in page.find("a") if "sort=" in one.get("href", "")]
+
+    assert heads("/jobs/?status=active") == [
+        ("descending", ""),
+        ("", "?status=active&sort=-status"),
+        ("", "?status=active&sort=server"),
+        ("", "?status=active&sort=-duration"),
+        ("", "?status=active&sort=created"),
+    ]
+    assert heads("/jobs/?sort=server")[0] == ("ascending", "")
+    assert "?sort=-server" in [address for _, address in heads("/jobs/?sort=server")]
+    assert "?sort=created" not in [address for _, address in heads("/jobs/?sort=server")]
 
 
 @pytest.mark.parametrize("cursor", ["before=nonsense", "after=20260101T000000.0-zz", "before=%00"])
@@ -133,11 +249,15 @@ def test_the_number_of_queries_does_not_grow_with_the_jobs(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     client = client_of()
-    for count in (1, 50):
+    for count in (1, 3, 50):
         for _ in range(count - BuildJob.objects.count()):
             make_job("failed", error_message="x", server=make_server(), server_name="s")
-        with django_assert_num_queries(4):  # session, person, jobs, count of unfinished ones
-            client.get("/jobs/")
+        for sort in ("", "?sort=-status"):
+            with django_assert_num_queries(8):  # session, person, jobs, servers, four counts
+                client.get(f"/jobs/{sort}")
+        for sort in ("?sort=server", "?sort=-duration"):
+            with django_assert_num_queries(9):  # and those without a server, or that did not run
+                client.get(f"/jobs/{sort}")
 
 
 def test_a_waiting_job_that_no_server_can_take_says_so_in_its_row(
@@ -150,7 +270,7 @@ def test_a_waiting_job_that_no_server_can_take_says_so_in_its_row(
     server.slots.update(holder=uuid.uuid4())
     client = client_of()
 
-    with django_assert_num_queries(8):  # and what those that wait need; slots, servers, toolchains
+    with django_assert_num_queries(12):  # and what those that wait need; slots, servers, toolchains
         rows = client.get("/jobs/").content.decode().split('<tr id="job-')[1:]
 
     assert ["No build server can take it." in row for row in rows] == [True, False]
@@ -222,11 +342,46 @@ def test_filters_that_nothing_fits_say_so() -> None:
     assert page.find("div", id="jobs")[0]["data-poll"] == "10000"
 
 
-def test_only_unfinished_jobs_are_counted() -> None:
-    for status in ("queued", "running", "failed", "completed"):
+def test_tabs_tell_how_many_there_are_and_stop_counting_at_a_thousand() -> None:
+    for status in ("queued", "running", "failed", "completed", "completed"):
         make_job(status)
+    client = client_of()
 
-    page = client_of().get("/jobs/").content.decode()
+    few = client.get("/jobs/").content.decode()
+    BuildJob.objects.bulk_create(
+        BuildJob(
+            source_repository="r", target_architecture="x86_64", status="failed", completed_at=timezone.now()
+        )
+        for _ in range(COUNTED)
+    )
+    many = client.get("/jobs/?status=failed").content.decode()
+    narrowed = client.get("/jobs/?q=demo").content.decode()
 
-    assert page.count('<span class="count">') == 1
-    assert 'Active <span class="count">2</span>' in page
+    def counts(html: str) -> str:
+        return Page(html).text.partition("Tokens")[2].partition("Any architecture")[0]
+
+    assert "All 5 Active 2 Failed 1 Completed 2 Cancelled" in counts(few)
+    assert "All 1,000+ Active 2 Failed 1,000+ Completed 2 Cancelled" in counts(many)
+    assert "All Active Failed Completed Cancelled" in counts(narrowed)
+    assert "50 of 1,000+ jobs" in Page(many).text
+
+
+def test_the_whole_error_is_there_for_the_pointer_the_keyboard_and_a_screen_reader() -> None:
+    job = make_job("failed", error_message="<b>first</b>\nsecond " + "x" * 3000)
+
+    page = Page(client_of().get("/jobs/").content.decode())
+
+    (line,) = page.find("a", **{"class": "errline"})
+    (whole,) = page.find("div", role="tooltip")
+    assert (line["href"], line["aria-describedby"]) == (f"/jobs/{job.pk}/", whole["id"])
+    assert "<b>first</b> <b>first</b> second xxx" in page.text
+    assert page.broken == []
+
+
+def test_text_is_looked_for_among_the_newest_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.views.selection.SEARCHED", 2)
+    make_named("one-x", "two", "three-x")
+
+    found = Selection.of(QueryDict("q=-x")).apply(BuildJob.objects.all())
+
+    assert [job.repository_name for job in found] == ["one-x"]
