@@ -42,6 +42,7 @@ class Cause:
     line: int
     text: str
     address: str
+    paged_address: str
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def cause_of(errors: list[int]) -> int | None:
     """Of the lines with errors, in order, the one to begin with: the first of those that stand together at the end.
 
     An early one may have been harmless, and the last ones only tell that those before them happened. The twin of
-    `causeOf` in static/js/log-viewer.js.
+    `causeOf` in static/js/log/cause.js.
     """
     if not errors:
         return None
@@ -163,5 +164,10 @@ def _find_cause(attempt: Attempt) -> Cause | None:
         return None
     shown = window.lines[0].shown.text if window.lines else ""
     text = _COLOURS.sub("", shown).strip()
-    address = f"{reverse('jobs:detail', args=[attempt.job_id])}?attempt={attempt.number}#L{line + 1}"
-    return Cause(line + 1, text[:_CAUSE_CHARACTERS], address)
+    place, number = f"attempt={attempt.number}", line + 1
+    return Cause(
+        line=number,
+        text=text[:_CAUSE_CHARACTERS],
+        address=f"{reverse('jobs:detail', args=[attempt.job_id])}?{place}#L{number}",
+        paged_address=f"{reverse('jobs:log', args=[attempt.job_id])}?{place}&line={number}#L{number}",
+    )

@@ -10,6 +10,7 @@
 // feed and ring (what is new), signs and ruler (what the frame says), tools (buttons and keys).
 
 import { plainText } from "./ansi.js";
+import { causeOf } from "./log/cause.js";
 import { Feed } from "./log/feed.js";
 import { Folds } from "./log/folds.js";
 import { LineCache } from "./log/lines.js";
@@ -28,16 +29,6 @@ const FAST_SCROLL_MS = 50; // while the reader flies past, nothing is fetched
 const READING_SHARE = 0.33; // a line that was asked for stands a third from the top
 const MAX_LINE_COLUMNS = 16384;
 const TIME_MODES = { rel: "abs", abs: "off", off: "rel" };
-
-const CAUSE_GAP_LINES = 100;
-
-// Of the errors (lines, in order) the one to begin with: the first of those that stand together at the end. An
-// early one may have been harmless, and the last ones only tell that those before it happened.
-export function causeOf(errors) {
-  let at = errors.length - 1;
-  while (at > 0 && errors[at] - errors[at - 1] <= CAUSE_GAP_LINES) at -= 1;
-  return errors[at];
-}
 
 export class LogViewer extends HTMLElement {
   connectedCallback() {

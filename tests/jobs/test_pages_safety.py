@@ -90,7 +90,7 @@ def test_no_script_makes_markup_or_code_out_of_text() -> None:
         r"innerHTML|outerHTML\s*=|insertAdjacentHTML|document\.write|\beval\(|new Function|\.style\s*="
     )
 
-    assert [path.name for path in (ROOT / "static/js").glob("*.js") if wrong.search(path.read_text())] == []
+    assert [path.name for path in (ROOT / "static/js").rglob("*.js") if wrong.search(path.read_text())] == []
 
 
 def test_the_sprite_has_the_icons_that_are_used_and_no_others() -> None:

@@ -63,6 +63,7 @@ export class Selection {
     const part = this.viewer.querySelector("[data-selection]");
     const count = this.range[1] - this.range[0] + 1;
     part.hidden = false;
+    this.viewer.querySelector("[data-hint]").hidden = true;
     part.querySelector("[data-act=copy-lines] [data-label]").textContent =
       count === 1 ? "Copy line" : `Copy ${grouped(Math.min(count, MAX_COPIED_LINES))} lines`;
   }
