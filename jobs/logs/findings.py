@@ -20,7 +20,7 @@ _WORDS = (
     *(b"error", b"Error", b"ERR", b"FAIL", b"fatal", b"***", b"E: ", b"panic: ", b"Traceback", b".go:"),
     *(b"undefined reference", b"multiple definition", b"cannot find", b"symbol(s) not found"),
     *(b"command not found", b"Segmentation fault", b"Exception in thread"),
-    *(b"arning", b"WARN", b"[buildboard]"),
+    *(b"arning", b"WARN", b"npm warn", b"[buildboard]"),
     *(b"--- ", b"+++ ", b"::group::", b"::endgroup::"),
 )
 _AUTOMATON = BytesAhoCorasick(list(_WORDS), matchkind=MatchKind.LeftmostFirst)

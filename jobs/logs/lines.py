@@ -11,7 +11,7 @@ It is not in charge of what colours mean (sgr.py) or of markup: whoever puts a l
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, zip_longest
 
 from jobs.logs.sgr import PLAIN, Sgr, apply_sgr
 
@@ -30,6 +30,7 @@ _TOKEN = re.compile(
     r"|(?P<escape>\x1b[ -/]*+[0-~])"
     r"|(?P<single>[\x00-\U0010ffff])"
 )
+_COLOUR = re.compile(r"\x1b\[([0-9;:]*+)m")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,30 @@ def show_line(line: str, *, state: Sgr = PLAIN) -> tuple[ShownLine, Sgr]:
     if not _HAS_UNSEEN.search(line):
         start = "" if state == PLAIN or not line else str(state)
         return ShownLine(start + line[:MAX_COLUMNS], len(line) > MAX_COLUMNS), state
+    parts = _COLOUR.split(line)
+    texts = parts[::2]
+    plain = "".join(texts)
+    if len(plain) <= MAX_COLUMNS and not _HAS_UNSEEN.search(plain):
+        return _show_coloured(texts, parts[1::2], state)
+    return _show_drawn(line, state)
+
+
+def _show_coloured(texts: list[str], colours: list[str], state: Sgr) -> tuple[ShownLine, Sgr]:
+    """A line in which nothing moves: each text with the colours before it. The short way of most lines."""
+    shown: list[str] = []
+    current = PLAIN
+    for text, parameters in zip_longest(texts, colours):
+        if text:
+            if state != current:
+                shown.append(str(state))
+                current = state
+            shown.append(text)
+        if parameters is not None:
+            state = apply_sgr(state, parameters)
+    return ShownLine("".join(shown), cut=False), state
+
+
+def _show_drawn(line: str, state: Sgr) -> tuple[ShownLine, Sgr]:
     row = _Row()
     for token in _TOKEN.finditer(line):
         if (text := token["text"]) is not None:

@@ -67,14 +67,17 @@ class _Needle:
         self._match_case = match_case
         self._text = text if match_case else text.casefold()
         uncased = all(one.isascii() or one.lower() == one.upper() == one.casefold() for one in text)
-        self._bytes = self._text.encode(errors="replace") if match_case or uncased else b""
+        # What is no text in the bytes is shown as a replacement, and so is in no bytes.
+        by_bytes = (match_case or uncased) and "\ufffd" not in text
+        self._bytes = self._text.encode(errors="replace") if by_bytes else b""
 
     def lines_of(self, block: bytes) -> Iterator[int]:
         """The lines of a block, from 0, in which it is."""
         plain = plain_lines(block, lower=bool(self._bytes) and not self._match_case)
         if self._bytes:
             return _lines_with(plain, self._bytes, b"\n")
-        return _lines_with(plain.decode(errors="replace").casefold(), self._text, "\n")
+        shown = plain.decode(errors="replace")
+        return _lines_with(shown if self._match_case else shown.casefold(), self._text, "\n")
 
 
 def _lines_with(block: AnyStr, needle: AnyStr, line_feed: AnyStr) -> Iterator[int]:
