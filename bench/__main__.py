@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import latency, log, throughput
+from bench import latency, log, log_windows, throughput
 from bench.measure import Setting
 from bench.ssh import latency as ssh_latency
 from bench.ssh import log as ssh_log
@@ -22,6 +22,7 @@ from tests.services import durable_postgres_url
 BENCHMARKS: dict[str, Callable[[Setting], None]] = {
     "latency": latency.run,
     "log": log.run,
+    "log-windows": log_windows.run,
     "throughput": throughput.run,
     "ssh-latency": ssh_latency.run,
     "ssh-log": ssh_log.run,
