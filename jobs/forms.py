@@ -52,13 +52,15 @@ class SubmitForm(forms.Form):
     source_repository = _text(
         "Repository",
         "https, ssh or git URL, or an allowed path on the build server",
-        attributes={"required": True},
+        attributes={"required": True, "list": "repositories"},
     )
-    branch = _text("Branch or tag", initial="main")
+    branch = _text("Branch or tag", initial="main", attributes={"list": "branches"})
     commit_hash = _text("Commit", "HEAD, or at least 7 hexadecimal digits", initial="HEAD", mono=True)
     target_architecture = _text("Architecture", attributes={"required": True, "list": "architectures"})
     server_id = forms.CharField(label="Server", required=False, initial=AUTO, widget=forms.Select)
-    required_toolchain = _text("Toolchain", "such as gcc, gcc-14 or gcc>=12; empty: any")
+    required_toolchain = _text(
+        "Toolchain", "such as gcc, gcc-14 or gcc>=12; empty: any", attributes={"list": "toolchains"}
+    )
     group = _text("Server group")
     min_cpu_cores = _number("CPU cores, at least")
     min_memory_mb = _number("Memory in MB, at least")

@@ -122,6 +122,19 @@ def usual_seconds(job_ids: Collection[UUID]) -> dict[UUID, float]:
     return {job_id: median(seconds) for job_id, seconds in found.items() if seconds}
 
 
+def usual_seconds_of(repository: str, *, architecture: str) -> tuple[float, int] | None:
+    """The median of a repository's latest nine completed builds for an architecture, and their number. One query."""
+    like = BuildJob.objects.filter(
+        source_repository=repository,
+        target_architecture=architecture,
+        status=JobStatus.COMPLETED,
+        ran_ms__isnull=False,
+    )
+    latest = like.order_by("-completed_at", "-ran_ms").values_list("ran_ms", flat=True)[:_USUAL_OF]
+    seconds = [ms / 1000 for ms in latest if ms is not None]
+    return (median(seconds), len(seconds)) if seconds else None
+
+
 def recent_durations() -> dict[str, list[float]]:
     """Seconds of the latest completed builds by architecture, at most 50 of each, and of all under "". One query."""
     done = BuildJob.objects.filter(status=JobStatus.COMPLETED, ran_ms__isnull=False)

@@ -4,9 +4,10 @@ Page, status and `explain` all show one Explanation, so they cannot differ. What
 by refusals.py.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
@@ -14,7 +15,7 @@ from django.utils import timezone
 from jobs.models import BuildJob
 from jobs.queue.conditions import Condition, Needs, Refused
 from jobs.queue.doing import what_it_does
-from jobs.queue.estimate import Estimate, estimate_of_job, queue_state
+from jobs.queue.estimate import Estimate, QueueState, estimate_of_job, queue_state
 from jobs.queue.order import PULLED, Place, place_of, read_needs, waiting_of
 from jobs.queue.remedies import remedy_for
 from jobs.queue.verdicts import ServerVerdict, Verdict, judge_fleet
@@ -62,7 +63,7 @@ def explain_job(job: BuildJob) -> Explanation:
         servers = [ServerVerdict(one.server, (other,)) for one in servers]
     if job.status != JobStatus.QUEUED:
         return Explanation(what_it_does(job), waiting.needs, servers, now, [])
-    state, place = queue_state(), place_of(job)
+    state, place = _queue_with(job), place_of(job)
     room = [one.server for one in servers if one.verdict is not Verdict.REFUSED]
     wait = estimate_of_job(
         job,
@@ -89,6 +90,14 @@ def explain_job(job: BuildJob) -> Explanation:
     )
 
 
+def explain_submission(fields: Mapping[str, Any]) -> Explanation:
+    """The same for what was not submitted yet: the fields of a job as `submission.fields_of` gives them.
+
+    It is judged as if it were submitted now; nothing is written.
+    """
+    return explain_job(BuildJob(**fields))
+
+
 def blocked_among(job_ids: Collection[UUID]) -> dict[UUID, str]:
     """For those queued jobs that are not just waiting for their turn: the sentence that says so.
 
@@ -105,6 +114,14 @@ def blocked_among(job_ids: Collection[UUID]) -> dict[UUID, str]:
         if told[needs]:
             blocked[job_id] = told[needs]
     return blocked
+
+
+def _queue_with(job: BuildJob) -> QueueState:
+    """The queue now, this job in it, though it may not be stored yet."""
+    state = queue_state()
+    if not job._state.adding:
+        return state
+    return replace(state, total_queued=state.total_queued + 1)
 
 
 def _blocker_of(job: BuildJob, *, now: datetime) -> Blocker | None:

@@ -1,0 +1,141 @@
+"""Where a build would run and when, before it is submitted: what is typed so far, judged as if it were sent now.
+
+The judgement is `jobs/queue/explain.py`'s, the rules are `submission.py`'s. Nothing is written.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from buildboard.core.auth import Principal
+from jobs.errors import FieldError, InvalidSubmission
+from jobs.forms import SubmitForm
+from jobs.models import BuildJob
+from jobs.queue.estimate import usual_seconds_of
+from jobs.queue.explain import Explanation, explain_submission
+from jobs.queue.verdicts import ServerVerdict, Verdict
+from jobs.submission import fields_of, read_submission
+from servers.architectures import canonical_architecture
+
+_MOST_SERVERS = 6
+_MOST_RECENT = 5
+_LOOKED_AT = 200
+_MOST_SUGGESTED = 20
+# What decides about the server and the turn; the rest may be missing or wrong as yet.
+_DECIDES = (
+    *("target_architecture", "server_id", "required_toolchain", "required_labels", "group"),
+    *("min_cpu_cores", "min_memory_mb", "min_storage_gb", "priority", "build_command", "build_config"),
+)
+_ANY_REPOSITORY = "https://repository.example/any"
+_LOOKS = {
+    Verdict.ELIGIBLE: ("check", "ok"),
+    Verdict.BUSY: ("clock", "muted"),
+    Verdict.REFUSED: ("x", "bad"),
+}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One server of the panel: its icon, its name and what it says."""
+
+    name: str
+    icon: str
+    colour: str
+    word: str
+    told: str
+
+
+@dataclass(frozen=True)
+class Where:
+    """The panel. Either `unclear` says what has to be filled in first, or the rest says where and when."""
+
+    unclear: str = ""
+    headline: str = ""
+    after: str = ""
+    is_blocked: bool = False
+    starts_if: str = ""
+    candidates: Sequence[Candidate] = ()
+    left_out: int = 0
+    usual: tuple[float, int] | None = None
+
+
+def where_it_would_run(form: SubmitForm) -> Where:
+    """Judge what the form says; some ten queries, none while the fields that decide do not fit."""
+    body = form.api_body()
+    if not body.get("target_architecture"):
+        return Where(unclear="Choose an architecture, and this panel says where the build would run.")
+    decides = {name: body[name] for name in _DECIDES if name in body}
+    try:
+        fields = fields_of(read_submission({**decides, "source_repository": _ANY_REPOSITORY}))
+    except InvalidSubmission as refused:
+        return Where(unclear=_first_error(form, refused.errors))
+    why = explain_submission(fields)
+    return Where(
+        **_start(why),
+        candidates=[_candidate(one) for one in why.servers[:_MOST_SERVERS]],
+        left_out=max(0, len(why.servers) - _MOST_SERVERS),
+        usual=usual_seconds_of(
+            body["source_repository"], architecture=canonical_architecture(body["target_architecture"])
+        ),
+    )
+
+
+def _start(why: Explanation) -> dict[str, Any]:
+    """The first words of the panel, and what would help when time alone does not."""
+    if why.estimated_start_at is None or why.wait is None:
+        return {"headline": why.summary, "is_blocked": True, "starts_if": why.would_start_if or ""}
+    able = [one.server.name for one in why.servers if one.verdict is Verdict.ELIGIBLE]
+    seconds = (why.estimated_start_at - why.checked_at).total_seconds()
+    ahead = why.place.rivals_ahead if why.place else 0
+    behind = f", behind {ahead} other{'' if ahead == 1 else 's'} for its architecture" if ahead else ""
+    if able and seconds < 1:
+        return {"headline": "At once", "after": f"on {able[0]}{behind}"}
+    where = f", likely on {able[0]}" if able else ", on the first server that comes free"
+    basis = "" if why.wait.basis == "history" else " (a guess: no build has completed yet)"
+    return {"headline": _about(seconds), "after": f"until it starts{where}{behind}{basis}"}
+
+
+def _about(seconds: float) -> str:
+    if seconds < 60:
+        return "Less than a minute"
+    minutes = round(seconds / 60)
+    return f"About {minutes}m" if minutes < 90 else f"About {round(minutes / 60)}h"
+
+
+def _candidate(one: ServerVerdict) -> Candidate:
+    icon, colour = _LOOKS[one.verdict]
+    told = " ".join(one.reasons) or "Has room for it now."
+    return Candidate(one.server.name, icon, colour, one.verdict.value, told)
+
+
+def _first_error(form: SubmitForm, errors: Sequence[FieldError]) -> str:
+    """Which field hinders the answer, by the label that the form gives it."""
+    name = errors[0].field.partition(".")[0]
+    label = form.fields[name].label if name in form.fields else name
+    return f"{label}: {errors[0].message}"
+
+
+def recent_jobs(form: SubmitForm, *, principal: Principal) -> list[BuildJob]:
+    """The latest jobs of the repository that is typed, as far as the one who asks may see them. One query."""
+    repository = form.api_body().get("source_repository")
+    if not repository:
+        return []
+    seen = BuildJob.objects.visible_to(principal).filter(source_repository=repository)
+    return list(seen.only("branch", "commit_hash", "resolved_commit", "status", "created_at")[:_MOST_RECENT])
+
+
+def suggestions(principal: Principal) -> Mapping[str, list[str]]:
+    """Repositories and branches of the latest jobs, newest first, each once. One query."""
+    rows = BuildJob.objects.visible_to(principal).values_list("source_repository", "branch")[:_LOOKED_AT]
+    found = list(rows)
+    return {
+        "repositories": list(dict.fromkeys(repository for repository, _ in found))[:_MOST_SUGGESTED],
+        "branches": list(dict.fromkeys(branch for _, branch in found))[:_MOST_SUGGESTED],
+    }
+
+
+def usual_values(principal: Principal) -> dict[str, str]:
+    """What somebody most likely wants again: the architecture of their own last job. One query."""
+    last = BuildJob.objects.visible_to(principal).filter(created_by=principal.user)
+    name = last.values_list("target_architecture", flat=True).first() if principal.user else None
+    return {"target_architecture": name} if name else {}
