@@ -12,6 +12,7 @@ from jobs.models import Attempt, BuildJob
 from jobs.states import JOB_TERMINAL, JobStatus
 from jobs.views.charts import SPAN, LineChart, draw_line
 from jobs.views.server_looks import Meter, meters_of
+from jobs.views.slot_chart import draw_slots
 from servers.models import BuildServer, ProbeSample, ServerCheck
 
 _STEP_WORDS = {
@@ -27,6 +28,7 @@ _RUNNER_LATE = timedelta(seconds=15)
 _MOST_RUNNING = 300
 _RECENT = 40
 _RECENT_IN_WORDS = 8
+_NEWEST = 200
 _COLUMNS = {"CPU": "cpu_percent", "Memory": "memory_percent", "Disk": "storage_percent"}
 # kind: (icon, colour class, words). Words may use the event's data.
 SERVER_EVENT_LOOKS = {
@@ -110,15 +112,16 @@ def running_on(server: BuildServer, *, principal: Principal) -> list[Attempt]:
 
 
 def recent_on(server: BuildServer, *, principal: Principal) -> dict[str, Any]:
-    """Its newest finished jobs: a few in words, more as marks from old to new, and how many succeeded."""
+    """Its newest jobs: finished ones in words and as marks from old to new, and what the slots ran. One query."""
     jobs = BuildJob.objects.visible_to(principal).filter(server=server)
-    newest = jobs.defer("spec", "secret_spec", "result").order_by("-created_at", "-id")
-    finished = [job for job in newest[: _RECENT * 2] if job.status in JOB_TERMINAL][:_RECENT]
+    newest = list(jobs.defer("spec", "secret_spec", "result").order_by("-created_at", "-id")[:_NEWEST])
+    finished = [job for job in newest if job.status in JOB_TERMINAL][:_RECENT]
     judged = [job for job in finished if job.status != JobStatus.CANCELLED]
     completed = sum(job.status == JobStatus.COMPLETED for job in judged)
     rate = f"{completed} of the last {len(judged)} completed" if judged else ""
     return {
         "jobs": finished[:_RECENT_IN_WORDS],
+        "slots": draw_slots(newest, slots=server.max_concurrent_builds, now=timezone.now()),
         "marks": [job.status for job in reversed(finished)],
         "rate": rate,
         "sentence": f"The last {len(finished)} jobs, the newest at the end: {rate or 'all cancelled'}",
