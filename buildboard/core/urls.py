@@ -1,4 +1,4 @@
-"""Addresses of one's own tokens. Sign-in and sign-out have global names, in buildboard/urls.py."""
+"""Addresses of one's own tokens and of the list of keys. Sign-in and sign-out are in buildboard/urls.py."""
 
 from django.urls import path
 
@@ -6,6 +6,7 @@ from buildboard.core import views
 
 app_name = "core"
 urlpatterns = [
+    path("keys/", views.keys, name="keys"),
     path("tokens/", views.tokens, name="tokens"),
     path("tokens/<uuid:token_id>/revoke/", views.revoke, name="token-revoke"),
 ]

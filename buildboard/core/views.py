@@ -1,4 +1,4 @@
-"""Signing in and out, one's own API tokens, and the pages of errors.
+"""Signing in and out, one's own API tokens, the list of keys, and the pages of errors.
 
 Other people's tokens are the admin site's; the JSON API has its own views.
 """
@@ -14,7 +14,7 @@ from django.core.exceptions import DisallowedHost, RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_safe
 
 from buildboard.core.auth import create_token, principal_of, requires, revoke_token
 from buildboard.core.errors import ApiError
@@ -72,14 +72,23 @@ def tokens(request: HttpRequest) -> HttpResponse:
     return render(request, "core/tokens.html", context, status=422 if form.is_bound else 200)
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @requires(Right.SIGNED_IN)
 def revoke(request: HttpRequest, token_id: UUID) -> HttpResponse:
-    """End one of one's own tokens."""
+    """Ask whether to end one of one's own tokens; POST ends it."""
     token = get_object_or_404(ApiToken, pk=token_id, user=_session_user(request))
+    if request.method != "POST":
+        return render(request, "core/revoke.html", {"token": token})
     if revoke_token(token, actor=principal_of(request).actor):
         messages.success(request, f"The token “{token.name}” was revoked.")
     return redirect("core:tokens")
+
+
+@require_safe
+@requires(Right.PUBLIC)
+def keys(request: HttpRequest) -> HttpResponse:
+    """Every key that pages listen to; `?` shows the same as a dialog."""
+    return render(request, "core/keys.html", {"is_keys_page": True})
 
 
 # ---- errors ---------------------------------------------------------------------------------------------

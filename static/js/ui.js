@@ -7,17 +7,36 @@ const root = document.documentElement;
 const THEME_SECONDS = 31536000;
 const COPIED_MS = 1500;
 
-// The server has written the theme already, but for error pages, which know no request.
-function applyTheme() {
-  const chosen = document.cookie.match(/(?:^|; )bb_theme=(bb-light|bb-dark)(?:;|$)/);
-  if (chosen) root.dataset.theme = chosen[1];
-  else if (matchMedia("(prefers-color-scheme: dark)").matches) root.dataset.theme = "bb-dark";
+const isDark = matchMedia("(prefers-color-scheme: dark)");
+const THEME_LOOKS = {
+  "": ["monitor", "as the system has it"],
+  "bb-light": ["sun", "light"],
+  "bb-dark": ["moon", "dark"],
+};
+
+function chosenTheme() {
+  return document.cookie.match(/(?:^|; )bb_theme=(bb-light|bb-dark)(?:;|$)/)?.[1] ?? "";
 }
 
+// The server has written the theme already, but for error pages, which know no request.
+function applyTheme() {
+  const chosen = chosenTheme();
+  if (chosen || isDark.matches) root.dataset.theme = chosen || "bb-dark";
+  else delete root.dataset.theme;
+  const [icon, words] = THEME_LOOKS[chosen];
+  for (const button of document.querySelectorAll("[data-theme-toggle]")) {
+    button.setAttribute("aria-label", `Theme: ${words}`);
+    button.title = `Theme: ${words}`;
+    button.querySelector("use")?.setAttribute("href", `#i-${icon}`);
+  }
+}
+
+// From the system's to the other one, so that the first press shows something; then to its like, and back.
 function switchTheme() {
-  const theme = root.dataset.theme === "bb-dark" ? "bb-light" : "bb-dark";
-  root.dataset.theme = theme;
-  document.cookie = `bb_theme=${theme}; path=/; max-age=${THEME_SECONDS}; samesite=lax`;
+  const [like, other] = isDark.matches ? ["bb-dark", "bb-light"] : ["bb-light", "bb-dark"];
+  const next = { "": other, [other]: like, [like]: "" }[chosenTheme()];
+  document.cookie = `bb_theme=${next}; path=/; max-age=${next ? THEME_SECONDS : 0}; samesite=lax`;
+  applyTheme();
   dispatchEvent(new Event("bb:theme"));
 }
 
@@ -113,7 +132,7 @@ function mayShowErrorAgain(event) {
   if (error && !error.contains(event.relatedTarget)) delete error.dataset.away;
 }
 
-// "/" goes to the page's search; Ctrl+Enter sends a form that says data-submit-key.
+// "/" goes to the page's search, "?" shows all keys; Ctrl+Enter sends a form that says data-submit-key.
 function handleKey(event) {
   if (event.key === "Escape") putErrorsAway();
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
@@ -124,8 +143,13 @@ function handleKey(event) {
     }
     return;
   }
-  if (event.key !== "/" || event.ctrlKey || event.metaKey) return;
-  if (event.target.closest("input, textarea, select, bb-log") || root.dataset.keys === "off") return;
+  if (!["/", "?"].includes(event.key) || event.ctrlKey || event.metaKey) return;
+  if (event.target.closest("input, textarea, select, dialog") || root.dataset.keys === "off") return;
+  if (event.key === "?") {
+    document.getElementById("keys-dialog")?.showModal();
+    return;
+  }
+  if (event.target.closest("bb-log")) return;
   const search = document.querySelector("main [type=search], .topbar [type=search]");
   if (!search) return;
   event.preventDefault();
@@ -133,6 +157,7 @@ function handleKey(event) {
 }
 
 applyTheme();
+isDark.addEventListener("change", applyTheme);
 document.addEventListener("click", handleClick);
 document.addEventListener("submit", sendOnce);
 addEventListener("pageshow", allowSending);

@@ -128,14 +128,35 @@ def test_what_is_typed_into_the_search_survives_a_poll(reader: Reader, repositor
     assert reader.complaints == []
 
 
-def test_the_theme_is_kept_by_the_server(reader: Reader) -> None:
+def test_the_theme_is_kept_by_the_server_and_goes_back_to_the_systems(reader: Reader) -> None:
     root = reader.page.locator("html")
-    before = root.get_attribute("data-theme") or "bb-light"
+    button = reader.page.locator("[data-theme-toggle]")
+    seen = [(root.get_attribute("data-theme"), button.get_attribute("aria-label"))]
 
-    reader.page.get_by_role("button", name="Switch between light and dark theme").click()
-    reader.page.reload()
+    for _ in range(3):
+        button.click()
+        reader.page.reload()
+        seen.append((root.get_attribute("data-theme"), button.get_attribute("aria-label")))
 
-    assert root.get_attribute("data-theme") == {"bb-light": "bb-dark", "bb-dark": "bb-light"}[before]
+    assert seen == [
+        (None, "Theme: as the system has it"),
+        ("bb-dark", "Theme: dark"),
+        ("bb-light", "Theme: light"),
+        (None, "Theme: as the system has it"),
+    ]
+    assert reader.complaints == []
+
+
+def test_the_question_mark_shows_the_keys(reader: Reader) -> None:
+    reader.page.goto(f"{reader.address}/jobs/")
+    reader.page.keyboard.press("?")
+
+    dialog = reader.page.locator("#keys-dialog")
+    expect(dialog).to_be_visible()
+    expect(dialog).to_contain_text("Search the whole log")
+    reader.page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    assert reader.complaints == []
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -231,8 +231,26 @@ def test_a_revocation_needs_a_post() -> None:
     user = make_user()
     token, _ = create_token(user, name="x", scopes=["read"])
 
-    assert client_of(user).get(f"/tokens/{token.pk}/revoke/").status_code == 405
+    asked = client_of(user).get(f"/tokens/{token.pk}/revoke/")
+
+    assert asked.status_code == 200
+    assert "Revoke “x”?" in asked.content.decode()
     assert ApiToken.objects.filter(revoked_at__isnull=True).count() == 1
+
+
+def test_nobody_is_asked_about_anothers_token() -> None:
+    token, _ = create_token(make_user(), name="x", scopes=["read"])
+
+    assert client_of(make_user()).get(f"/tokens/{token.pk}/revoke/").status_code == 404
+
+
+def test_the_keys_are_a_page_for_everybody_and_a_dialog_on_each_other_page() -> None:
+    page = Client().get("/keys/").content.decode()
+    other = client_of(make_user()).get("/tokens/").content.decode()
+
+    assert "Search the whole log" in page
+    assert 'id="keys-dialog"' not in page
+    assert other.count('id="keys-title"') == other.count('id="keys-dialog"') == 1
 
 
 def test_a_token_cannot_use_the_page_to_make_a_stronger_one() -> None:
