@@ -1,8 +1,8 @@
 """Owns the kept log of an attempt: the rows of LogChunk and the two offsets `source_read` and `log_size`.
 
 Everybody else appends and reads through it, by offset or by line, and does not learn in which form the bytes
-lie. It is not in charge of masking (masking.py), of what is kept past the limit (limit.py) or of how text
-looks (lines.py).
+lie. It is not in charge of how rows are written fast (rows.py), of masking (masking.py), of what is kept past the
+limit (limit.py) or of how text looks (lines.py).
 
 A line ends at LF, and what follows the last LF is a line too, if it is not empty. Lines are numbered from 0
 here, as the API does; the socket and people count from 1.
@@ -18,9 +18,9 @@ from django.db.models import F
 from django.utils import timezone
 
 from buildboard.core.doorbell import ring_on_commit
+from jobs.logs.rows import cut, insert_rows
 from jobs.models import Attempt, LogChunk
 
-CHUNK_BYTES = 64 * 1024
 # Rows fetched by one query: at most 1 MiB in memory, and no query stays open while a slow reader takes it.
 _ROWS = 16
 
@@ -80,7 +80,8 @@ def append(
     """
     if consumed < 0 or omitted < 0:
         raise ValueError("Offsets never go back.")
-    lines = kept.count(b"\n")
+    pieces = cut(kept)
+    lines = sum(count for _, count in pieces)
     with transaction.atomic():
         guarded = Attempt.objects.active().filter(
             pk=attempt_id, lease_id=lease_id, source_read=source_read, log_size=log_size
@@ -95,31 +96,10 @@ def append(
             return None
         log_lines = Attempt.objects.values_list("log_lines", flat=True).get(pk=attempt_id)
         if kept:
-            LogChunk.objects.bulk_create(
-                _chunks(
-                    attempt_id, kept, offset=log_size, first_line=log_lines - lines, at=at or timezone.now()
-                )
-            )
+            first_line = log_lines - lines
+            insert_rows(attempt_id, pieces, offset=log_size, first_line=first_line, at=at or timezone.now())
             ring_on_commit(f"log:{attempt_id}")
     return Appended(source_read + consumed, log_size + len(kept), log_lines)
-
-
-def _chunks(
-    attempt_id: uuid.UUID, kept: bytes, *, offset: int, first_line: int, at: datetime
-) -> Iterator[LogChunk]:
-    for start in range(0, len(kept), CHUNK_BYTES):
-        data = kept[start : start + CHUNK_BYTES]
-        lines = data.count(b"\n")
-        yield LogChunk(
-            attempt_id=attempt_id,
-            offset=offset + start,
-            size=len(data),
-            first_line=first_line,
-            lines=lines,
-            data=data,
-            at=at,
-        )
-        first_line += lines
 
 
 def size(attempt: Attempt) -> int:
