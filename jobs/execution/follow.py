@@ -75,9 +75,9 @@ class ServerFollower(threading.Thread):
             server_id, self._followed, slow_down=self._slow_down, note_unreachable=self._note_unreachable
         )
         self._tally: Tally | None = Tally(server_id)
-        self._reach = Reach(server_id)
-        self._errands = Errands(name, wake=self.wake)
-        self._collector = Collector(name, wake=self.wake)
+        self._reach = Reach(server_id, wake=self.wake)
+        self._errands = Errands(name, wake=self.wake, hear=self._reach.hear)
+        self._collector = Collector(name, wake=self.wake, hear=self._reach.hear)
         self._prober = Prober(server_id, name=name)
         self._upkeep = Upkeep(server_id, self._errands)
         self._poller = Poller(name, wake=self.wake)
@@ -129,6 +129,7 @@ class ServerFollower(threading.Thread):
         Without `poll` logs and ends wait for their time: a bell is mostly an echo of what was written here.
         """
         self._prober.look()
+        self._reach.look()
         self._upkeep.look()
         self._refresh()
         self._start()
@@ -287,6 +288,7 @@ class ServerFollower(threading.Thread):
             if not self._collector.is_collecting(one):  # its result is known
                 self._vanished(one)
             return
+        follows = self._poller.read_on(one, report)
         small = len(report.data) <= SMALL_BYTES
         with transaction.atomic() if small else nullcontext():
             phase = one.attempt.phase
@@ -294,7 +296,7 @@ class ServerFollower(threading.Thread):
                 if one.attempt.job.follow_crashes:
                     BuildJob.objects.filter(pk=one.attempt.job_id).update(follow_crashes=0)
                 self._eager_until = time.monotonic() + EAGER_SECONDS
-                self._behind = self._behind or not one.has_all(report)
+                self._behind = self._behind or not (follows or one.has_all(report))
             ended = report.status.is_final and one.has_all(report)
             collects = ended and collect.has_files(one, report)
             if ended and small and not collects:
