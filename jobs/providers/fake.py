@@ -3,7 +3,8 @@
 The plan of a build is its submission's label `fake`, words with commas between them: `lines=N` (log lines),
 `seconds=N` (how long it runs), `exit=N`, `refuse` (not taken), `full` (nor would be any other build),
 `unreachable=N` (the first N calls fail), `silent` (no log), `lost` (it vanishes after the start), `slow` (one line a
-poll), `broken` (its reports cannot be followed: a defect of a provider).
+poll), `broken` (its reports cannot be followed: a defect of a provider), `crash=N` (its first N polls raise what no
+provider may).
 """
 
 import threading
@@ -102,6 +103,8 @@ class FakeProvider:
     def poll(self, requests: Sequence[tuple[str, int]], *, max_bytes: int) -> list[Report]:
         """What the plays show by now."""
         with _lock:
+            for build_id, _ in requests:
+                _crash(identifier_of(build_id))
             return [self._report(build_id, offset, max_bytes) for build_id, offset in requests]
 
     def _report(self, build_id: str, offset: int, max_bytes: int) -> Report:
@@ -138,6 +141,13 @@ class FakeProvider:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _crash(attempt_id: str) -> None:
+    play = _plays.get(attempt_id)
+    if play is not None and int(play.number("crash")) > 0:
+        play.plan["crash"] = str(int(play.number("crash")) - 1)
+        raise RuntimeError("a defect of the fake provider")
 
 
 def _read_plan(text: str) -> dict[str, str]:
