@@ -157,9 +157,11 @@ class ServerFollower(threading.Thread):
         attempts = {one.pk: one for one in rows.select_related("job", "server", "server__jump_host")}
         for gone in self._followed.keys() - attempts.keys():
             del self._followed[gone]
+        providers: dict[str, BuildProvider] = {}  # all are of one server, whose row was read once
         for attempt_id, attempt in attempts.items():
+            name = attempt.job.provider
             try:
-                provider = self._provider(attempt.job.provider, attempt)
+                provider = providers[name] = providers.get(name) or self._provider(name, attempt)
             except UnknownProvider as error:
                 self._leave_alone(attempt, error)
                 continue

@@ -9,6 +9,7 @@ import pytest
 from django.conf import LazySettings
 from django.db import connection
 from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
 from buildboard.core.crypto import encrypt, generate_ssh_key_pair
 from buildboard.core.machine import machine_id
@@ -85,10 +86,10 @@ def test_two_followers_keep_every_byte_once(repository: Path, tmp_path: Path) ->
     Secret.objects.create(name="TOKEN", encrypted_value=encrypt("s3cret-value"))
     command = f"""
         end=$(($(date +%s) + {SECONDS}))
-        n=0
+        n=0; fifty=$(seq 50)
         while [ $(date +%s) -lt $end ]; do
-            n=$((n + 1)); echo "line $n of $TOKEN"
-            [ $((n % 50)) -ne 0 ] || sleep 0.02
+            for one in $fifty; do n=$((n + 1)); echo "line $n of $TOKEN"; done
+            sleep 0.1
         done
         echo "$n" >"{tmp_path}/lines"
     """
@@ -269,6 +270,22 @@ def test_poison_job_on_a_server_that_went_away_is_set_aside_all_the_same(
 
     job.refresh_from_db()
     assert (went_on, job.status, job.error_category) == (False, JobStatus.FAILED, ErrorCategory.SYSTEM)
+    close(follower)
+
+
+def test_builds_behind_jump_hosts_cost_no_queries_each(
+    ssh_row: BuildServer, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    hop: BuildServer | None = None
+    for number in range(4):
+        hop = make_server(f"hop-{number}", transport="ssh", hostname="h", ssh_username="u", jump_host=hop)
+    BuildServer.objects.filter(pk=ssh_row.pk).update(jump_host=hop)
+    follower = ServerFollower(ssh_row.pk, name="x")
+
+    for _ in range(3):
+        claim_job(make_job(provider="fake").pk, server=ssh_row)
+        with django_assert_num_queries(2):  # the attempts, and the jump hosts
+            follower._refresh()
     close(follower)
 
 
