@@ -12,6 +12,7 @@ from django.http import QueryDict
 from jobs.models import BuildJob
 from jobs.models.job import BuildJobQuerySet
 from jobs.states import JOB_UNFINISHED, JobStatus
+from jobs.views.filters import Filters
 
 PAGE_SIZE = 50
 STATUS_TABS: dict[str, frozenset[JobStatus]] = {
@@ -20,7 +21,6 @@ STATUS_TABS: dict[str, frozenset[JobStatus]] = {
     "completed": frozenset({JobStatus.COMPLETED}),
     "cancelled": frozenset({JobStatus.CANCELLED}),
 }
-_MAX_SEARCH = 200
 _MAX_WORDS = 8
 _KEYS = {
     "repo": "source_repository__icontains",
@@ -35,34 +35,10 @@ _ID_START = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F-]{0,27})?\Z")
 
 
 @dataclass(frozen=True)
-class Selection:
-    """What the reader asked to see; unknown values count as not given."""
+class Selection(Filters):
+    """Which jobs the reader asked to see."""
 
-    status: str = ""
-    search: str = ""
-    architecture: str = ""
-
-    @classmethod
-    def of(cls, query: QueryDict) -> "Selection":
-        """The filters in an address."""
-        status = query.get("status", "")
-        return cls(
-            status=status if status in STATUS_TABS else "",
-            search=query.get("q", "").replace("\0", "").strip()[:_MAX_SEARCH],
-            architecture=query.get("arch", "").replace("\0", "").strip()[:32],
-        )
-
-    @property
-    def is_filtered(self) -> bool:
-        """Whether anything but everything is asked for."""
-        return bool(self.status or self.search or self.architecture)
-
-    def query(self, **changes: str) -> str:
-        """The address' query for these filters with changes, without the empty ones."""
-        values = {"status": self.status, "q": self.search, "arch": self.architecture, **changes}
-        query = QueryDict(mutable=True)
-        query.update({name: value for name, value in values.items() if value})
-        return f"?{query.urlencode()}" if query else "?"
+    STATUSES = STATUS_TABS
 
     def apply(self, jobs: BuildJobQuerySet) -> BuildJobQuerySet:
         """The jobs that fit."""
