@@ -126,23 +126,31 @@ def _send_start(one: Followed) -> ProviderError | None:
 def _forget(
     attempts: Sequence[tuple[Attempt, BuildProvider]], *, hear: Callable[[BaseException], None]
 ) -> Forgotten:
-    """One after the other. What never was sent left nothing; what was given up is ended first.
+    """All of a provider at once. What never was sent left nothing; what was given up is ended first.
 
     What stops one removal does not stop the next, but for a server that is not there.
     """
-    result = Forgotten()
+    result = Forgotten([attempt.pk for attempt, _ in attempts if attempt.submitted_at is None])
+    groups: dict[str, tuple[BuildProvider, dict[str, Attempt]]] = {}
     for attempt, provider in attempts:
+        if attempt.submitted_at is not None:
+            group = groups.setdefault(provider.name, (provider, {}))[1]
+            group[build_id_of(provider.name, identifier=str(attempt.pk))] = attempt
+    for provider, sent in groups.values():
         try:
-            if attempt.submitted_at is not None:
-                provider.forget(build_id_of(provider.name, identifier=str(attempt.pk)))
+            left = dict(provider.forget(list(sent)))
         except ProviderError as error:
-            logger.info("%s", error, extra={"action": "forget", "attempt": str(attempt.pk)})
-            result.error = error
-            hear(error)
-            if isinstance(error, ProviderUnreachable) and not isinstance(error, ProviderGarbled):
+            left = dict.fromkeys(sent, error)
+        for build_id, why in left.items():
+            logger.info("%s", why, extra={"action": "forget", "attempt": str(sent[build_id].pk)})
+            result.error = why
+        result.attempts += [attempt.pk for build_id, attempt in sent.items() if build_id not in left]
+        if result.error is not None:
+            hear(result.error)
+            if isinstance(result.error, ProviderUnreachable) and not isinstance(
+                result.error, ProviderGarbled
+            ):
                 break
-        else:
-            result.attempts.append(attempt.pk)
     return result
 
 

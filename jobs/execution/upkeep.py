@@ -21,7 +21,7 @@ from servers.models import BuildServer
 COMPARE_SECONDS = 300
 FORGET_AGAIN_SECONDS = 30
 FORGET_EVERY_SECONDS = 1.0  # every round would ask for what each build leaves once
-FORGET_AT_ONCE = 20
+FORGET_AT_ONCE = 40  # in one exec
 
 
 class Upkeep:

@@ -9,7 +9,7 @@ provider may).
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from jobs.providers.base import (
@@ -20,6 +20,7 @@ from jobs.providers.base import (
     Change,
     FileContent,
     Metadata,
+    ProviderError,
     ProviderRefused,
     ProviderUnreachable,
     Report,
@@ -107,6 +108,12 @@ class FakeProvider:
                 _crash(identifier_of(build_id))
             return [self._report(build_id, offset, max_bytes) for build_id, offset in requests]
 
+    def read_log(
+        self, build_id: str, offset: int, *, max_bytes: int, part_bytes: int
+    ) -> Generator[Report, None, None]:
+        """One part."""
+        yield from self.poll([(build_id, offset)], max_bytes=part_bytes)
+
     def _report(self, build_id: str, offset: int, max_bytes: int) -> Report:
         play = _plays.get(identifier_of(build_id))
         if play is None or "lost" in play.plan:
@@ -133,11 +140,13 @@ class FakeProvider:
         """A play leaves no files."""
         yield from ()
 
-    def forget(self, build_id: str) -> None:
-        """Drop the play."""
+    def forget(self, build_ids: Sequence[str]) -> dict[str, ProviderError]:
+        """Drop the plays."""
         with _lock:
-            _plays.pop(identifier_of(build_id), None)
-            _failures.pop(identifier_of(build_id), None)
+            for build_id in build_ids:
+                _plays.pop(identifier_of(build_id), None)
+                _failures.pop(identifier_of(build_id), None)
+        return {}
 
     def close(self) -> None:
         """Nothing is open."""
