@@ -12,11 +12,10 @@ from jobs.execution.start import limits_of, masked_values_of
 from jobs.logs import limit, store
 from jobs.logs.masking import Masker, build_masker
 from jobs.models import Attempt
-from jobs.providers.base import BuildProvider, Limits, Metadata, Report, build_id_of
+from jobs.providers.base import BLOCK_BYTES, BuildProvider, Limits, Metadata, Report, build_id_of
 from jobs.states import AttemptStatus, Phase
 
 CANCEL_AGAIN_SECONDS = 5.0
-BLOCK_BYTES = 64 << 10
 
 
 class Followed:
@@ -99,13 +98,17 @@ class Followed:
     def reads_on_at(self, report: Report) -> int | None:
         """Where to read the log on while this report is being kept; None when it brought all, or fills the log.
 
-        What masking may hold back is read once more, from the beginning of a block on, which costs a server least.
+        What masking may hold back is read once more, so a short answer is none to read on from.
         """
-        end = report.offset + len(report.data)
-        room = settings.MAX_LOG_BYTES - self.attempt.log_size
-        if not report.data or end >= report.size or len(report.data) >= room or self._tail_from is not None:
+        fills = len(report.data) >= settings.MAX_LOG_BYTES - self.attempt.log_size
+        short = len(report.data) < self.masker.longest + BLOCK_BYTES
+        if fills or short or not self.continues(report):
             return None
-        return max(self.offset, (end - self.masker.longest) // BLOCK_BYTES * BLOCK_BYTES)
+        return report.reads_on_at(self.masker.longest)
+
+    def continues(self, report: Report) -> bool:
+        """Whether a report can be kept: nothing is missing before it, and the log is not at its limit."""
+        return report.offset <= self.offset and self._tail_from is None
 
     def _close(self, report: Report) -> bool:
         """Past the limit, at the end: one marker and the last bytes, in one append over all the rest."""

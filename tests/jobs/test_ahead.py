@@ -14,10 +14,10 @@ from django.conf import LazySettings
 from buildboard.core.crypto import encrypt
 from jobs.execution import ahead
 from jobs.execution.ahead import MOST_AHEAD, Ahead
-from jobs.execution.followed import BLOCK_BYTES, Followed
+from jobs.execution.followed import Followed
 from jobs.execution.polling import Poller
 from jobs.models import Secret
-from jobs.providers.base import BuildStatus, ProviderGarbled, Report
+from jobs.providers.base import BLOCK_BYTES, BuildStatus, ProviderGarbled, Report
 from jobs.providers.fake import FakeProvider
 from tests.factories import make_attempt, make_job
 from tests.jobs.board import log_of, make_local_server, running_runner, submit, wait_until_finished
@@ -89,7 +89,11 @@ def test_reading_on_begins_at_a_block_before_what_masking_may_hold_back() -> Non
     assert one.reads_on_at(report_at(0, length=4 * BLOCK_BYTES + 9)) == 4 * BLOCK_BYTES
     assert other.masker.longest > 20
     assert other.reads_on_at(report_at(0, length=4 * BLOCK_BYTES)) == 3 * BLOCK_BYTES
-    assert other.reads_on_at(report_at(9, length=20)) == 0
+    assert other.reads_on_at(report_at(0, length=BLOCK_BYTES + other.masker.longest)) == BLOCK_BYTES
+    assert (
+        other.reads_on_at(report_at(0, length=BLOCK_BYTES)) is None
+    )  # hardly anything of the next would be new
+    assert other.reads_on_at(report_at(1)) is None  # it cannot be kept: something is missing before it
 
 
 def test_nothing_is_read_on_at_the_end_of_a_log_nor_past_its_limit(settings: LazySettings) -> None:
@@ -123,12 +127,21 @@ def test_what_follows_is_asked_for_at_once_and_of_that_build_alone() -> None:
         provider.gate.set()
         assert [answer.one for answer in poller.ask(provider, [big, small])] == [small]
         assert bell.wait(20)
+        assert poller.ask(provider, [big]) == []  # what came waits to be taken
 
-        assert poller.ask(provider, [big]) == []  # its answer waits to be taken
-        (answer,) = poller.late_answers(followed)
-        assert answer.one is big
-        assert answer.report == report_at(PART // BLOCK_BYTES * BLOCK_BYTES, build_id=big.build_id)
-        assert [answer.one for answer in poller.ask(provider, [big])] == [big]
+        def all_taken() -> bool:
+            for answer in poller.late_answers(followed):
+                assert answer.one is big
+                assert answer.report is not None
+                poller.read_on(big, answer.report)
+                assert big.keep(answer.report)
+            return log_of(big.attempt) == SOURCE
+
+        assert big.keep(report_at(0, build_id=big.build_id))
+        wait_for(all_taken, what="the rest comes by itself")
+        wait_for(lambda: not poller.late_answers(followed) and poller.ask(provider, [big]), what="it is over")
+        reads = [asked for asked in provider.asked if asked[0]]
+        assert [offset for (offset,) in reads] == sorted(offset for (offset,) in reads)
     finally:
         provider.gate.set()
         poller.close(wait=True)
@@ -172,17 +185,37 @@ def test_one_build_of_a_server_and_few_of_the_process_are_read_ahead() -> None:
             assert [one.is_reading(second) for one in others] == [True] * (MOST_AHEAD - 1) + [False]
 
             provider.gate.set()
-            wait_for(lambda: others[0].taken() is not None, what="one answer is taken")
+            wait_for(
+                lambda: not others[0].taken() and not others[0].is_reading(second),
+                what="one has come to its end",
+            )
             others[-1].read_on(second, report_at(0))
             assert others[-1].is_reading(second)
         finally:
             for one in others:
                 one.close(wait=True)
 
-    with reading() as last:  # no turn is lost with who had it
-        for _ in range(MOST_AHEAD + 1):
+    for _ in range(MOST_AHEAD + 1):  # no turn is lost with who had it
+        with reading() as last:
             last.read_on(first, report_at(0))
-            wait_for(lambda: last.taken() is not None, what="it is read")
+            assert last.is_reading(first)
+
+
+def test_what_does_not_follow_what_is_kept_is_dropped() -> None:
+    provider = GatedProvider()
+    provider.gate.set()
+    one = make_followed(provider)
+    with reading() as current:
+        current.read_on(one, report_at(0))
+        assert current.is_reading(one)
+        assert one.keep(report_at(0))
+        current.read_on(one, report_at(PART))
+        assert current.is_reading(one)
+
+        current.read_on(one, report_at(2 * PART))  # the one before it was not kept
+
+        assert not current.is_reading(one)
+        assert current.taken() is None
 
 
 # ---- the whole ---------------------------------------------------------------------------------------------
@@ -192,7 +225,7 @@ def test_one_build_of_a_server_and_few_of_the_process_are_read_ahead() -> None:
 def test_long_log_is_whole_with_every_secret_masked_while_another_build_goes_on(
     tmp_path: Path, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ahead, "AHEAD_BYTES", 1 << 20)
+    monkeypatch.setattr(ahead, "PART_BYTES", 1 << 20)
     settings.LOCAL_REPOSITORIES = (tmp_path,)
     repository = make_repository(tmp_path / "demo", {"README": "hello\n"})
     make_local_server(tmp_path / "work", max_concurrent_builds=2)
