@@ -37,7 +37,7 @@ class CancelOutcome(StrEnum):
 
 
 class RemoveOutcome(StrEnum):
-    """What became of a job's folder. PARTIAL: not all could be deleted, `collect_garbage` tries again; KEPT: nothing."""
+    """What became of a job's folder. PARTIAL: not all could be deleted, `collect_garbage` tries again. KEPT: none."""
 
     REMOVED = "removed"
     PARTIAL = "partial"

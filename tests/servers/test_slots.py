@@ -108,6 +108,14 @@ def test_held_slots_are_counted_by_server() -> None:
     assert has_free_slot() is False
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("out_of_service", [{"enabled": False}, {"draining": True}])
+def test_a_free_slot_of_a_server_out_of_service_is_no_room(out_of_service: dict[str, bool]) -> None:
+    make_server(**out_of_service)
+
+    assert has_free_slot() is False
+
+
 @pytest.mark.django_db(transaction=True)
 def test_takers_that_race_never_exceed_the_limit() -> None:
     server = make_server(max_concurrent_builds=3)
