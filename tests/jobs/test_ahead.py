@@ -12,7 +12,7 @@ import pytest
 from django.conf import LazySettings
 
 from buildboard.core.crypto import encrypt
-from jobs.execution import ahead
+from jobs.execution import ahead, polling
 from jobs.execution.ahead import MOST_AHEAD, Ahead
 from jobs.execution.followed import Followed
 from jobs.execution.polling import Poller
@@ -147,6 +147,18 @@ def test_what_follows_is_asked_for_at_once_and_of_that_build_alone() -> None:
         poller.close(wait=True)
 
 
+def test_no_more_is_read_ahead_than_one_part_that_waits_and_the_next() -> None:
+    provider = GatedProvider()
+    provider.gate.set()
+    one = make_followed(provider)
+    with reading() as current:
+        current.read_on(one, report_at(0))
+        for taken in range(2):
+            wait_for(lambda: len(provider.asked) >= taken + 2, what="the next is read")  # noqa: B023  # called at once
+            assert len(provider.asked) == taken + 2
+            assert current.taken() is not None
+
+
 def test_build_that_does_not_answer_in_time_is_asked_alone_and_for_less() -> None:
     provider = GatedProvider()
     provider.error = ProviderGarbled("no answer in time")
@@ -226,12 +238,13 @@ def test_long_log_is_whole_with_every_secret_masked_while_another_build_goes_on(
     tmp_path: Path, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ahead, "PART_BYTES", 1 << 20)
+    monkeypatch.setattr(polling, "MOST_BYTES", 1 << 20)
     settings.LOCAL_REPOSITORIES = (tmp_path,)
     repository = make_repository(tmp_path / "demo", {"README": "hello\n"})
     make_local_server(tmp_path / "work", max_concurrent_builds=2)
     secret = "of-22-bytes-for-certain"
     Secret.objects.create(name="TOKEN", encrypted_value=encrypt(secret))
-    lines = b"".join(b"%d %s\n" % (number, secret.encode()) for number in range(1_000_000))
+    lines = b"".join(b"%d %s\n" % (number, secret.encode()) for number in range(300_000))
     (tmp_path / "big").write_bytes(lines)
     with running_runner():
         counting = submit(repository, build_command="n=0; while [ $n -lt 40 ]; do n=$((n+1)); echo $n; done")
@@ -243,6 +256,6 @@ def test_long_log_is_whole_with_every_secret_masked_while_another_build_goes_on(
     attempt = long.attempt_set.get()
     kept = log_of(attempt)
     begin = kept.index(b"0 ***\n")
-    assert kept[begin : kept.index(b"999999 ***\n") + 11] == lines.replace(secret.encode(), b"***")
+    assert kept[begin : kept.index(b"299999 ***\n") + 11] == lines.replace(secret.encode(), b"***")
     assert attempt.log_lines == kept.count(b"\n")
     assert b"\n39\n40\n" in log_of(counting.attempt_set.get())
