@@ -5,6 +5,7 @@ other builds are asked together meanwhile, as often as ever. It stores nothing a
 means (follow.py), nor of what becomes of a build that does not answer (polling.py).
 """
 
+import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from django.db import connections
 
 from jobs.execution.followed import Followed
 from jobs.providers.base import ProviderError, Report
+
+logger = logging.getLogger(__name__)
 
 # What comes is held in three parts of this size, one being read, one waiting, one being stored, and what its
 # transport has under way: a server's end stops meanwhile. A part is one transaction.
@@ -58,6 +61,8 @@ class _Reading:
                         offset = offset if offset is not None and offset > asked else None
         except ProviderError as error:
             self._give(error, wake)
+        except Exception:  # the outermost frame of this thread: the build is polled again with the others
+            logger.exception("Reading on failed", extra={"action": "poll", "attempt": str(self.attempt_id)})
         finally:
             connections.close_all()  # of this thread: a jump host's jump host is read when it is needed
 

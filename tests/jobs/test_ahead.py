@@ -35,7 +35,7 @@ class GatedProvider(FakeProvider):
     def __init__(self) -> None:
         self.gate = threading.Event()
         self.asked: list[list[int]] = []
-        self.error: ProviderGarbled | None = None
+        self.error: Exception | None = None
 
     def poll(self, requests: Sequence[tuple[str, int]], *, max_bytes: int) -> list[Report]:
         self.asked.append([offset for _, offset in requests])
@@ -181,6 +181,19 @@ def test_build_that_does_not_answer_in_time_is_asked_alone_and_for_less() -> Non
         ]
     finally:
         poller.close(wait=True)
+
+
+def test_defect_in_reading_on_is_told_and_the_build_is_polled_again(caplog: pytest.LogCaptureFixture) -> None:
+    provider = GatedProvider()
+    provider.error = ValueError("a defect")
+    provider.gate.set()
+    one = make_followed(provider)
+    with reading() as current:
+        current.read_on(one, report_at(0))
+
+        wait_for(lambda: not current.taken() and not current.is_reading(one), what="it has ended")
+
+    assert [record.message for record in caplog.records] == ["Reading on failed"]
 
 
 def test_one_build_of_a_server_and_few_of_the_process_are_read_ahead() -> None:
