@@ -100,17 +100,17 @@ class BuildServerAdmin(Steady):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """What there is to give: a new server is not seen yet, this machine needs no way in."""
-        builds = ("name", "architectures", "max_concurrent_builds", "labels", "group", "enabled")
+        shown = ("shown",) if obj else ()
+        builds = ("name", "architectures", "max_concurrent_builds", "labels", "group", "enabled", *shown)
         limits = ("cpu_limit_percent", "memory_limit_percent", "storage_limit_percent")
-        pinned = ("pinned",) if obj else ()
-        address = ("hostname", "ssh_port", "ssh_username", "host_key", *pinned, "jump_host")
+        address = ("hostname", "ssh_port", "ssh_username", "host_key", "jump_host")
         key = ("private_key", "private_key_passphrase")
         sets: list[tuple[str | None, dict[str, Any]]] = [(None, {"fields": builds})]
         if obj is None or obj.transport == TransportKind.SSH:
-            shown = (*_KEYS, "renew_key") if obj else ()
+            of_now = (*_KEYS, "renew_key") if obj else ()
             without = "Empty: the key stays as it is." if obj else "Empty: the board makes a pair."
             sets.append(("Connection", {"fields": address}))
-            sets.append(("Login key", {"fields": (*shown, *key), "description": without}))
+            sets.append(("Login key", {"fields": (*of_now, *key), "description": without}))
         sets.append(("There", {"fields": ("work_dir", "environment")}))
         sets.append(("Limits", {"fields": limits}))
         sets.append(("Draining", {"fields": ("draining", "draining_reason")}))

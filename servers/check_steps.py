@@ -130,8 +130,9 @@ class _Way:
         except LoginRefused as error:
             self._settle_key()
             advice = (
-                "Add the server's public key, as it is shown here, as one line to ~/.ssh/authorized_keys of "
-                f"{server.ssh_username}, which must belong to that account and be writable by nobody else."
+                "Add the server's public key (`public_key` in the API, and on the server's page) as one line to "
+                f"~/.ssh/authorized_keys of {server.ssh_username}, which must belong to that account and be writable "
+                "by nobody else."
             )
             self._fail("login", str(error), advice, error)
         except (Unreachable, TransportTimeout) as error:
@@ -189,6 +190,11 @@ class _Way:
         except HelperRefused as error:
             advice = "Make room there, or let the account write to the folder."
             self._fail("work_dir", f"The work folder takes no files: {error}", advice, error)
+        if facts.get("os") == "":  # it ran, and found nothing to run: no other fact of it means anything
+            self.tell(partial(health.apply_probe, self._server.pk, facts=facts))
+            seen = " ".join(troubles(measure(facts, now=time.time()), facts))
+            advice = "Correct PATH in the server's `environment`, or take it out: then sshd's own is used."
+            self._fail("shell", seen, advice, None)
         seen = f"{facts.get('os', '')} {facts.get('kernel', '')} on {facts.get('arch', '')}."
         self._notes.imply("shell", ok=True, seen=seen)
         seen = f"{facts.get('work_dir', '')} can be written by {facts.get('user', '')}."

@@ -6,7 +6,7 @@ is replaced. What is tried is check_steps.py's.
 
 import logging
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from django.db import transaction
@@ -39,6 +39,12 @@ def request_check(server: BuildServer, *, actor: Actor) -> ServerCheck:
             _prune(server)
         ring_on_commit(BELL)
     return check
+
+
+def check_since(server: BuildServer, *, began: datetime) -> uuid.UUID | None:
+    """The newest check that was asked for since then, or that is still to end: what a change of now has led to."""
+    rows = ServerCheck.objects.filter(Q(requested_at__gte=began) | Q(finished_at__isnull=True), server=server)
+    return rows.order_by("-requested_at").values_list("pk", flat=True).first()
 
 
 def open_checks(*, machine: str, limit: int) -> list[uuid.UUID]:

@@ -108,9 +108,12 @@ def target_of(server: BuildServer) -> SshTarget:
 
 
 def hops_of(server: BuildServer) -> list[BuildServer]:
-    """The servers to go through, this one last. Raises Unreachable for jump hosts in a circle."""
+    """The servers to go through, this one last. Raises Unreachable for jump hosts in a circle.
+
+    One query at most, however many there are; none when all are read already.
+    """
     hops = [server]
-    while (jump := hops[0].jump_host) is not None:
+    while (jump := _jump_host_of(hops)) is not None:
         if jump.pk in {hop.pk for hop in hops}:
             raise Unreachable(
                 f"The jump hosts of {server.name} lead in a circle. Change one.", nothing_sent=True
@@ -123,6 +126,18 @@ def hops_of(server: BuildServer) -> list[BuildServer]:
             )
         hops.insert(0, jump)
     return hops
+
+
+def _jump_host_of(hops: list[BuildServer]) -> BuildServer | None:
+    """The next one; the first that was not read yet brings all that are jump hosts of any server."""
+    first, relation = hops[0], BuildServer._meta.get_field("jump_host")
+    if first.jump_host_id is not None and not relation.is_cached(first):
+        used = BuildServer.objects.filter(jump_host__isnull=False).values("jump_host")
+        rows = {row.pk: row for row in BuildServer.objects.filter(pk__in=used)}
+        for row in (first, *rows.values()):
+            if row.jump_host_id in rows:
+                row.jump_host = rows[row.jump_host_id]
+    return first.jump_host
 
 
 def _keep(server: BuildServer) -> _Kept:

@@ -68,6 +68,11 @@ class ServerFacts:
         return max(0, self.slots - self.held)
 
     @property
+    def room(self) -> int:
+        """The same of a server that is in service by its row; else none."""
+        return self.free_slots if self.enabled and not self.draining and self.status in TAKING else 0
+
+    @property
     def free_storage_gb(self) -> int | None:
         """Storage that nothing uses yet, as the last probe saw it; None: not measured."""
         if self.storage_gb is None or self.storage_percent is None:
@@ -75,6 +80,7 @@ class ServerFacts:
         return int(self.storage_gb * (100 - min(100.0, self.storage_percent)) / 100)
 
 
+TAKING = frozenset({ServerStatus.ONLINE, ServerStatus.DEGRADED})
 # Nothing decides by them, and they may be long.
 _NOT_FACTS = ("facts", "private_key", "public_key", "host_key", "seen_host_key")
 
@@ -85,8 +91,13 @@ def takes_jobs(server: BuildServer) -> bool:
     is_barred = any(
         until and until > now for until in (server.quarantined_until, server.starts_refused_until)
     )
-    well = server.status in {ServerStatus.ONLINE, ServerStatus.DEGRADED}
-    return server.enabled and well and server.is_trusted and not server.draining and not is_barred
+    return (
+        server.enabled
+        and server.status in TAKING
+        and server.is_trusted
+        and not server.draining
+        and not is_barred
+    )
 
 
 def load_fleet() -> list[ServerFacts]:

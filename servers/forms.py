@@ -10,6 +10,7 @@ from django import forms
 
 from buildboard.core.errors import FieldProblem
 from buildboard.core.form_fields import Pairs, Text
+from buildboard.core.opened_forms import OpenedForm
 from servers.errors import InvalidServer
 from servers.fields import check_fields
 from servers.models import BuildServer
@@ -36,8 +37,10 @@ class _SecretText(forms.Textarea):
         return ""
 
 
-class ServerForm(ServerModelForm):
+class ServerForm(OpenedForm, ServerModelForm):
     """A new server, or `instance` as it is to be. Names of fields are the API's but for limits and `renew_key`."""
+
+    never_shown = frozenset(_KEY)
 
     architectures = forms.CharField(
         required=False,
@@ -55,7 +58,6 @@ class ServerForm(ServerModelForm):
         help_text="If you know it: the line of /etc/ssh/ssh_host_ed25519_key.pub on the server. "
         "Empty: the board reads it, and you compare and accept it.",
     )
-    pinned = forms.CharField(required=False, widget=forms.HiddenInput)
     private_key = Text(
         "Private key",
         "OpenSSH or PEM. It is kept encrypted and never shown again.",
@@ -124,16 +126,17 @@ class ServerForm(ServerModelForm):
                 "labels": _as_lines(server.labels),
                 "environment": _as_lines(server.environment),
                 "host_key": server.host_key,
-                "pinned": server.host_key,
             }
         )
-        gone = (*_OF_SSH, "pinned") if self.is_local else ("renew_key", "pinned") if self.is_new else ()
+        gone = _OF_SSH if self.is_local else ("renew_key",) if self.is_new else ()
         for name in gone:
             self.fields.pop(name, None)
         jump_host = self.fields.get("jump_host")
         if isinstance(jump_host, forms.ModelChoiceField):
             others = BuildServer.objects.filter(transport=TransportKind.SSH).exclude(pk=server.pk)
             jump_host.queryset, jump_host.empty_label = others, "none: straight from the board"
+        if not self.is_new:
+            self.remember_opening()
 
     def clean_architectures(self) -> list[str]:
         """The names between the commas."""
@@ -154,10 +157,7 @@ class ServerForm(ServerModelForm):
                 "again, or let the board make a new pair."
             )
             self.add_error("private_key", message)
-        if self._has_stale_pin(values):
-            self.add_error(
-                "host_key", "Another host key was pinned since this form was opened: open it anew and look."
-            )
+        self.refuse_overtaken()
         try:
             check_fields(self.given(), server=None if self.is_new else self.instance)
         except InvalidServer as refused:
@@ -167,7 +167,7 @@ class ServerForm(ServerModelForm):
     def given(self) -> dict[str, Any]:
         """The contract's fields, for registry.py: all of a new server, else what was changed."""
         named = self.cleaned_data.keys() if self.is_new else set(self.changed_data) & self.cleaned_data.keys()
-        values = {name: self.cleaned_data[name] for name in named if name not in {*_KEY, *_LIMITS, "pinned"}}
+        values = {name: self.cleaned_data[name] for name in named if name not in {*_KEY, *_LIMITS, "shown"}}
         if "jump_host" in values:
             values["jump_host"] = str(values["jump_host"].pk) if values["jump_host"] else None
         limits = {_LIMITS[name]: self.cleaned_data[name] for name in named if name in _LIMITS}
@@ -202,11 +202,6 @@ class ServerForm(ServerModelForm):
     def _is_used(self, names: tuple[str, ...]) -> bool:
         fields = [self[name] for name in names if name in self.fields]
         return any(one.errors or (one.value() or "") not in ("", _USUAL_LIMIT) for one in fields)
-
-    def _has_stale_pin(self, values: dict[str, Any]) -> bool:
-        """Whether a pin would be written that the person only left as it was, over one that was accepted meanwhile."""
-        is_stale = "pinned" in self.data and values.get("pinned") != self.instance.host_key
-        return "pinned" in self.fields and is_stale and "host_key" in self.changed_data
 
     def _would_send_key_elsewhere(self, values: dict[str, Any]) -> bool:
         moved = not self.is_new and any(name in self.changed_data for name in _ADDRESS)

@@ -6,7 +6,7 @@ not in charge of asking (runs.py), nor of files (file_frames.py).
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from servers.transport import BadReply, HelperRefused
@@ -155,6 +155,15 @@ def parse_answer(reply: bytes, *, nonce: str) -> list[str]:
     return words
 
 
+def parse_removal(reply: bytes, *, nonce: str) -> dict[str, str]:
+    """A word for each attempt."""
+    body, status = unframe(reply, nonce=nonce)
+    if status:
+        raise HelperRefused(body.decode(errors="replace").strip() or "usage", status=status)
+    lines = [line.partition(" ") for line in body.decode(errors="replace").split("\n")[:-1]]
+    return {attempt_id: word for attempt_id, _, word in lines}
+
+
 def parse_poll(reply: bytes, *, nonce: str, requests: Sequence[tuple[str, int]]) -> PollReply:
     """Exactly the attempts that were asked for, each with all its bytes, or BadReply."""
     lines = _Lines(reply, at=_body_start(reply, nonce=nonce))
@@ -211,20 +220,27 @@ def _body_start(reply: bytes, *, nonce: str) -> int:
 
 
 def _parse_entry(lines: _Lines, *, id: str, offset: int) -> PollEntry:
-    words = lines.next_line().decode(errors="replace").split(" ")
+    entry, count = parse_entry_line(lines.next_line(), id=id, offset=offset)
+    return replace(entry, data=lines.take(count))
+
+
+def parse_entry_line(line: bytes, *, id: str, offset: int) -> tuple[PollEntry, int]:
+    """What a poll says of an attempt, as yet without its bytes, and how many of them follow."""
+    words = line.decode(errors="replace").split(" ")
     asked_for = len(words) >= 8 and words[:2] == ["@", id] and words[3] == str(offset)
     if not asked_for or not (_NUMBER.fullmatch(words[4]) and _NUMBER.fullmatch(words[5])):
         raise BadReply(f"the reply about {id} is not one")
-    return PollEntry(
+    entry = PollEntry(
         id=id,
         state=_state(words[2]),
         offset=offset,
-        data=lines.take(int(words[4])),
+        data=b"",
         size=int(words[5]),
         phase=_parse_phase(words[6]),
         commit=words[7] if _COMMIT.fullmatch(words[7]) else None,
         exit=_parse_exit(words[8:], state=words[2]),
     )
+    return entry, int(words[4])
 
 
 def _state(word: str) -> RunState:

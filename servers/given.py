@@ -55,19 +55,7 @@ class GivenLimits(Given):
 
 
 class _GivenServer(Given):
-    def fields(self) -> dict[str, Any]:
-        """What was named, as registry.py takes it."""
-        named = self.model_dump(exclude_unset=True)
-        if isinstance(named.get("utilization_limits"), dict):
-            limits = named["utilization_limits"]
-            named["utilization_limits"] = {name: value for name, value in limits.items() if value is not None}
-        return named
-
-
-class NewServer(_GivenServer):
-    """A build server to be added. Builds run with the rights of `ssh_username`; nothing is sandboxed."""
-
-    name: Name
+    name: Name = ""
     hostname: Annotated[str, Field(max_length=253, examples=["arm1.example.org"])] = ""
     ssh_port: Port = 22
     ssh_username: Annotated[str, Field(max_length=64, examples=["build"])] = ""
@@ -85,6 +73,20 @@ class NewServer(_GivenServer):
     enabled: bool = True
     utilization_limits: GivenLimits = GivenLimits()
 
+    def fields(self) -> dict[str, Any]:
+        """What was named, as registry.py takes it."""
+        named = self.model_dump(exclude_unset=True)
+        if isinstance(named.get("utilization_limits"), dict):
+            limits = named["utilization_limits"]
+            named["utilization_limits"] = {name: value for name, value in limits.items() if value is not None}
+        return named
+
+
+class NewServer(_GivenServer):
+    """A build server to be added. Builds run with the rights of `ssh_username`; nothing is sandboxed."""
+
+    name: Name
+
 
 class ServerChange(_GivenServer):
     """What is to change of a build server; what is left out stays.
@@ -92,25 +94,8 @@ class ServerChange(_GivenServer):
     Another hostname, port or user is another machine: its pin and its login key are dropped.
     """
 
-    name: Name = ""
-    hostname: Annotated[str, Field(max_length=253)] = ""
-    ssh_port: Port = 22
-    ssh_username: Annotated[str, Field(max_length=64)] = ""
-    private_key: PrivateKey = None
-    private_key_passphrase: Passphrase = None
-    host_key: HostKeyLine = None
-    jump_host: JumpHost = None
-    transport: Transport = "ssh"
-    architectures: Architectures = []
-    max_concurrent_builds: Builds = 4
-    labels: Labels = {}
-    group: Annotated[str | None, Field(max_length=64)] = None
-    work_dir: Annotated[str | None, Field(max_length=255)] = None
-    environment: Variables = {}
-    enabled: bool = True
     draining: Annotated[bool, Field(description="Takes no new builds; running ones go on.")] = False
     draining_reason: Annotated[str | None, Field(max_length=1000)] = None
-    utilization_limits: GivenLimits = GivenLimits()
 
 
 class GivenMaintenance(Given):

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from buildboard.core.audit import BOARD, Actor, record_event
 from buildboard.core.doorbell import ring_on_commit
-from servers.host_keys import HostKey
+from servers.host_keys import HostKey, parse_host_keys
 from servers.models import BuildServer, ProbeSample, Toolchain
 from servers.probe import architecture_of, find_tools, is_full, measure, troubles
 from servers.starts import forget_refused_start
@@ -77,6 +77,8 @@ def note_failure(server_id: UUID, *, error: TransportError | HelperRefused) -> N
     """A contact failed: whose key was wrong, who is away, or who cannot work is taken out or told apart."""
     if isinstance(error, HostKeyProblem):
         of_whom = UUID(error.server_id) if error.server_id else server_id
+        if _is_of_before(of_whom, error):
+            return
         note_host_key(of_whom, seen=error.seen, changed=isinstance(error, HostKeyMismatch))
         if of_whom != server_id:
             note_unreachable(server_id, reason=f"Its jump host: {error}")
@@ -137,6 +139,17 @@ def note_pinned_key(server_id: UUID) -> None:
         over = BuildServer.objects.filter(pk=server_id).exclude(host_key="").exclude(seen_host_key="")
         if over.update(seen_host_key="", updated_at=timezone.now()):
             record_event("server", subject_id=server_id, kind="host_key_back")
+
+
+def _is_of_before(server_id: UUID, problem: HostKeyProblem) -> bool:
+    """Whether somebody changed the address or the pin since: what was seen is of another way then."""
+    server = BuildServer.objects.filter(pk=server_id).first()
+    if server is None or problem.asked is None:
+        return server is None
+    try:
+        return problem.asked != (server.hostname, server.ssh_port, parse_host_keys(server.host_key))
+    except ValueError:
+        return True
 
 
 def _take_out(server: BuildServer, *, seen: HostKey, alarm: bool) -> None:

@@ -11,6 +11,7 @@
 #   rc      code reason        once: how the script ended, and whether it was told to
 #   exit    reason code log_bytes epoch left=0|1    once, last: nothing runs any more, the log ends there
 #   phase   name epoch log_offset, appended; commit: once, the resolved commit
+#   swept   empty: the wrapper saw that nothing else of its build runs any more
 # Files: script env spec (input), log, out (pipe to it), ws (work tree), ballast and reserve (room for the last
 # records on a full disk: the log may take what the first leaves, and the second goes when nothing writes any
 # more), starts (a line a real start), hb (its mtime is the heartbeat), err (the helper's own errors).
@@ -19,7 +20,7 @@
 # Status: 64 usage, 65 bad input, 66 no such job, 69 not supported here, 74 no room, 75 not now.
 set -f # no record and no argument is ever a pattern; the few globs are switched on where they stand
 umask 077
-unset CDPATH UNSOUND
+unset CDPATH UNSOUND EPOCH_OF_START
 : "${BUILDBOARD_LOCALE=${LC_ALL-unset}}" # the build gets back the account's own locale
 LC_ALL=C
 export LC_ALL BUILDBOARD_LOCALE
@@ -39,6 +40,15 @@ nap() {
 now() {
     { read -r NOW _ </proc/uptime; } 2>/dev/null || NOW=$(date +%s)
     NOW=${NOW%%.*}
+}
+# clock: EPOCH, the time of day; without a process where this one asked for it before.
+clock() {
+    now
+    if [ -n "$EPOCH_OF_START" ]; then
+        EPOCH=$((EPOCH_OF_START + NOW - START_OF_RUN))
+    else
+        EPOCH=$(date +%s)
+    fi
 }
 # wc -c would read the whole file under busybox.
 file_size() {
@@ -64,7 +74,9 @@ END
 # send <file: the bytes that range chose. dd seeks where busybox tail would read everything before.
 send() {
     [ "$COUNT" != 0 ] || return 0
-    if [ "$SKIP$REST" = 00 ]; then
+    if [ "$REST" = 0 ] && [ "$COUNT" = $((BLOCKS * 65536)) ]; then
+        dd bs=65536 skip="$SKIP" count="$BLOCKS" 2>/dev/null # whole blocks, as much of a long log is: a third of the work
+    elif [ "$SKIP$REST" = 00 ]; then
         head -c "$COUNT" 2>/dev/null
     elif [ "$REST" = 0 ]; then
         dd bs=65536 skip="$SKIP" count="$BLOCKS" 2>/dev/null | head -c "$COUNT"
@@ -75,11 +87,14 @@ send() {
 # detach MODE: this helper once more, in a session of its own where there is setsid. A descriptor that stays
 # open would hold the caller's channel; without exec some shells would leave one of theirs in between.
 detach() {
+    become "$1" </dev/null >/dev/null 2>&1 3>&- &
+}
+become() {
     # shellcheck disable=SC2086 # BUILDBOARD_SH may be two words
     if [ -z "$BUILDBOARD_NOSETSID" ] && command -v setsid >/dev/null 2>&1; then
-        exec setsid $SHELL_WORDS "$SELF" "$1" "$ID" </dev/null >/dev/null 2>&1 3>&- &
+        exec setsid $SHELL_WORDS "$SELF" "$1" "$ID"
     else
-        exec nohup $SHELL_WORDS "$SELF" "$1" "$ID" </dev/null >/dev/null 2>&1 3>&- &
+        exec nohup $SHELL_WORDS "$SELF" "$1" "$ID"
     fi
 }
 # name_job ID: an id is a lower case UUID, so none is the beginning of another.
@@ -145,6 +160,50 @@ find_members() {
         case "$kept$MEMBER_GROUPS " in *" -$GROUP "*) ;; *) MEMBER_GROUPS="$MEMBER_GROUPS -$GROUP" ;; esac
     done
 }
+# is_alone: whether surely nothing is left of the build whose wrapper asks this, by a look at the younger processes alone.
+# False when something may be left, or when only find_members can tell.
+is_alone() {
+    are_in_order || return 1
+    spared=' ' output=$JOB/log
+    [ ! -p out ] || output=$JOB/out
+    for record in runner watch logger; do
+        if alive $record; then spared="$spared$PID "; fi
+    done
+    set --
+    set +f
+    for process in /proc/[0-9]*; do
+        process=${process#/proc/}
+        { [ "$process" -gt $$ ] && [ "$process" -lt $((newest + 1000)) ]; } || continue
+        case $spared in *" $process "*) ;; *) set -- "$@" "$process" ;; esac
+    done
+    set -f
+    links='' marks=''
+    for process; do
+        links="$links /proc/$process/cwd /proc/$process/fd/1 /proc/$process/fd/2"
+        marks="$marks /proc/$process/environ /proc/$process/stat"
+    done
+    [ $# != 0 ] || return 0
+    # shellcheck disable=SC2086 # lists of names without blanks
+    grep -qs -e "BUILDBOARD_ATTEMPT=$ID" -e ") . [0-9]* $$ " -e ") . [0-9]* [0-9]* $$ " $marks
+    case $? in 1 | 2) ;; *) return 1 ;; esac # 2: some could not be looked into, or have gone
+    # shellcheck disable=SC2012,SC2086 # the links' targets are what is looked at
+    case $(ls -ldn $links 2>/dev/null) in *"-> $JOB/ws"* | *"-> $output"*) return 1 ;; esac
+}
+# are_in_order: whether what began after this process, a wrapper, has a higher number than it: nowhere near as many
+# processes were made since as there are numbers.
+are_in_order() {
+    (:) &
+    newest=$!
+    wait "$newest"
+    # shellcheck disable=SC2046 # must be split
+    set -- $(count_forks) "$made_before"
+    case $#:$2:$3:$4 in 4:*::* | *: | 4:*[!0-9:]* | [!4]*) return 1 ;; esac
+    made=$(($2 - $4))
+    [ "$made" -gt 0 ] && [ $((made + 1000)) -lt "$3" ] && [ "$newest" -gt $$ ] && [ $((newest + 1000)) -lt "$3" ]
+}
+# count_forks: how many processes and threads were made since the boot, and how many numbers there are for them. The
+# builtin would read of the second only its first digit.
+count_forks() { grep -hs -e '^processes ' -e '^[0-9]*$' /proc/stat /proc/sys/kernel/pid_max; }
 # ask_to_end: TERM, once for each; and CONT, since a stopped process would not see it.
 # shellcheck disable=SC2086 # lists of pids
 ask_to_end() {
@@ -181,10 +240,11 @@ finalize() {
     [ ! -e exit ] || return 0
     keep build "0 0 $BOOT" # an inner that has not begun by now never will
     left=0 reason=lost code=-1 boot=
-    stop_tree || left=1
+    if [ -e swept ]; then measure; else stop_tree || left=1; fi
     WAITED=0
     while alive logger && [ "$WAITED" -lt 500 ]; do nap 02; done
     if alive logger; then left=1; fi # someone who could not be found still holds the output
+    measure
     if from rc read -r code reason; then
         : # how the script ended
     elif [ -n "$KNOWN_END" ]; then
@@ -195,11 +255,11 @@ finalize() {
         reason=rebooted
     fi
     set +f
-    rm -rf ballast reserve env env.run in.*.part runner.tmp.* build.tmp.*
+    rm -rf ballast reserve forks env env.run in.*.part runner.tmp.* build.tmp.* rc.tmp.*
     set -f
-    file_size log
+    clock
     tries=0
-    until once exit "$reason $code $SIZE $(date +%s) left=$left" || [ -e exit ] || [ ! -d "$JOB" ]; do
+    until once exit "$reason $code $SIZE $EPOCH left=$left" || [ -e exit ] || [ ! -d "$JOB" ]; do
         tries=$((tries + 1))
         [ "$tries" -lt 600 ] || return 74
         sleep 1
@@ -210,6 +270,7 @@ finalize() {
 
 mode_run() {
     read_stat $$ && once runner "$$ $START $BOOT" || exit 0
+    leads=$GROUP
     trap : HUP INT TERM # children get the defaults back
     read_limits
     now
@@ -220,9 +281,12 @@ mode_run() {
     detach inner # first: it is what somebody waits for
     inner=$!
     unset BUILDBOARD_ATTEMPT
-    echo "$(date +%s) $NOW $ID" >>starts
-    [ ! -p out ] || detach logger
-    detach watch
+    START_OF_RUN=$NOW EPOCH_OF_START=$(date +%s)
+    echo "$EPOCH_OF_START $NOW $ID" >>starts
+    # By `exec`, since some shells would keep copies of what they only redirect for a while: an end of the pipe.
+    if [ -p out ]; then (exec </dev/null >/dev/null 2>&1 3>&- && mode_logger) & fi
+    (exec </dev/null >/dev/null 2>&1 3>&- && watch_later) &
+    later=$!
     while :; do # a trapped signal ends wait too early
         wait "$inner"
         code=$?
@@ -233,9 +297,16 @@ mode_run() {
     if [ -p out ]; then until [ -e logger ] || [ "$WAITED" -ge 500 ]; do nap 01; done; fi
     exec 3>&-
     finalize
+    # The one to come, with the sleep that it waits for: the logger has gone, and this process does not mind.
+    if [ "$leads" = $$ ]; then kill -s TERM 0; else kill -s TERM "$later"; fi 2>/dev/null
     # The watchdog sleeps in a child: its whole group, where it has one of its own.
     if alive watch; then kill -s TERM -- "-$PID" 2>/dev/null || kill -s TERM "$PID" 2>/dev/null; fi
     exit 0
+}
+# watch_later: most short builds are over before they need a watchdog. Who wants one sooner, such as a cancel, starts one.
+watch_later() {
+    sleep 1
+    if [ ! -d "$JOB" ]; then stop_tree; elif [ ! -e exit ] && ! alive watch; then become watch; fi
 }
 mode_inner() {
     output=log
@@ -243,6 +314,7 @@ mode_inner() {
     if [ -p out ]; then output=out && exec 3<>out; fi
     trap : HUP INT TERM
     read_limits
+    { read -r _ made_before <forks; } 2>/dev/null || made_before='' # now, while nothing of the build can exchange it
     owner=
     read_stat $$ && keep build "$$ $START $BOOT" && from build read -r owner _ && [ "$owner" = $$ ] || exit 74
     { echo 300 >/proc/self/oom_score_adj; } 2>/dev/null # the build dies before sshd does
@@ -252,7 +324,8 @@ mode_inner() {
         code=$?
     fi
     save_code "$code" # here, so that a dead runner loses nothing
-    stop_tree # while this process lives its session is surely ours
+    # While this process lives its session is surely ours.
+    if is_alone || stop_tree; then true >swept; fi
     exit "$code"
 }
 # A subshell, and after the environment is read only positional parameters: a build may name its variables as it likes.
@@ -261,7 +334,7 @@ run_script() (
     umask 022
     set -- "$ID" "$SELF" "$ROOT" "$JOB" "$(command -v rm)"
     # A background job of a shell ignores these two for ever, and a build's own tests may not like that.
-    if env --default-signal=INT,QUIT true 2>/dev/null; then set -- "$@" env --default-signal=INT,QUIT; fi
+    if env --default-signal=INT,QUIT >/dev/null 2>&1; then set -- "$@" env --default-signal=INT,QUIT; fi
     IFS= read -r line <script
     # shellcheck disable=SC2086 # BUILDBOARD_SH may be two words
     case $line in '#!'*) chmod 700 script && set -- "$@" ../script ;; *) set -- "$@" $SHELL_WORDS ../script ;; esac

@@ -14,18 +14,28 @@ discard() {
         bounded rm -rf "$1"
     } 2>/dev/null
 }
-# rm ID: only what is done. Moved away first, so that half of it is never seen as a job; what takes longer than the
-# caller may wait goes on in the background.
+# rm ID...: only what is done; `ID word` for each, `kept` for what cannot be moved. Moved away first, so that half of it
+# is never seen as a job; what takes longer than the caller may wait goes on in the background.
 op_rm() {
-    enter_job "$1" || { echo absent && return; }
-    [ -e exit ] || refuse running 75 || return
-    cd "$ROOT" && { [ -d trash ] || mkdir -p trash; } && mv "$JOB" "trash/$ID.$$" || refuse full 74 || return
-    if discard "trash/$ID.$$"; then
-        echo removed
-    else
-        detach_tidy 0 0 0
-        echo partial
-    fi
+    cd "$ROOT" && bin=trash/rm.$$ ended='' word=removed || return 74
+    for item; do
+        if ! enter_job "$item"; then
+            echo "$item absent"
+        elif [ ! -e exit ]; then
+            echo "$item running"
+        else
+            ended="$ended $item"
+        fi
+    done
+    [ -n "$ended" ] || return 0
+    cd "$ROOT/jobs" || return 74
+    # shellcheck disable=SC2086 # ids
+    { [ -d "../$bin" ] || mkdir -p "../$bin"; } 2>/dev/null && mv $ended "../$bin" 2>/dev/null
+    discard "../$bin" || word=partial
+    for item in $ended; do
+        if [ -e "$item" ]; then echo "$item kept"; else echo "$item $word"; fi
+    done
+    [ "$word" = removed ] || detach_tidy 0 0 0
 }
 # gc DAYS: removes jobs that ended or were prepared that long ago, and what crashes left over; helpers that no
 # process runs any more. Prints how many jobs and helpers.
@@ -188,3 +198,5 @@ shrink() {
         fi
     done
 }
+
+serve "rm gc files file pack tidy tidying ." "$@"

@@ -1,5 +1,5 @@
-# shellcheck shell=sh disable=SC2153,SC2154,SC2034 # the last part of helper.sh: it shares its variables
-# What the controller asks of the helper, an op_ function each; installed as one file with helper.sh, which
+# shellcheck shell=sh disable=SC2153,SC2154,SC2034 # a part of helper.sh: it shares its variables
+# What the controller asks of the helper about a run, an op_ function each; installed as one file with helper.sh, which
 # owns the run itself. Each prints its reply and returns its status; what has input reads it to the end, since
 # an input that is left over would end the whole SSH connection.
 
@@ -53,11 +53,20 @@ op_submit() {
 take_parts() {
     receive "in.$$.part/all" $(($1 + $2 + $3)) || return
     {
-        head -c "$1" "in.$$.part/all" >"in.$$.part/spec" &&
-            tail -c +$(($1 + 1)) "in.$$.part/all" | head -c "$2" >"in.$$.part/env" &&
-            tail -c +$(($1 + $2 + 1)) "in.$$.part/all" >"in.$$.part/script" &&
-            mv -f "in.$$.part/spec" "in.$$.part/env" "in.$$.part/script" .
+        # Of a file dd takes exactly its block, and `read` its line: what is behind is left to the next.
+        {
+            take_lines "$1" >"in.$$.part/spec" && dd bs="$2" count=1 >"in.$$.part/env" && cat >"in.$$.part/script"
+        } <"in.$$.part/all" && mv -f "in.$$.part/spec" "in.$$.part/env" "in.$$.part/script" .
     } 2>/dev/null || refuse full 74
+}
+# take_lines SIZE: so many bytes of whole lines.
+take_lines() {
+    left=$1
+    while [ "$left" -gt 0 ] && IFS= read -r line; do
+        left=$((left - ${#line} - 1))
+        printf '%s\n' "$line" || return
+    done
+    [ "$left" = 0 ]
 }
 # launch ID: prints `launched` or `already`, and the runner record. However many call it, one start.
 op_launch() {
@@ -89,6 +98,7 @@ check_start() {
         printf '' >>log && printf '' >>starts &&
             dd if=/dev/urandom of=ballast bs=8192 count=8 && dd if=/dev/urandom of=reserve bs=8192 count=2
     } 2>/dev/null &
+    count_forks >forks
     if below_floor; then wait "$!"; refuse diskfull 74 || return; fi
     wait "$!" || refuse full 74
 }
@@ -209,34 +219,4 @@ op_probe() {
     rm -f "$script"
 }
 
-# ---- the door
-
-cd -P "$ROOT" 2>/dev/null || { mkdir -p "$ROOT" && cd -P "$ROOT"; } || exit 74
-ROOT=$PWD
-operation=$1
-case $operation in
-run | inner | logger | watch)
-    enter_job "$2" || exit
-    # Only here, where a pipe in its place holds up nobody else.
-    if [ ! -p err ] && { true >>err; } 2>/dev/null; then exec 2>>err; fi
-    "mode_$operation"
-    ;;
-tidying)
-    shift
-    mode_tidying "$@"
-    ;;
-phase | commit)
-    enter_job "$2" || exit
-    "op_$operation" "$3"
-    ;;
-prepare | put | submit | launch | poll | cancel | rm | list | gc | files | file | pack | tidy | probe)
-    nonce=$2
-    shift 2
-    echo "BB1 $nonce"
-    "op_$operation" "$@"
-    status=$?
-    echo "BBEND $nonce $status"
-    exit $status
-    ;;
-*) exit 64 ;;
-esac
+serve "prepare put submit launch poll cancel phase commit list probe" "$@"

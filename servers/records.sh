@@ -11,7 +11,7 @@ once() {
         return 2
     fi
     if ln "$1.tmp.$$" "$1" 2>/dev/null; then
-        case $1 in runner | build) ;; *) rm -f "$1.tmp.$$" ;; esac # a build waits for these: finalize removes them
+        case $1 in runner | build | rc | exit) ;; *) rm -f "$1.tmp.$$" ;; esac # somebody waits: they go with others
         return 0
     fi
     # Either another was first, or this file system has no hard links.
@@ -28,10 +28,11 @@ keep() {
     once "$1" "$2"
     [ $? != 2 ]
 }
-# enroll NAME: this process takes over a replaceable record.
+# enroll NAME: this process, which may be a part of a shell that was forked, takes over a replaceable record.
 enroll() {
-    read_stat $$
-    { echo "$$ $START $BOOT" >"$1.tmp.$$" && mv -f "$1.tmp.$$" "$1"; } 2>/dev/null
+    read -r PID _ </proc/self/stat
+    read_stat "$PID"
+    { echo "$PID $START $BOOT" >"$1.tmp.$PID" && mv -f "$1.tmp.$PID" "$1"; } 2>/dev/null
 }
 
 # measure: SIZE of the log, and UNSOUND, the records that are too large to be ours.
@@ -110,7 +111,10 @@ judge() {
         set -- $EXIT
         case ${3:-x}${4:-x}:$EXIT in
         *[!0-9]*:* | *:*[!a-z0-9=' '-]*) EXIT="damaged -1 $SIZE 0 left=1" ;; # no `\n` either, which some echo
-        *) [ "$SIZE" = "$3" ] || [ "$SIZE" -lt "$3" ] || SIZE=$3 ;;
+        *)
+            [ "$SIZE" = "$3" ] || measure # it may have ended since
+            [ "$SIZE" = "$3" ] || [ "$SIZE" -lt "$3" ] || SIZE=$3
+            ;;
         esac
     elif [ ! -e runner ]; then
         STATE=prepared

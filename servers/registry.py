@@ -9,7 +9,8 @@ import platform
 from collections.abc import Mapping
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.db.models import ProtectedError
 from django.utils import timezone
 
 from buildboard.core.audit import Actor, record_event
@@ -32,7 +33,8 @@ _TELLING = _ADDRESS | {"host_key", "jump_host", "work_dir", "environment", "priv
 def add_server(fields: Mapping[str, Any], *, actor: Actor) -> BuildServer:
     """Add a server that is reached over SSH; its host key is read at once, and waits to be accepted unless given.
 
-    `fields` are the contract's. Without `private_key` the board makes a pair. Raises InvalidServer.
+    `fields` are the contract's. Without `private_key` the board makes a pair. Raises InvalidServer, and
+    ServerConflict when its jump host goes just then.
     """
     checked = check_fields(fields, server=None)
     columns = checked.columns | _key_columns(checked.key, name=checked.columns["name"])
@@ -42,6 +44,7 @@ def add_server(fields: Mapping[str, Any], *, actor: Actor) -> BuildServer:
                 server = BuildServer.objects.create(**columns)
         except IntegrityError as error:
             raise _name_taken() from error
+        _check_ends(f"The jump host of {server.name} was deleted meanwhile: choose another one.")
         fit_slots(server)
         data = {"name": server.name, "hostname": server.hostname, **_trust_of(server)}
         record_event("server", subject_id=server.pk, kind="server_added", actor=actor, data=data)
@@ -81,16 +84,33 @@ def delete_server(server: BuildServer, *, actor: Actor) -> None:
             raise ServerConflict(
                 f"{_builds(held)} on {server.name}: drain it and wait, or cancel them, before you delete it."
             )
-        behind = list(server.jumped_by.order_by("name").values_list("name", flat=True)[:5])
+        behind = _behind(server)
         if behind:
             raise ServerConflict(
                 f"{server.name} is the jump host of {', '.join(behind)}: give them another one before you delete it."
             )
-        found, _ = BuildServer.objects.filter(pk=server.pk).delete()
+        overtaken = f"{server.name} has just become the jump host of another server: look again."
+        try:
+            found, _ = BuildServer.objects.filter(pk=server.pk).delete()
+        except ProtectedError as error:
+            raise ServerConflict(overtaken) from error
         if not found:
             raise ServerConflict("This server was deleted meanwhile.")
+        _check_ends(overtaken)
         data = {"name": server.name, "hostname": server.hostname}
         record_event("server", subject_id=server.pk, kind="server_deleted", actor=actor, data=data)
+
+
+def _behind(server: BuildServer) -> list[str]:
+    return list(server.jumped_by.order_by("name").values_list("name", flat=True)[:5])
+
+
+def _check_ends(overtaken: str) -> None:
+    """Have the database look now, not at the commit, whether each jump host is there. Raises ServerConflict."""
+    try:
+        connection.check_constraints([BuildServer._meta.db_table])
+    except IntegrityError as error:
+        raise ServerConflict(overtaken) from error
 
 
 def accept_host_key(server: BuildServer, *, fingerprint: str, actor: Actor) -> BuildServer:
@@ -187,6 +207,8 @@ def _write(row: BuildServer, changes: Mapping[str, Any], *, moved: bool, actor: 
         if before[column] != after[column]:
             data = {"previous": before[column], "fingerprint": after[column], "address_changed": moved}
             record_event("server", subject_id=row.pk, kind=kind, actor=actor, data=data)
+    if "jump_host" in changes:
+        _check_ends(f"The jump host of {row.name} was deleted meanwhile: choose another one.")
     if "max_concurrent_builds" in changes:
         fit_slots(row)
     if moved:

@@ -6,7 +6,7 @@ Owns the questions and what their answers mean. It is not in charge of the wire 
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,7 +14,8 @@ from typing import TypeVar
 
 from servers import frames
 from servers.file_frames import FileListing, PackedFile, iter_file, iter_pack, parse_files
-from servers.frames import PollReply, RunLimits, RunListing
+from servers.frames import PollEntry, PollReply, RunLimits, RunListing
+from servers.log_frames import iter_log
 from servers.probe import parse_facts
 from servers.transport import PROBE_TEXT, BadReply, Chunks, Completed, HelperRefused, Transport, said
 
@@ -36,12 +37,13 @@ class CancelOutcome(StrEnum):
 
 
 class RemoveOutcome(StrEnum):
-    """What became of a job's folder. PARTIAL: not all could be deleted; `collect_garbage` tries again."""
+    """What became of a job's folder. PARTIAL: not all could be deleted, `collect_garbage` tries again. KEPT: none."""
 
     REMOVED = "removed"
     PARTIAL = "partial"
     ABSENT = "absent"
     RUNNING = "running"
+    KEPT = "kept"
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,15 @@ class RunClient:
         reply, nonce = self._ask("poll", str(max_bytes), *asked, timeout_seconds=timeout_seconds)
         return frames.parse_poll(reply, nonce=nonce, requests=requests)
 
+    def read_log(
+        self, attempt_id: str, *, offset: int, max_bytes: int, part_bytes: int, timeout_seconds: float = 30
+    ) -> Generator[PollEntry, None, None]:
+        """The same of one attempt, in parts that are given as they come; the timeout is for silence."""
+        words = ("poll", str(max_bytes), f"{attempt_id}:{offset:d}")
+        chunks, nonce = self._stream(*words, stdin=b"", timeout_seconds=timeout_seconds)
+        with closing(chunks):
+            yield from iter_log(chunks, nonce=nonce, id=attempt_id, offset=offset, part_bytes=part_bytes)
+
     def cancel(
         self, attempt_id: str, *, reason: str = "cancelled", claim: bool = False, timeout_seconds: float = 60
     ) -> CancelOutcome:
@@ -97,14 +108,15 @@ class RunClient:
         words = ["cancel", attempt_id, reason] + (["claim"] if claim else [])
         return _known(CancelOutcome, self._answer(*words, timeout_seconds=timeout_seconds)[0])
 
-    def remove(self, attempt_id: str, *, timeout_seconds: float = 300) -> RemoveOutcome:
-        """Delete everything of an attempt that has ended."""
-        try:
-            return _known(RemoveOutcome, self._answer("rm", attempt_id, timeout_seconds=timeout_seconds)[0])
-        except HelperRefused as refusal:
-            if refusal.word != RemoveOutcome.RUNNING:
-                raise
-            return RemoveOutcome.RUNNING
+    def remove(self, attempt_ids: Sequence[str], *, timeout_seconds: float = 300) -> dict[str, RemoveOutcome]:
+        """Delete everything of these attempts that has ended; what became of each."""
+        if not attempt_ids:
+            return {}
+        reply, nonce = self._ask("rm", *attempt_ids, timeout_seconds=timeout_seconds)
+        words = frames.parse_removal(reply, nonce=nonce)
+        if words.keys() != set(attempt_ids):
+            raise BadReply("the helper does not tell of each run what became of it")
+        return {attempt_id: _known(RemoveOutcome, words[attempt_id]) for attempt_id in attempt_ids}
 
     def list_runs(self, *, timeout_seconds: float = 60) -> tuple[RunListing, ...]:
         """Every job that this server knows."""

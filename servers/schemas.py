@@ -151,6 +151,25 @@ class ServerShape(Shown):
         )
 
 
+class ChangedServerShape(ServerShape):
+    """A build server after a change, and the test of its connection that this led to."""
+
+    check_id: Annotated[
+        UUID | None,
+        Field(
+            description="A check that goes on now: read it at `/{server_id}/checks/{check_id}`. Null: none does."
+        ),
+    ]
+
+    @classmethod
+    def after(
+        cls, server: BuildServer, *, active_build_count: int, check_id: UUID | None
+    ) -> "ChangedServerShape":
+        """The shape of a server that was added or changed just now."""
+        shape = ServerShape.of(server, active_build_count=active_build_count)
+        return cls(**dict(shape), check_id=check_id)
+
+
 class CapacityShape(Shown):
     """How much more a server can take now."""
 

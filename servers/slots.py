@@ -59,8 +59,8 @@ def lock_slots(server: BuildServer) -> int:
 
 
 def has_free_slot() -> bool:
-    """Whether any server has room at all; one short query."""
-    return Slot.objects.filter(holder__isnull=True).exists()
+    """Whether any server that may take jobs has room at all; one short query."""
+    return Slot.objects.filter(holder__isnull=True, server__enabled=True, server__draining=False).exists()
 
 
 def held_slots(server: BuildServer) -> int:

@@ -17,15 +17,16 @@ Chunks = Generator[bytes, None, None]  # of a stream, which its reader closes
 _HERE = Path(__file__).parent
 _WORD = re.compile(r"[A-Za-z0-9._:-]+")
 
-# One file on the server: the run itself, its records, what a build left, what it can be asked, the door last. Named by
-# its content, so that an upgrade never touches the text that a running shell still reads.
+# One file on the server: the run itself and its records, and then, behind the door, what it can be asked, the most
+# frequent first. Named by its content, so that an upgrade never touches the text that a running shell still reads.
 HELPER_PARTS = (
     "helper.sh",
     "records.sh",
+    "door.sh",
+    "operations.sh",
     "artifacts.sh",
     "mirror_lock.sh",
     "housekeeping.sh",
-    "operations.sh",
 )
 HELPER_TEXT = b"".join((_HERE / name).read_bytes() for name in HELPER_PARTS)
 HELPER_NAME = f"bb-{hashlib.sha256(HELPER_TEXT).hexdigest()[:16]}.sh"
@@ -81,13 +82,22 @@ class LoginRefused(TransportError):
 class HostKeyProblem(TransportError):
     """The server's host key is not a pinned one: nothing was sent, no login was tried.
 
-    `seen` is the key that it showed; `server_id` the row whose host this is, which may be a jump host.
+    `seen` is the key that it showed; `server_id` the row whose host this is, which may be a jump host; `asked` its
+    host, port and pinned keys as they were then.
     """
 
-    def __init__(self, message: str, *, seen: HostKey, server_id: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        seen: HostKey,
+        server_id: str = "",
+        asked: tuple[str, int, tuple[HostKey, ...]] | None = None,
+    ) -> None:
         super().__init__(message, nothing_sent=True)
         self.seen = seen
         self.server_id = server_id
+        self.asked = asked
 
 
 class HostKeyUnknown(HostKeyProblem):

@@ -31,8 +31,16 @@ def _has_own_network() -> bool:
     return subprocess.run(tried, capture_output=True, check=False).returncode == 0
 
 
+def _has_git_http() -> bool:
+    if shutil.which("git") is None:
+        return False
+    told = subprocess.run(["git", "--exec-path"], capture_output=True, text=True, check=True)
+    return Path(told.stdout.strip(), "git-http-backend").exists()
+
+
 # Names that are more than a command on the PATH.
 _CHECKS: dict[str, Callable[[], bool]] = {
+    "git http-backend": _has_git_http,
     "own network": _has_own_network,
     "postgres": _has_postgres,
     "redis": _has_redis,

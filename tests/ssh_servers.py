@@ -63,6 +63,7 @@ class SshServer:
     client_key: the type of the key pair that may log in; passphrase: what its private half is encrypted with.
     authorized: more public lines that may log in.
     login_shell: what /etc/passwd says of the account for this server alone; needs root. Else it is as it is.
+    account: another account of this machine to log in to, as root; else that of the tests.
     """
 
     def __init__(
@@ -75,13 +76,17 @@ class SshServer:
         passphrase: str = "",
         authorized: Sequence[str] = (),
         login_shell: str = "",
+        account: str = "",
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="buildboard-ssh-")).resolve()
         self.home = self.folder / "home"
         self.home.mkdir()
         self.hostname = HOST
         self.port = calm_port()
-        self.username = getpass.getuser()
+        self.username = account or getpass.getuser()
+        if account:  # it reads its authorized_keys, and writes to its home
+            self.folder.chmod(0o755)
+            shutil.chown(self.home, account)
         self.host_key_types = tuple(host_keys)
         self._settings = dict(settings or {})
         self._environment = {**(environment or {}), "HOME": str(self.home)}

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from typing import Self
 
+from tests.listening import Listener
+
 _CHUNK_BYTES = 1 << 16
 
 
@@ -17,8 +19,8 @@ class TcpProxy:
 
     def __init__(self, target_port: int) -> None:
         self._target_port = target_port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
+        self._listener = Listener()
+        self.port = self._listener.port
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
         self._silenced: set[socket.socket] = set()
@@ -32,12 +34,10 @@ class TcpProxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
         self.cut()
         for thread in self._threads:
             thread.join(10)
-        self._listener.close()
 
     def silence(self) -> None:
         """Pass nothing on any more for the connections of now, both ways, and end none: they are half open."""
@@ -56,11 +56,7 @@ class TcpProxy:
         self._cut_after = count
 
     def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
+        for client in self._listener.clients():
             self.connections += 1
             try:
                 server = socket.create_connection(("127.0.0.1", self._target_port), 5)

@@ -17,6 +17,7 @@ begin=$PWD; number=0
 while :; do
     number=$((number + 1)); mkdir -p "$begin/$number/deep"; echo x >"$begin/$number/deep/file"
     (cd "$begin/$number" && sleep 0.01 && echo y >"$begin/$number/later" &)
+    sleep 0.01
 done
 """
 

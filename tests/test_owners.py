@@ -27,7 +27,7 @@ WRITERS = {
     "Event": {"buildboard/core/audit.py"},
     "Heartbeat": {"buildboard/core/heartbeat.py"},
     "IdempotencyKey": {"jobs/api/idempotency.py"},
-    "LogChunk": {"jobs/logs/store.py"},
+    "LogChunk": {"jobs/logs/row_writing.py", "jobs/logs/store.py"},
     "Orchestrator": {"jobs/orchestrators.py"},
     "ProbeSample": {"servers/health.py"},
     "Refusal": {"jobs/queue/refusals.py"},
@@ -83,8 +83,13 @@ def write_calls(tree: ast.Module) -> Iterator[tuple[str, ast.Call]]:
 
 
 def written_tables(tree: ast.Module) -> set[str]:
-    """The models of WRITERS whose rows a module writes."""
-    return {root for root, _ in write_calls(tree)} & WRITERS.keys()
+    """The models of WRITERS whose rows a module writes, or whose table it names in SQL of its own."""
+    named = {
+        root_of(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr == "db_table"
+    }
+    return ({root for root, _ in write_calls(tree)} | named) & WRITERS.keys()
 
 
 def writes_status(tree: ast.Module) -> bool:
@@ -145,6 +150,7 @@ def test_what_is_looked_for_is_seen() -> None:
         "    rows = Slot.objects.filter(pk=1)\n"
         "    rows.update(holder=None)\n"
         "    LogChunk.objects.filter(pk=1).delete()\n"
+        "    cursor.execute(f'DELETE FROM {Artifact._meta.db_table}')\n"
         "    job.save(update_fields=['status'])\n"
     )
     harmless = ast.parse(
@@ -154,7 +160,7 @@ def test_what_is_looked_for_is_seen() -> None:
         "    return Response(status=200)\n"
     )
 
-    assert written_tables(foreign) == {"Slot", "LogChunk"}
+    assert written_tables(foreign) == {"Slot", "LogChunk", "Artifact"}
     assert writes_status(foreign)
     assert imported(foreign) == {"channels.layers"}
     assert (written_tables(harmless), writes_status(harmless), imported(harmless)) == (set(), False, set())

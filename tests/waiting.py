@@ -6,7 +6,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 WAIT_SECONDS = 30.0
-_LOOK_EVERY_SECONDS = 0.02
+_LEAST_SECONDS, _MOST_SECONDS = 0.02, 0.25
 
 
 def wait_for(
@@ -14,12 +14,15 @@ def wait_for(
 ) -> T:
     """What `look` answers as soon as that is true; an AssertionError that says what never was, after `seconds`.
 
+    The longer it lasts the rarer it looks: a look may cost the board as much as what is waited for.
     `what` may be a function, for words that are only known at the end, such as all that a process printed.
     """
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
+    deadline = began + seconds
     while not (answer := look()):
         if time.monotonic() >= deadline:
             said = what() if callable(what) else what
             raise AssertionError(f"not within {seconds} s: {said or 'what was waited for'} ({answer!r})")
-        time.sleep(_LOOK_EVERY_SECONDS)
+        waited = time.monotonic() - began
+        time.sleep(min(max(waited / 10, _LEAST_SECONDS), _MOST_SECONDS))
     return answer

@@ -1,8 +1,10 @@
 """Build servers over HTTP: readers see them without credentials, operators add, change, test and remove them."""
 
+from datetime import datetime
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from ninja import Router
 from ninja.responses import Status
 
@@ -11,12 +13,12 @@ from buildboard.core.permissions import Right
 from jobs.api.answers import not_found
 from jobs.api.operations import operation
 from jobs.api.paging import Keyset, PageQuery, read_page
-from servers.checks import request_check
+from servers.checks import check_since, request_check
 from servers.given import GivenFingerprint, GivenMaintenance, NewServer, ServerChange
 from servers.health import set_maintenance
 from servers.models import BuildServer, ServerCheck
 from servers.registry import accept_host_key, add_server, change_server, delete_server
-from servers.schemas import CapacityShape, CheckShape, ServerShape
+from servers.schemas import CapacityShape, ChangedServerShape, CheckShape, ServerShape
 from servers.slots import count_held_slots, held_slots
 
 router = Router(tags=["build servers"])
@@ -38,17 +40,18 @@ def list_build_servers(request: HttpRequest, response: HttpResponse, filters: Pa
     "",
     right=Right.OPERATE,
     name="add_build_server",
-    answers={201: ServerShape},
+    answers={201: ChangedServerShape},
     errors=(409,),
 )
-def add(request: HttpRequest, given: NewServer) -> Status[ServerShape]:
+def add(request: HttpRequest, given: NewServer) -> Status[ChangedServerShape]:
     """Add a server that is reached over SSH.
 
     Install its `public_key` in the account's `~/.ssh/authorized_keys`. Without `host_key` it stays `unknown` until
-    an operator accepts the key that the board saw.
+    an operator accepts the key that the board saw; `check_id` is the check that looks.
     """
+    began = timezone.now()
     server = add_server(given.fields(), actor=principal_of(request).actor)
-    return Status(201, _shape(server))
+    return Status(201, _changed(server, began=began))
 
 
 @operation(
@@ -65,13 +68,14 @@ def get_build_server(request: HttpRequest, server_id: UUID) -> ServerShape:
     "/{uuid:server_id}",
     right=Right.OPERATE,
     name="change_build_server",
-    answers={200: ServerShape},
+    answers={200: ChangedServerShape},
     errors=(409,),
 )
-def change(request: HttpRequest, server_id: UUID, given: ServerChange) -> ServerShape:
+def change(request: HttpRequest, server_id: UUID, given: ServerChange) -> ChangedServerShape:
     """Change what is named. Another hostname, port or user drops the pin and the login key."""
-    server = _find(request, server_id)
-    return _shape(change_server(server, given.fields(), actor=principal_of(request).actor))
+    server, began = _find(request, server_id), timezone.now()
+    changed = change_server(server, given.fields(), actor=principal_of(request).actor)
+    return _changed(changed, began=began)
 
 
 @operation(
@@ -142,14 +146,15 @@ def get_check(request: HttpRequest, server_id: UUID, check_id: UUID) -> CheckSha
     "/{uuid:server_id}/accept-host-key",
     right=Right.OPERATE,
     name="accept_host_key",
-    answers={200: ServerShape},
+    answers={200: ChangedServerShape},
     errors=(409,),
 )
-def accept(request: HttpRequest, server_id: UUID, given: GivenFingerprint) -> ServerShape:
-    """Pin the key that the board saw, if it is the one of this fingerprint."""
-    server = _find(request, server_id)
+def accept(request: HttpRequest, server_id: UUID, given: GivenFingerprint) -> ChangedServerShape:
+    """Pin the key that the board saw, if it is the one of this fingerprint; a check then tries to log in."""
+    server, began = _find(request, server_id), timezone.now()
     actor = principal_of(request).actor
-    return _shape(accept_host_key(server, fingerprint=given.fingerprint, actor=actor))
+    accepted = accept_host_key(server, fingerprint=given.fingerprint, actor=actor)
+    return _changed(accepted, began=began)
 
 
 @operation(
@@ -191,3 +196,9 @@ def _find(request: HttpRequest, server_id: UUID) -> BuildServer:
 
 def _shape(server: BuildServer) -> ServerShape:
     return ServerShape.of(server, active_build_count=held_slots(server))
+
+
+def _changed(server: BuildServer, *, began: datetime) -> ChangedServerShape:
+    return ChangedServerShape.after(
+        server, active_build_count=held_slots(server), check_id=check_since(server, began=began)
+    )

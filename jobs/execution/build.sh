@@ -11,7 +11,13 @@
 
 # record_phase NAME: what the helper's `phase` would do, which is a large program to start for one line.
 record_phase() {
-    LC_ALL=C date "+$1 %s 0" >>"$BUILDBOARD_JOB_DIR/phase" ||
+    # By the clock of the start, if the helper has written that by now, and the seconds since.
+    if { read -r bb_epoch bb_start _ <"$BUILDBOARD_JOB_DIR/starts" && read -r bb_now _ </proc/uptime; } 2>/dev/null; then
+        bb_epoch=$((bb_epoch + ${bb_now%%.*} - bb_start))
+    else
+        bb_epoch=$(LC_ALL=C date +%s)
+    fi
+    echo "$1 $bb_epoch 0" >>"$BUILDBOARD_JOB_DIR/phase" ||
         fail 69 "The phase $1 could not be recorded on this server."
 }
 # count_jobs: how many processes a build may use at a time.
@@ -84,7 +90,7 @@ run_build() (
 )
 
 record_phase checkout
-if ! mkdir -p run || ! unpack BB_COMMAND command || ! unpack BB_RECIPE_COMMAND recipe; then
+if ! make_folders || ! unpack BB_COMMAND command || ! unpack BB_RECIPE_COMMAND recipe; then
     fail 69 "The folder of this attempt cannot be written to on this server."
 fi
 checkout

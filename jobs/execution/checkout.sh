@@ -224,7 +224,7 @@ keep_refs() {
 # begin_tree: ws/src as `git clone --shared --no-checkout` would make it of the mirror, whose branches are none of
 # it; that one talks to itself through two more processes, and `init` and `remote add` would be two.
 begin_tree() {
-    mkdir -p src/.git/objects/info src/.git/objects/pack src/.git/refs/heads src/.git/refs/tags &&
+    { [ -d src/.git/refs/tags ] || make_folders; } &&
         printf '%s\n' "$bb_mirror/objects" >src/.git/objects/info/alternates &&
         echo 'ref: refs/heads/main' >src/.git/HEAD && write_config >src/.git/config || return
     case $BB_REPOSITORY in
@@ -234,6 +234,8 @@ begin_tree() {
     [ -e "$1" ] || [ -e "$bb_mirror/packed-refs" ] || return 0
     mirror_git for-each-ref --format='%(objectname) %(refname)' refs/tags >src/.git/packed-refs
 }
+# make_folders: of ws, and of ws/src/.git.
+make_folders() { mkdir -p run src/.git/objects/info src/.git/objects/pack src/.git/refs/heads src/.git/refs/tags; }
 # write_config: of ws/src. A URL that would have to be quoted there is left to git.
 write_config() {
     if [ ${#bb_sha} = 40 ]; then set -- 0 ''; else set -- 1 '[extensions]
@@ -296,7 +298,7 @@ checkout() {
     resolve_commit
     keep_refs
     release_lock
-    { printf '%s\n' "$bb_sha" >run/commit && mv -f run/commit "$BUILDBOARD_JOB_DIR/commit"; } ||
+    printf '%s\n' "$bb_sha" >"$BUILDBOARD_JOB_DIR/commit" ||
         fail 69 "The commit could not be recorded on this server."
     make_tree
     note "commit: $bb_sha $bb_subject"

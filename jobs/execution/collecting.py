@@ -35,11 +35,15 @@ WORK_TREE = "src"
 
 
 class Collector:
-    """The threads of one follower, which alone calls this. `wake` is called, by any thread, when one has ended."""
+    """The threads of one follower, which alone calls this.
 
-    def __init__(self, name: str, *, wake: Callable[[], None]) -> None:
+    Any thread calls `wake` when one has ended, and `hear` with an error after which it is tried again.
+    """
+
+    def __init__(self, name: str, *, wake: Callable[[], None], hear: Callable[[BaseException], None]) -> None:
         self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix=f"collect-{name}")
         self._wake = wake
+        self._hear = hear
         self._errands: dict[UUID, tuple[_Errand, Future[list[str]]]] = {}
 
     def close(self) -> None:
@@ -54,7 +58,7 @@ class Collector:
             lifecycle.set_phase(one.attempt, phase=Phase.COLLECTING)
             one.attempt.phase = Phase.COLLECTING
         if one.attempt.pk not in self._errands:
-            errand = _Errand(one, report)
+            errand = _Errand(one, report, hear=self._hear)
             future = self._pool.submit(errand.run)
             self._errands[one.attempt.pk] = (errand, future)
             future.add_done_callback(lambda _: self._wake())
@@ -86,9 +90,10 @@ class Collector:
 class _Errand:
     """One attempt's artifacts on their way."""
 
-    def __init__(self, one: Followed, report: Report) -> None:
+    def __init__(self, one: Followed, report: Report, *, hear: Callable[[BaseException], None]) -> None:
         self.one = one
         self.report = report
+        self._hear = hear
         self._stopping = threading.Event()
         self._why = ""
         self._stopped_at = 0.0
@@ -137,6 +142,7 @@ class _Errand:
                 return [f"the rest: {error}", *self._left_out]
             except (ProviderUnreachable, OperationalError, InterfaceError) as error:
                 logger.info("%s", error, extra={"action": "collect", "attempt": str(self.one.attempt.pk)})
+                self._hear(error)
                 if not isinstance(error, ProviderUnreachable):
                     connections["default"].close()
                 if time.monotonic() - self._heard > AWAY_SECONDS:

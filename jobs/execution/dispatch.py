@@ -135,7 +135,7 @@ class _Pass:
     def __init__(self) -> None:
         self.at: datetime = timezone.now()
         self._fleet = {server.id: server for server in load_fleet()}
-        self._free = sum(server.free_slots for server in self._fleet.values())
+        self._free = sum(server.room for server in self._fleet.values())
         self._changes: list[UUID] = []
         self._classes: dict[tuple[Needs, bool], Judged] = {}
         self._caught_up: dict[tuple[Needs, bool], int] = {}
@@ -149,7 +149,7 @@ class _Pass:
 
     @property
     def has_room(self) -> bool:
-        """Whether any slot is free."""
+        """Whether any slot of a server in service is free."""
         return self._free > 0
 
     def judged(self, job: Waiting) -> Judged:
@@ -172,7 +172,7 @@ class _Pass:
 
     def change(self, server: ServerFacts) -> None:
         """Slots were taken there."""
-        self._free += server.free_slots - self._fleet[server.id].free_slots
+        self._free += server.room - self._fleet[server.id].room
         self._fleet[server.id] = server
         self._changes.append(server.id)
 

@@ -40,11 +40,15 @@ class Forgotten:
 
 
 class Errands:
-    """The threads of one follower, which alone calls this. `wake` is called, by any thread, when a slow start ended."""
+    """The threads of one follower, which alone calls this.
 
-    def __init__(self, name: str, *, wake: Callable[[], None]) -> None:
+    Any thread calls `wake` when a slow start ended, and `hear` with an error that no answer brings to the follower.
+    """
+
+    def __init__(self, name: str, *, wake: Callable[[], None], hear: Callable[[BaseException], None]) -> None:
         self._pool = ThreadPoolExecutor(PARALLEL_STARTS + 1, thread_name_prefix=f"start-{name}")
         self._wake = wake
+        self._hear = hear
         self._starts: dict[UUID, tuple[Followed, Future[ProviderError | None]]] = {}
         self._forgetting: Future[Forgotten] | None = None
         self._listing: Future[tuple[RunListing, ...] | None] | None = None
@@ -81,7 +85,7 @@ class Errands:
 
     def forget(self, attempts: Sequence[tuple[Attempt, BuildProvider]]) -> None:
         """Remove what these finished attempts left on the server; `forgotten` tells when it is done."""
-        self._forgetting = self._pool.submit(_forget, attempts)
+        self._forgetting = self._pool.submit(_forget, attempts, hear=self._hear)
 
     def forgotten(self) -> Forgotten | None:
         """What the removal came to, once."""
@@ -99,7 +103,7 @@ class Errands:
 
     def list_runs(self, server: BuildServer) -> None:
         """Ask the server for every run that it knows; `listed` gives them."""
-        self._listing = self._pool.submit(_ask_list, server)
+        self._listing = self._pool.submit(_ask_list, server, hear=self._hear)
 
     def listed(self) -> tuple[RunListing, ...] | None:
         """What the server answered, once; None while there is nothing."""
@@ -119,31 +123,43 @@ def _send_start(one: Followed) -> ProviderError | None:
     return None
 
 
-def _forget(attempts: Sequence[tuple[Attempt, BuildProvider]]) -> Forgotten:
-    """One after the other. What never was sent left nothing; what was given up is ended first.
+def _forget(
+    attempts: Sequence[tuple[Attempt, BuildProvider]], *, hear: Callable[[BaseException], None]
+) -> Forgotten:
+    """All of a provider at once. What never was sent left nothing; what was given up is ended first.
 
     What stops one removal does not stop the next, but for a server that is not there.
     """
-    result = Forgotten()
+    result = Forgotten([attempt.pk for attempt, _ in attempts if attempt.submitted_at is None])
+    groups: dict[str, tuple[BuildProvider, dict[str, Attempt]]] = {}
     for attempt, provider in attempts:
+        if attempt.submitted_at is not None:
+            group = groups.setdefault(provider.name, (provider, {}))[1]
+            group[build_id_of(provider.name, identifier=str(attempt.pk))] = attempt
+    for provider, sent in groups.values():
         try:
-            if attempt.submitted_at is not None:
-                provider.forget(build_id_of(provider.name, identifier=str(attempt.pk)))
+            left = dict(provider.forget(list(sent)))
         except ProviderError as error:
-            logger.info("%s", error, extra={"action": "forget", "attempt": str(attempt.pk)})
-            result.error = error
-            if isinstance(error, ProviderUnreachable) and not isinstance(error, ProviderGarbled):
+            left = dict.fromkeys(sent, error)
+        for build_id, why in left.items():
+            logger.info("%s", why, extra={"action": "forget", "attempt": str(sent[build_id].pk)})
+            result.error = why
+        result.attempts += [attempt.pk for build_id, attempt in sent.items() if build_id not in left]
+        if result.error is not None:
+            hear(result.error)
+            if isinstance(result.error, ProviderUnreachable) and not isinstance(
+                result.error, ProviderGarbled
+            ):
                 break
-        else:
-            result.attempts.append(attempt.pk)
     return result
 
 
-def _ask_list(server: BuildServer) -> tuple[RunListing, ...] | None:
+def _ask_list(server: BuildServer, *, hear: Callable[[BaseException], None]) -> tuple[RunListing, ...] | None:
     try:
         return open_client(server).list_runs()
     except (TransportError, HelperRefused) as error:
         logger.info("%s did not list its runs: %s", server.name, error, extra={"action": "list"})
+        hear(error)
         return None
     finally:
         connections.close_all()  # of this thread: a jump host's jump host is read when it is needed

@@ -38,7 +38,7 @@ from jobs.providers.base import (
     ProviderUnreachable,
     Report,
 )
-from jobs.providers.registry import connect
+from jobs.providers.registry import UnknownProvider, connect
 from jobs.states import AttemptStatus, ErrorCategory
 from servers.connections import forget_connections, way_to
 from servers.models import BuildServer
@@ -65,6 +65,7 @@ class ServerFollower(threading.Thread):
         self._bell = threading.Event()
         self._stopping = threading.Event()
         self._followed: dict[UUID, Followed] = {}
+        self._left_alone: set[UUID] = set()
         self._providers: dict[str, BuildProvider] = {}
         self._way: tuple[object, ...] = ()
         self._pace = FAST_SECONDS
@@ -75,9 +76,9 @@ class ServerFollower(threading.Thread):
             server_id, self._followed, slow_down=self._slow_down, note_unreachable=self._note_unreachable
         )
         self._tally: Tally | None = Tally(server_id)
-        self._reach = Reach(server_id)
-        self._errands = Errands(name, wake=self.wake)
-        self._collector = Collector(name, wake=self.wake)
+        self._reach = Reach(server_id, wake=self.wake)
+        self._errands = Errands(name, wake=self.wake, hear=self._reach.hear)
+        self._collector = Collector(name, wake=self.wake, hear=self._reach.hear)
         self._prober = Prober(server_id, name=name)
         self._upkeep = Upkeep(server_id, self._errands)
         self._poller = Poller(name, wake=self.wake)
@@ -104,7 +105,10 @@ class ServerFollower(threading.Thread):
         self._collector.close()
 
     def run(self) -> None:
-        """Until stopped: one round after the other; a database that is away only delays."""
+        """Until stopped: one round after the other; a database that is away only delays.
+
+        What is not foreseen ends the thread: it is told here, and the runner has another one begin anew.
+        """
         try:
             while not self._stopping.is_set():
                 self._bell.clear()
@@ -116,6 +120,9 @@ class ServerFollower(threading.Thread):
                     self._stopping.wait(1.0)
                     continue
                 self._bell.wait(max(0.0, self._poll_at - time.monotonic()))
+        except Exception:  # the outermost frame of this thread
+            extra = {"action": "follow", "server": str(self.server_id)}
+            logger.exception("Following a server failed; another thread goes on with it", extra=extra)
         finally:
             self.close()
             self._close_providers()
@@ -129,6 +136,7 @@ class ServerFollower(threading.Thread):
         Without `poll` logs and ends wait for their time: a bell is mostly an echo of what was written here.
         """
         self._prober.look()
+        self._reach.look()
         self._upkeep.look()
         self._refresh()
         self._start()
@@ -149,13 +157,28 @@ class ServerFollower(threading.Thread):
         attempts = {one.pk: one for one in rows.select_related("job", "server", "server__jump_host")}
         for gone in self._followed.keys() - attempts.keys():
             del self._followed[gone]
+        providers: dict[str, BuildProvider] = {}  # all are of one server, whose row was read once
         for attempt_id, attempt in attempts.items():
-            provider = self._provider(attempt.job.provider, attempt)
+            name = attempt.job.provider
+            try:
+                provider = providers[name] = providers.get(name) or self._provider(name, attempt)
+            except UnknownProvider as error:
+                self._leave_alone(attempt, error)
+                continue
             if attempt_id in self._followed:
                 self._followed[attempt_id].renew(attempt, provider)
             else:
                 self._followed[attempt_id] = Followed(attempt, provider)
                 self._eager_until = time.monotonic() + EAGER_SECONDS
+
+    def _leave_alone(self, attempt: Attempt, error: UnknownProvider) -> None:
+        """Its provider was taken out: what was never sent fails, of what was sent nothing is known."""
+        if attempt.submitted_at is None:
+            outcome = Outcome(AttemptStatus.FAILED, None, ErrorCategory.SYSTEM, str(error))
+            lifecycle.finish_attempt(attempt, outcome=outcome)
+        elif attempt.pk not in self._left_alone:
+            self._left_alone.add(attempt.pk)
+            logger.error("%s", error, extra={"action": "follow", "attempt": str(attempt.pk)})
 
     def _provider(self, name: str, attempt: Attempt) -> BuildProvider:
         """The provider for the server as its row is now: an accepted host key or another login key is another way."""
@@ -287,6 +310,7 @@ class ServerFollower(threading.Thread):
             if not self._collector.is_collecting(one):  # its result is known
                 self._vanished(one)
             return
+        follows = self._poller.read_on(one, report)
         small = len(report.data) <= SMALL_BYTES
         with transaction.atomic() if small else nullcontext():
             phase = one.attempt.phase
@@ -294,7 +318,7 @@ class ServerFollower(threading.Thread):
                 if one.attempt.job.follow_crashes:
                     BuildJob.objects.filter(pk=one.attempt.job_id).update(follow_crashes=0)
                 self._eager_until = time.monotonic() + EAGER_SECONDS
-                self._behind = self._behind or not one.has_all(report)
+                self._behind = self._behind or not (follows or one.has_all(report))
             ended = report.status.is_final and one.has_all(report)
             collects = ended and collect.has_files(one, report)
             if ended and small and not collects:

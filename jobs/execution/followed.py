@@ -1,6 +1,7 @@
 """One attempt that is being followed: its row, its provider, its masker, and how far its log was taken in."""
 
 import time
+from dataclasses import replace
 from functools import cached_property
 
 from django.conf import settings
@@ -11,7 +12,7 @@ from jobs.execution.start import limits_of, masked_values_of
 from jobs.logs import limit, store
 from jobs.logs.masking import Masker, build_masker
 from jobs.models import Attempt
-from jobs.providers.base import BuildProvider, Limits, Metadata, Report, build_id_of
+from jobs.providers.base import BLOCK_BYTES, BuildProvider, Limits, Metadata, Report, build_id_of
 from jobs.states import AttemptStatus, Phase
 
 CANCEL_AGAIN_SECONDS = 5.0
@@ -70,11 +71,15 @@ class Followed:
     def keep(self, report: Report) -> bool:
         """Store what a report brought: phase, commit, log bytes. True when bytes came.
 
-        Bytes that another follower was faster with are not kept twice: the next round reads how far it is.
+        Bytes that are kept already, by this or by another follower, are not kept twice. Behind a gap nothing is:
+        the next round reads how far it is.
         """
         self._keep_phase(report)
-        if report.offset != self.offset:
+        known = self.offset - report.offset
+        if not 0 <= known <= len(report.data):
             return False
+        if known:
+            report = replace(report, offset=self.offset, data=report.data[known:])
         whole = report.offset + len(report.data) >= report.size
         ended = report.status.is_final and whole
         if self._tail_from is not None:
@@ -89,6 +94,21 @@ class Followed:
     def offset(self) -> int:
         """Where to read the source's log from: behind what is decided, or, past the limit, near its end."""
         return self.attempt.source_read if self._tail_from is None else self._tail_from
+
+    def reads_on_at(self, report: Report) -> int | None:
+        """Where to read the log on while this report is being kept; None when it brought all, or fills the log.
+
+        What masking may hold back is read once more, so a short answer is none to read on from.
+        """
+        fills = len(report.data) >= settings.MAX_LOG_BYTES - self.attempt.log_size
+        short = len(report.data) < self.masker.longest + BLOCK_BYTES
+        if fills or short or not self.continues(report):
+            return None
+        return report.reads_on_at(self.masker.longest)
+
+    def continues(self, report: Report) -> bool:
+        """Whether a report can be kept: nothing is missing before it, and the log is not at its limit."""
+        return report.offset <= self.offset and self._tail_from is None
 
     def _close(self, report: Report) -> bool:
         """Past the limit, at the end: one marker and the last bytes, in one append over all the rest."""

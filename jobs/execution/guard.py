@@ -3,6 +3,7 @@
 What each kind of error means for the attempt is decided here; what is done, by follow.py.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable, MutableMapping
 from uuid import UUID
@@ -16,7 +17,7 @@ from jobs.execution.marker import CrashMarker
 from jobs.execution.start import CannotStart
 from jobs.lifecycle import Outcome
 from jobs.models import BuildJob
-from jobs.providers.base import ProviderGarbled, ProviderUnreachable
+from jobs.providers.base import ProviderError, ProviderGarbled, ProviderUnreachable
 from jobs.states import AttemptStatus, ErrorCategory
 
 logger = logging.getLogger(__name__)
@@ -85,7 +86,8 @@ class Guard:
         BuildJob.objects.filter(pk=one.attempt.job_id).update(follow_crashes=crashes)
         if crashes >= MOST_CRASHES:
             message = f"The board failed {crashes} times while it followed this build: {error}"
-            one.send_cancel()
+            with contextlib.suppress(ProviderError):  # else it is ended there when what it left is removed
+                one.send_cancel()
             outcome = Outcome(AttemptStatus.FAILED, None, ErrorCategory.SYSTEM, one.masker.mask_text(message))
             lifecycle.finish_attempt(one.attempt, outcome=outcome)
             self._followed.pop(one.attempt.pk, None)

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
+from jobs.execution.ahead import Ahead
 from jobs.execution.followed import Followed
 from jobs.providers.base import BuildProvider, ProviderError, ProviderGarbled, Report, build_id_of
 
@@ -64,12 +65,20 @@ class Poller:
 
     def __init__(self, name: str, *, wake: Callable[[], None]) -> None:
         self._pool = ThreadPoolExecutor(PARALLEL_ALONE, thread_name_prefix=f"alone-{name}")
+        self._ahead = Ahead(name, wake=wake)
         self._wake = wake
         self._doubts: dict[UUID, _Doubt] = {}
 
     def close(self, *, wait: bool = False) -> None:
         """Ask nothing more."""
         self._pool.shutdown(wait=wait, cancel_futures=True)
+        self._ahead.close(wait=wait)
+
+    def read_on(self, one: Followed, report: Report) -> bool:
+        """Ask for what follows this report, before it is kept; whether what follows comes by itself."""
+        if one.attempt.pk not in self._doubts:
+            self._ahead.read_on(one, report)
+        return self._ahead.is_reading(one)
 
     def ask(self, provider: BuildProvider, group: Sequence[Followed]) -> list[Answer]:
         """What these builds of one provider answer now; those in doubt are asked meanwhile (`late_answers`).
@@ -82,7 +91,8 @@ class Poller:
             if doubt is not None and doubt.answer is None and now >= doubt.ask_at:
                 doubt.answer = self._pool.submit(_ask_alone, provider, one.build_id, one.offset)
                 doubt.answer.add_done_callback(lambda _: self._wake())
-        together = [one for one in group if one.attempt.pk not in self._doubts]
+        asked = [one for one in group if one.attempt.pk not in self._doubts]
+        together = [one for one in asked if not self._ahead.is_reading(one)]
         parts = (together[at : at + MOST_TOGETHER] for at in range(0, len(together), MOST_TOGETHER))
         return [answer for part in parts for answer in self._ask_together(provider, part)]
 
@@ -90,13 +100,23 @@ class Poller:
         """What those that were asked alone have answered since; forgets who is not followed any more."""
         for gone in self._doubts.keys() - followed.keys():
             del self._doubts[gone]
-        found = []
+        found = self._read_ahead(followed)
         for attempt_id, doubt in list(self._doubts.items()):
             if doubt.answer is None or not doubt.answer.done():
                 continue
             result, doubt.answer = doubt.answer.result(), None
             found.append(self._judge(followed[attempt_id], result))
         return found
+
+    def _read_ahead(self, followed: dict[UUID, Followed]) -> list[Answer]:
+        """What came of reading on. That nothing comes from there at all, the next question about all finds out."""
+        taken = self._ahead.taken()
+        if taken is None or taken[0] not in followed:
+            return []
+        attempt_id, result = taken
+        if isinstance(result, ProviderGarbled):
+            self._doubts[attempt_id] = _Doubt()
+        return [self._judge(followed[attempt_id], result)] if isinstance(result, Report) else []
 
     def _ask_together(self, provider: BuildProvider, part: Sequence[Followed]) -> list[Answer]:
         try:

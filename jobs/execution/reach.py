@@ -4,7 +4,10 @@ Not reachable is a state of the link, not an outcome: only past the time limit o
 as lost. It is not in charge of asking (polling.py).
 """
 
+import contextlib
+from collections.abc import Callable
 from datetime import timedelta
+from queue import Empty, SimpleQueue
 from uuid import UUID
 
 from django.utils import timezone
@@ -14,6 +17,7 @@ from jobs.execution.followed import Followed
 from jobs.execution.outcome import judge_lost
 from jobs.models import Attempt
 from servers import health
+from servers.transport import HostKeyProblem
 
 LOST_MARGIN_SECONDS = 600
 
@@ -21,9 +25,24 @@ LOST_MARGIN_SECONDS = 600
 class Reach:
     """What one follower knows of the way to its server."""
 
-    def __init__(self, server_id: UUID) -> None:
+    def __init__(self, server_id: UUID, *, wake: Callable[[], None]) -> None:
         self._server_id = server_id
+        self._wake = wake
+        self._heard: SimpleQueue[HostKeyProblem] = SimpleQueue()
         self.reached = False
+
+    def hear(self, error: BaseException) -> None:
+        """Another thread got this error: one about whose key it is does not wait for the next probe."""
+        problem = _host_key_problem(error)
+        if problem is not None:
+            self._heard.put(problem)
+            self._wake()
+
+    def look(self) -> None:
+        """Tell what other threads have heard."""
+        with contextlib.suppress(Empty):
+            while True:
+                health.note_failure(self._server_id, error=self._heard.get_nowait())
 
     def note_reached(self) -> bool:
         """The server answered; whether it is news."""
@@ -39,10 +58,20 @@ class Reach:
     def note_unreachable(self, error: Exception) -> None:
         """It did not, so nothing is known now of any build there."""
         self.reached = False
-        health.note_unreachable(self._server_id, reason=str(error))
+        problem = _host_key_problem(error)
+        if problem is not None:
+            health.note_failure(self._server_id, error=problem)
+        else:
+            health.note_unreachable(self._server_id, reason=str(error))
         Attempt.objects.active().filter(server_id=self._server_id, unreachable_since__isnull=True).update(
             unreachable_since=timezone.now()
         )
+
+
+def _host_key_problem(error: BaseException) -> HostKeyProblem | None:
+    """What a provider's error stands for, if the server showed a key that is not the accepted one."""
+    cause = error.__cause__ or error
+    return cause if isinstance(cause, HostKeyProblem) else None
 
 
 def note_readable(one: Followed) -> None:

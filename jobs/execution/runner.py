@@ -90,7 +90,7 @@ class Runner:
         if f"stop:{machine_id()}" in bells:
             self._stopping.set()
             return
-        for server_id, follower in self._followers.items():
+        for server_id, follower in list(self._followers.items()):  # another thread adds and removes them
             if f"probe:{server_id}" in bells:
                 follower.probe_soon()
             elif f"server:{server_id}" in bells:
@@ -148,18 +148,22 @@ class Runner:
 
     def _hold_leases(self) -> None:
         for server_id, lease in list(self._leases.items()):
-            follower = self._followers[server_id]
-            if not renew_lease(lease, runner=self.id) or not follower.is_alive():
-                follower.stop()
+            if not renew_lease(lease, runner=self.id):
+                self._followers[server_id].stop()
                 del self._leases[server_id], self._followers[server_id]
+            elif not self._followers[server_id].is_alive():  # it failed, and said so
+                self._follow(lease)
         for lease in acquire_leases(self.id, machine=machine_id()):
-            name = BuildServer.objects.filter(pk=lease.server_id).values_list("name", flat=True).first()
-            if name is None:
-                continue  # deleted just now
-            follower = ServerFollower(lease.server_id, name=name)
-            self._leases[lease.server_id] = lease
-            self._followers[lease.server_id] = follower
-            follower.start()
+            self._follow(lease)
+
+    def _follow(self, lease: HeldLease) -> None:
+        name = BuildServer.objects.filter(pk=lease.server_id).values_list("name", flat=True).first()
+        if name is None:
+            return  # deleted just now
+        follower = ServerFollower(lease.server_id, name=name)
+        self._leases[lease.server_id] = lease
+        self._followers[lease.server_id] = follower
+        follower.start()
 
     def _hand_over(self) -> None:
         """Stop following and free the leases, so that the next runner need not wait for them to run out."""

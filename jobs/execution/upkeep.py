@@ -15,12 +15,13 @@ from jobs.execution.errands import Errands
 from jobs.execution.reconcile import reconcile
 from jobs.models import Attempt
 from jobs.providers.base import BuildProvider
+from jobs.providers.registry import provider_names
 from servers.models import BuildServer
 
 COMPARE_SECONDS = 300
 FORGET_AGAIN_SECONDS = 30
 FORGET_EVERY_SECONDS = 1.0  # every round would ask for what each build leaves once
-FORGET_AT_ONCE = 20
+FORGET_AT_ONCE = 40  # in one exec
 
 
 class Upkeep:
@@ -64,5 +65,10 @@ class Upkeep:
             server_id=self._server_id, cleaned_at__isnull=True, completed_at__isnull=False
         )
         left = list(rows.select_related("job", "server").order_by("completed_at")[:FORGET_AT_ONCE])
-        if left:
-            self._errands.forget([(one, connect(one.job.provider, one)) for one in left])
+        known = provider_names()
+        gone = [one.pk for one in left if one.job.provider not in known]
+        if gone:
+            collect.note_forgotten(gone)  # nobody can remove what they left any more
+        removable = [(one, connect(one.job.provider, one)) for one in left if one.job.provider in known]
+        if removable:
+            self._errands.forget(removable)

@@ -2,8 +2,8 @@
 
 Everybody else appends and reads through it, by offset or by line, and does not learn in which form the bytes
 lie: rows while the log is live, an object once it is sealed (seal.py), and from one to the other in the middle
-of reading. It is not in charge of masking (masking.py), of what is kept past the limit (limit.py) or of how text
-looks (lines.py).
+of reading. It is not in charge of how rows are written fast (row_writing.py), of masking (masking.py), of what is
+kept past the limit (limit.py) or of how text looks (lines.py).
 
 A line ends at LF, and what follows the last LF is a line too, if it is not empty. Lines are numbered from 0
 here, as the API does; the socket and people count from 1.
@@ -21,12 +21,11 @@ from django.utils import timezone
 from buildboard.core.doorbell import ring_on_commit
 from jobs.logs import rows, sealed
 from jobs.logs.pieces import LogGap, Piece, Place
+from jobs.logs.row_writing import Cut, cut, insert_rows
 from jobs.logs.sealed import Sealed
-from jobs.logs.sgr import lead_after
 from jobs.models import Attempt, LogChunk
 
 __all__ = [
-    "CHUNK_BYTES",
     "Appended",
     "LineWindow",
     "LogGap",
@@ -42,8 +41,6 @@ __all__ = [
     "read_pieces",
     "size",
 ]
-
-CHUNK_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +80,8 @@ def append(
     """
     if consumed < 0 or omitted < 0:
         raise ValueError("Offsets never go back.")
-    lines = kept.count(b"\n")
+    pieces = cut(kept)
+    lines = sum(count for _, count in pieces)
     with transaction.atomic():
         guarded = Attempt.objects.active().filter(
             pk=attempt_id, lease_id=lease_id, source_read=source_read, log_size=log_size
@@ -98,39 +96,30 @@ def append(
             return None
         log_lines, sgr = Attempt.objects.values_list("log_lines", "log_sgr").get(pk=attempt_id)
         if kept:
-            begin = LogChunk(attempt_id=attempt_id, offset=log_size, first_line=log_lines - lines, sgr=sgr)
-            _keep(begin, kept, at=at or timezone.now())
+            begin = LogChunk(
+                attempt_id=attempt_id,
+                offset=log_size,
+                first_line=log_lines - lines,
+                sgr=sgr,
+                at=at or timezone.now(),
+            )
+            _keep(begin, pieces)
             ring_on_commit(f"log:{attempt_id}")
     return Appended(source_read + consumed, log_size + len(kept), log_lines)
 
 
-def _keep(begin: LogChunk, kept: bytes, *, at: datetime) -> None:
-    """Write chunks, the first of which begins as `begin` does, and note the colours behind them."""
-    chunks = list(_chunks(begin, kept, at=at))
-    LogChunk.objects.bulk_create(chunks)
-    lead = lead_after(chunks[-1].sgr, bytes(chunks[-1].data))
+def _keep(begin: LogChunk, pieces: Cut) -> None:
+    """Write rows, the first of which begins as `begin` does, and note the colours behind them."""
+    lead = insert_rows(
+        begin.attempt_id,
+        pieces,
+        offset=begin.offset,
+        first_line=begin.first_line,
+        at=begin.at,
+        lead=begin.sgr,
+    )
     if lead != begin.sgr:
         Attempt.objects.filter(pk=begin.attempt_id).update(log_sgr=lead)
-
-
-def _chunks(begin: LogChunk, kept: bytes, *, at: datetime) -> Iterator[LogChunk]:
-    offset, first_line, sgr = begin.offset, begin.first_line, begin.sgr
-    for start in range(0, len(kept), CHUNK_BYTES):
-        data = kept[start : start + CHUNK_BYTES]
-        lines = data.count(b"\n")
-        yield LogChunk(
-            attempt_id=begin.attempt_id,
-            offset=offset + start,
-            size=len(data),
-            first_line=first_line,
-            lines=lines,
-            sgr=sgr,
-            data=data,
-            at=at,
-        )
-        first_line += lines
-        if start + CHUNK_BYTES < len(kept):
-            sgr = lead_after(sgr, data)
 
 
 def drop_rows(attempt_id: uuid.UUID, *, most: int) -> int:

@@ -5,10 +5,12 @@ recovers from short network failures by itself and keeps no state that matters: 
 build again is in the build id.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
+
+BLOCK_BYTES = 64 << 10
 
 
 class BuildStatus(StrEnum):
@@ -108,6 +110,16 @@ class Report:
     left_processes: bool = False
     readable: bool = True
 
+    def reads_on_at(self, overlap: int) -> int | None:
+        """Where to read on, so many bytes before this one's end and up to a block more; None when it brought all.
+
+        At the beginning of a block, since from there on a log costs its server least.
+        """
+        end = self.offset + len(self.data)
+        if not self.data or end >= self.size:
+            return None
+        return max(0, (end - overlap) // BLOCK_BYTES * BLOCK_BYTES)
+
 
 @dataclass(frozen=True)
 class BuiltFile:
@@ -182,6 +194,15 @@ class BuildProvider(Protocol):
         """
         ...
 
+    def read_log(
+        self, build_id: str, offset: int, *, max_bytes: int, part_bytes: int
+    ) -> Generator[Report, None, None]:
+        """A poll of one build whose log is long: at least one report, each with the part after the one before.
+
+        They may say of all else what was true when it began. To be closed; raises as `poll` does, in between too.
+        """
+        ...
+
     def list_files(self, build_id: str, *, starts: Sequence[tuple[str, int]]) -> BuiltFiles:
         """Regular files of a finished build, when it `lists_files`: below these paths, at most so much deeper.
 
@@ -193,8 +214,11 @@ class BuildProvider(Protocol):
         """The bytes of such files, each once, in any order. Raises ProviderRefused, ProviderUnreachable."""
         ...
 
-    def forget(self, build_id: str) -> None:
-        """Remove what a finished build left, when it `forgets`; again: nothing."""
+    def forget(self, build_ids: Sequence[str]) -> Mapping[str, ProviderError]:
+        """Remove what these finished builds left, when it `forgets`; again: nothing. Why it was not done, by build.
+
+        Raises ProviderUnreachable and ProviderGarbled when it is not known of any.
+        """
         ...
 
     def close(self) -> None:

@@ -3,12 +3,13 @@
 The plan of a build is its submission's label `fake`, words with commas between them: `lines=N` (log lines),
 `seconds=N` (how long it runs), `exit=N`, `refuse` (not taken), `full` (nor would be any other build),
 `unreachable=N` (the first N calls fail), `silent` (no log), `lost` (it vanishes after the start), `slow` (one line a
-poll), `broken` (its reports cannot be followed: a defect of a provider).
+poll), `broken` (its reports cannot be followed: a defect of a provider), `crash=N` (its first N polls raise what no
+provider may).
 """
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from jobs.providers.base import (
@@ -19,6 +20,7 @@ from jobs.providers.base import (
     Change,
     FileContent,
     Metadata,
+    ProviderError,
     ProviderRefused,
     ProviderUnreachable,
     Report,
@@ -102,7 +104,15 @@ class FakeProvider:
     def poll(self, requests: Sequence[tuple[str, int]], *, max_bytes: int) -> list[Report]:
         """What the plays show by now."""
         with _lock:
+            for build_id, _ in requests:
+                _crash(identifier_of(build_id))
             return [self._report(build_id, offset, max_bytes) for build_id, offset in requests]
+
+    def read_log(
+        self, build_id: str, offset: int, *, max_bytes: int, part_bytes: int
+    ) -> Generator[Report, None, None]:
+        """One part."""
+        yield from self.poll([(build_id, offset)], max_bytes=part_bytes)
 
     def _report(self, build_id: str, offset: int, max_bytes: int) -> Report:
         play = _plays.get(identifier_of(build_id))
@@ -130,14 +140,23 @@ class FakeProvider:
         """A play leaves no files."""
         yield from ()
 
-    def forget(self, build_id: str) -> None:
-        """Drop the play."""
+    def forget(self, build_ids: Sequence[str]) -> dict[str, ProviderError]:
+        """Drop the plays."""
         with _lock:
-            _plays.pop(identifier_of(build_id), None)
-            _failures.pop(identifier_of(build_id), None)
+            for build_id in build_ids:
+                _plays.pop(identifier_of(build_id), None)
+                _failures.pop(identifier_of(build_id), None)
+        return {}
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _crash(attempt_id: str) -> None:
+    play = _plays.get(attempt_id)
+    if play is not None and int(play.number("crash")) > 0:
+        play.plan["crash"] = str(int(play.number("crash")) - 1)
+        raise RuntimeError("a defect of the fake provider")
 
 
 def _read_plan(text: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The provider of own build servers: durable runs through the helper on one server. Errors become the boundary's."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 
 from jobs.providers.base import (
     BuildStatus,
@@ -87,6 +87,22 @@ class FleetProvider:
             reply = self._client.poll(asked, max_bytes=max_bytes, timeout_seconds=seconds)
         return [_report(build_id_of(self.name, identifier=entry.id), entry) for entry in reply.entries]
 
+    def read_log(
+        self, build_id: str, offset: int, *, max_bytes: int, part_bytes: int
+    ) -> Generator[Report, None, None]:
+        """One run in one exec, whose output is taken as it comes."""
+        with self._translated():
+            entries = self._client.read_log(
+                identifier_of(build_id),
+                offset=offset,
+                max_bytes=max_bytes,
+                part_bytes=part_bytes,
+                timeout_seconds=POLL_ONE_SECONDS,
+            )
+            with closing(entries):
+                for entry in entries:
+                    yield _report(build_id, entry)
+
     def list_files(self, build_id: str, *, starts: Sequence[tuple[str, int]]) -> BuiltFiles:
         """Regular files below the folder that the helper ran it in."""
         with self._translated():
@@ -116,15 +132,29 @@ class FleetProvider:
         with self._translated():
             yield from chunks
 
-    def forget(self, build_id: str) -> None:
-        """Remove the run's folder; one that still runs, since it was given up, is ended first."""
+    def forget(self, build_ids: Sequence[str]) -> dict[str, ProviderError]:
+        """Remove the runs' folders in one exec; one that still runs, since it was given up, is ended first."""
         with self._translated():
-            outcome = self._client.remove(identifier_of(build_id))
-            if outcome is not RemoveOutcome.RUNNING:
-                return
-            if self._client.cancel(identifier_of(build_id)) is not CancelOutcome.NEVER_STARTED:
+            outcomes = self._client.remove([identifier_of(build_id) for build_id in build_ids])
+        left: dict[str, ProviderError] = {}
+        for build_id in build_ids:
+            outcome = outcomes[identifier_of(build_id)]
+            if outcome is RemoveOutcome.KEPT:
+                left[build_id] = ProviderRefused(
+                    f"{self._server} could not remove the build; is its disk full?"
+                )
+            elif outcome is RemoveOutcome.RUNNING:
+                try:
+                    self._end_given_up(identifier_of(build_id))
+                except ProviderError as error:
+                    left[build_id] = error
+        return left
+
+    def _end_given_up(self, identifier: str) -> None:
+        with self._translated():
+            if self._client.cancel(identifier) is not CancelOutcome.NEVER_STARTED:
                 raise ProviderError(f"{self._server} still ends a build that was given up.")
-            self._client.remove(identifier_of(build_id))
+            self._client.remove([identifier])
 
     def close(self) -> None:
         """Nothing is kept open between calls."""

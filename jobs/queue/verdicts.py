@@ -41,13 +41,13 @@ class ServerVerdict:
     @property
     def reasons(self) -> list[str]:
         """Sentences, to be read beside the server's name; none of an eligible one."""
-        return [f"{one.detail[:1].upper()}{one.detail[1:]}." for one in self.refused]
+        return [_ended(f"{one.detail[:1].upper()}{one.detail[1:]}") for one in self.refused]
 
     @property
     def told(self) -> str:
         """One sentence with its name."""
         details = "; ".join(one.detail for one in self.refused)
-        return f"{self.server.name} {details or 'can take it now'}."
+        return _ended(f"{self.server.name} {details or 'can take it now'}")
 
     @property
     def checks(self) -> list[bool | None]:
@@ -91,6 +91,11 @@ COLUMNS: tuple[tuple[str, frozenset[Condition]], ...] = (
     ("In service", _SERVICE),
     ("Room", _LIMITS | {Condition.FULL}),
 )
+
+
+def _ended(sentence: str) -> str:
+    """With a full stop, unless a server's reason brought its own end."""
+    return sentence if sentence.endswith((".", "?", "!")) else f"{sentence}."
 
 
 def judge_fleet(

@@ -4,9 +4,10 @@ How a page of them is read is pages.py's.
 """
 
 import re
-from collections.abc import Container
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
+from typing import ClassVar, Self
 from uuid import UUID
 
 from django.db.models import Q
@@ -16,6 +17,7 @@ from django.utils import timezone
 from buildboard.core.models import User
 from jobs.models.job import BuildJobQuerySet
 from jobs.states import JOB_UNFINISHED, JobStatus
+from jobs.views.filters import Filters, one_of
 from jobs.views.pages import NEWEST, ORDERS, Order
 
 STATUS_TABS: dict[str, frozenset[JobStatus]] = {
@@ -32,21 +34,7 @@ SPANS: dict[str, tuple[str, timedelta]] = {
 }
 SEARCHED = 100_000
 """Among so many of the newest jobs text is looked for: no index helps to find a word within a text."""
-_MAX_SEARCH = 200
 _MAX_WORDS = 8
-# Fields of a selection and what they are called in an address.
-_NAMES = {
-    "status": "status",
-    "search": "q",
-    "architecture": "arch",
-    "server": "server",
-    "repository": "repo",
-    "branch": "branch",
-    "since": "since",
-    "mine": "mine",
-    "sort": "sort",
-}
-_LONGEST = {"search": _MAX_SEARCH, "architecture": 32, "server": 64, "repository": 2048, "branch": 255}
 _KEYS = {
     "repo": "source_repository__icontains",
     "branch": "branch__icontains",
@@ -60,12 +48,18 @@ _ID_START = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F-]{0,27})?\Z")
 
 
 @dataclass(frozen=True)
-class Selection:
-    """What the reader asked to see; unknown values count as not given."""
+class Selection(Filters):
+    """Which jobs the reader asked to see."""
 
-    status: str = ""
-    search: str = ""
-    architecture: str = ""
+    STATUSES: ClassVar[Collection[str]] = STATUS_TABS
+    LONGEST: ClassVar[Mapping[str, int]] = {
+        **Filters.LONGEST,
+        "server": 64,
+        "repository": 2048,
+        "branch": 255,
+    }
+    NAMES: ClassVar[Mapping[str, str]] = {**Filters.NAMES, "repository": "repo"}
+
     server: str = ""
     repository: str = ""
     branch: str = ""
@@ -74,18 +68,13 @@ class Selection:
     sort: str = ""
 
     @classmethod
-    def of(cls, query: QueryDict) -> "Selection":
+    def of(cls, query: QueryDict) -> Self:
         """The filters and the order in an address."""
-        texts = {
-            name: query.get(_NAMES[name], "").replace("\0", "").strip()[:longest]
-            for name, longest in _LONGEST.items()
-        }
-        return cls(
-            status=_one_of(query.get("status", ""), STATUS_TABS),
-            since=_one_of(query.get("since", ""), SPANS),
+        return replace(
+            super().of(query),
+            since=one_of(query.get("since", ""), SPANS),
             mine="1" if query.get("mine") == "1" else "",
-            sort=_one_of(query.get("sort", ""), [name for name in ORDERS if name != NEWEST]),
-            **texts,
+            sort=one_of(query.get("sort", ""), [name for name in ORDERS if name != NEWEST]),
         )
 
     @property
@@ -108,13 +97,6 @@ class Selection:
         """In which order they are listed."""
         return ORDERS[self.sort or NEWEST]
 
-    def query(self, **changes: str) -> str:
-        """The address' query for these filters with changes, without the empty ones."""
-        values = {_NAMES[one.name]: getattr(self, one.name) for one in fields(self)} | changes
-        query = QueryDict(mutable=True)
-        query.update({name: value for name, value in values.items() if value})
-        return f"?{query.urlencode()}" if query else "?"
-
     def apply(self, jobs: BuildJobQuerySet, *, user: User | None = None) -> BuildJobQuerySet:
         """The jobs that fit; `user` is whose "mine" are."""
         if self.search:
@@ -136,10 +118,6 @@ class Selection:
         for word in self.search.split()[:_MAX_WORDS]:
             jobs = jobs.filter(_matches(word))
         return jobs
-
-
-def _one_of(value: str, known: Container[str]) -> str:
-    return value if value in known else ""
 
 
 def _among_newest(jobs: BuildJobQuerySet) -> BuildJobQuerySet:

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_safe
 from buildboard.core.auth import principal_of, requires
 from buildboard.core.models import Event
 from buildboard.core.permissions import Right
+from jobs.views.affected import affected_among
 from jobs.views.host_key import host_key_part
 from jobs.views.live import ACTIVE_MS, FINISHED_MS, answer_live, version_of
 from jobs.views.server_looks import Slots, awaits_acceptance, is_quarantined, states_of
@@ -57,6 +58,7 @@ def detail(request: HttpRequest, server_id: UUID) -> HttpResponse:
         "slots": Slots(held, server.max_concurrent_builds),
         "loads": loads_of(server),
         "running": running,
+        "affected": affected_among(running) if server.status == ServerStatus.OFFLINE else None,
         "recent": recent,
         "check": check,
         "tools": tools_of(server),

@@ -29,6 +29,9 @@ def new(request: HttpRequest) -> HttpResponse:
             server = add_server(form.given(), actor=principal_of(request).actor)
         except InvalidServer as refused:
             form.add_problems(refused.problems)
+        except ServerConflict as refused:
+            form.add_error(None, str(refused))
+            return _show(request, form, status=409)
         else:
             return redirect("jobs:server", server.pk)
     return _show(request, form, status=422)

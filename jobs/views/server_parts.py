@@ -40,6 +40,7 @@ SERVER_EVENT_LOOKS = {
     "host_key_replaced": ("shield-check", "", "Pinned host key replaced"),
     "host_key_back": ("shield-check", "ok", "The pinned host key is back"),
     "login_key_replaced": ("key-round", "", "Login key replaced"),
+    "start_refused": ("triangle-alert", "run", "Refused to start a build"),
     "rebooted": ("rotate-cw", "run", "Started anew"),
 }
 STATUS_LOOKS = {

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.http import QueryDict
 from django.utils import timezone
 
+from jobs.views.filters import Filters
 from jobs.views.server_looks import (
     BEATS_MINUTES,
     MOST_TOOLS,
@@ -25,7 +25,6 @@ from servers.architectures import canonical_architecture
 from servers.models import BuildServer, ProbeSample, Toolchain
 
 MOST_SHOWN = 200
-_MAX_SEARCH = 200
 TABS: dict[str, tuple[str, Callable[[BuildServer], bool]]] = {
     "online": ("Online", is_well),
     "attention": ("Needs attention", needs_attention),
@@ -34,34 +33,10 @@ TABS: dict[str, tuple[str, Callable[[BuildServer], bool]]] = {
 
 
 @dataclass(frozen=True)
-class FleetSelection:
-    """What the reader asked to see; unknown values count as not given."""
+class FleetSelection(Filters):
+    """Which servers the reader asked to see."""
 
-    status: str = ""
-    search: str = ""
-    architecture: str = ""
-
-    @classmethod
-    def of(cls, query: QueryDict) -> "FleetSelection":
-        """The filters in an address."""
-        status = query.get("status", "")
-        return cls(
-            status=status if status in TABS else "",
-            search=query.get("q", "").replace("\0", "").strip()[:_MAX_SEARCH],
-            architecture=query.get("arch", "").replace("\0", "").strip()[:32],
-        )
-
-    @property
-    def is_filtered(self) -> bool:
-        """Whether anything but everything is asked for."""
-        return bool(self.status or self.search or self.architecture)
-
-    def query(self, **changes: str) -> str:
-        """The address' query for these filters with changes, without the empty ones."""
-        values = {"status": self.status, "q": self.search, "arch": self.architecture, **changes}
-        query = QueryDict(mutable=True)
-        query.update({name: value for name, value in values.items() if value})
-        return f"?{query.urlencode()}" if query else "?"
+    STATUSES = TABS
 
     def fits(self, server: BuildServer, *, tools: Iterable[str]) -> bool:
         """Whether a server is among those asked for. Every word of the search must be found somewhere."""

@@ -7,8 +7,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from buildboard.core.auth import principal_of, requires
+from buildboard.core.auth import Principal, principal_of, requires
 from buildboard.core.permissions import Right
+from jobs.views.affected import affected_on
 from jobs.views.live import ACTIVE_MS, FINISHED_MS, answer_live, version_of
 from jobs.views.server_looks import awaits_acceptance, has_changed_key, is_quarantined, needs_attention
 from jobs.views.server_rows import MOST_SHOWN, TABS, FleetSelection, make_rows, read_tools
@@ -30,6 +31,7 @@ def server_list(request: HttpRequest) -> HttpResponse:
     tools, held = read_tools(), count_held_slots()
     fitting = [server for server in fleet if selection.fits(server, tools=tools.get(server.pk, []))]
     shown = fitting[:MOST_SHOWN]
+    alarms = _alarms(fleet, principal=principal_of(request))
     is_active = any(held.get(server.pk) or server.status == ServerStatus.UNKNOWN for server in fleet)
     context = {
         "selection": selection,
@@ -38,13 +40,16 @@ def server_list(request: HttpRequest) -> HttpResponse:
         "left_out": len(fitting) - len(shown),
         "tabs": _tabs(selection, fleet),
         "architectures": sorted({name for server in fleet for name in server.architectures}),
-        "alarms": _alarms(fleet),
+        "alarms": alarms,
         "summary": _summary(fleet, held=sum(held.values())),
         "pace": ACTIVE_MS if is_active else FINISHED_MS,
     }
     looks = [(one.pk, one.updated_at, one.unreachable_since, held.get(one.pk, 0)) for one in fleet]
     beat = int(timezone.now().timestamp()) // _BEATS_SECONDS
-    version = version_of(looks, tools, beat, [one.pk for one in fleet if is_quarantined(one)])
+    named = [
+        (one["affected"].count, [job.pk for job in one["affected"].jobs]) for one in alarms if one["affected"]
+    ]
+    version = version_of(looks, tools, beat, named, [one.pk for one in fleet if is_quarantined(one)])
     return answer_live(
         request, page="servers/list.html", fragment="servers/_servers.html", version=version, context=context
     )
@@ -65,13 +70,23 @@ def _tabs(selection: FleetSelection, fleet: list[BuildServer]) -> list[dict[str,
     return tabs
 
 
-def _alarms(fleet: list[BuildServer]) -> list[dict[str, Any]]:
-    """What somebody should look at first: changed host keys, then who is away, then keys to be accepted."""
+def _alarms(fleet: list[BuildServer], *, principal: Principal) -> list[dict[str, Any]]:
+    """What somebody should look at first: changed host keys, then who is away, then keys to be accepted.
+
+    Each names the jobs that it holds up; one query when there is any.
+    """
     found = [(_rank(server), server) for server in fleet if needs_attention(server)]
     worst = sorted((one for one in found if one[0] is not None), key=lambda one: (one[0], one[1].name))
+    shown = [server for _, server in worst[:_MOST_ALARMS]]
+    affected = affected_on(shown, principal=principal)
     return [
-        {"server": server, "is_changed_key": has_changed_key(server), "awaits": awaits_acceptance(server)}
-        for _, server in worst[:_MOST_ALARMS]
+        {
+            "server": server,
+            "is_changed_key": has_changed_key(server),
+            "awaits": awaits_acceptance(server),
+            "affected": affected.get(server.pk),
+        }
+        for server in shown
     ]
 
 

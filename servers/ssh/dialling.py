@@ -52,7 +52,7 @@ def dial(hop: SshTarget, *, until: float) -> socket.socket:
         raise Unreachable(f"{hop.name} does not answer.", nothing_sent=True) from None
     except ConnectionRefusedError:
         raise Unreachable(
-            f"{hop.name} refuses connections: does sshd run there?", nothing_sent=True
+            f"{hop.name} refuses connections: see that sshd runs there.", nothing_sent=True
         ) from None
     except (OSError, UnicodeError) as error:
         raise Unreachable(f"{hop.name} cannot be reached: {told(error)}.", nothing_sent=True) from None

@@ -13,7 +13,7 @@ from paramiko.common import cMSG_CHANNEL_REQUEST
 from servers.ssh.dialling import LIBRARY_ERRORS
 from servers.transport import BadReply, TransportTimeout, Unreachable
 
-_CHUNK_BYTES = 1 << 20  # what the library has gathered is moved for each piece, so pieces are large
+_CHUNK_BYTES = 8 << 20  # what the library has gathered is moved for each piece, so a piece is all of it
 _PACKET_BYTES = 32 << 10
 _GATHER_SECONDS = 0.001  # while much flows, so that its thread and ours do not take turns for every packet
 _STDERR_BYTES = 64 << 10

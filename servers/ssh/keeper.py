@@ -23,7 +23,7 @@ from servers.transport import HostKeyProblem, LoginRefused, TransportError, Tran
 # after we closed it.
 MOST_CHANNELS = 4
 MOST_STREAMS = MOST_CHANNELS - 1  # a poll never waits for long replies alone
-WINDOW_BYTES = 2 << 20
+WINDOW_BYTES = 8 << 20  # as much as one answer about one log brings: none of it waits for room
 # What a host may make us hold of one stream: as much as is on its way at full speed. More makes sshd hold it
 # instead, which costs it more than it brings; less is slow over long ways.
 STREAM_WINDOW_BYTES = range(4 << 20, (32 << 20) + 1)

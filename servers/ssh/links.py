@@ -127,12 +127,14 @@ def _compare(hop: SshTarget, seen: HostKey) -> None:
             f"The host key of {hop.name} is not accepted yet. It shows {seen}; compare it and accept it.",
             seen=seen,
             server_id=hop.server_id,
+            asked=(hop.hostname, hop.port, hop.host_keys),
         )
     if seen not in hop.host_keys:
         raise HostKeyMismatch(
             f"{hop.name} shows another host key than the accepted one: {seen}. Was the machine set up anew?",
             seen=seen,
             server_id=hop.server_id,
+            asked=(hop.hostname, hop.port, hop.host_keys),
         )
 
 

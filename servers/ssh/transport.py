@@ -98,14 +98,14 @@ class SshTransport:
         return keeper
 
     def _complete(self, line: str, *, stdin: bytes, until: float) -> Completed:
-        reply = bytearray()
+        pieces: list[bytes] = []
         with self._execution(line, stdin=stdin, stream=False, until=until) as execution:
             while piece := execution.read(until=until):
-                reply += piece
-                if len(reply) > MOST_REPLY_BYTES:
+                pieces.append(piece)
+                if execution.received_bytes > MOST_REPLY_BYTES:
                     raise BadReply(f"{self._target.name} answers more than {MOST_REPLY_BYTES >> 20} MiB")
             code = execution.exit_code(until=until)
-        return Completed(exit_code=code, stdout=bytes(reply), stderr=bytes(execution.stderr))
+        return Completed(exit_code=code, stdout=b"".join(pieces), stderr=bytes(execution.stderr))
 
     @contextmanager
     def _execution(self, line: str, *, stdin: bytes, stream: bool, until: float) -> Iterator[Execution]:

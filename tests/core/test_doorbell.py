@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import LazySettings
-from django.db import transaction
+from django.db import connection, transaction
 
 from buildboard.core.doorbell import Listener, ring, ring_on_commit
 from tests.requirements import require
@@ -151,6 +151,23 @@ def test_ring_on_commit_is_silent_after_a_rollback(data_dir: Path) -> None:
             raise RuntimeError
 
         assert listener.wait(0.1) == set()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ring_on_commit_rings_once_for_all_of_a_transaction_but_what_was_rolled_back(data_dir: Path) -> None:
+    with Listener() as listener:
+        with transaction.atomic():
+            with pytest.raises(RuntimeError), transaction.atomic():
+                ring_on_commit("jobs")
+                raise RuntimeError
+            with transaction.atomic():
+                ring_on_commit("jobs")
+                ring_on_commit("queue")
+            ring_on_commit("jobs")
+            ring_on_commit("jobs")
+            assert len(connection.run_on_commit) == 2
+
+        assert listener.wait(WAIT_SECONDS) <= {"jobs", "queue"}
 
 
 @pytest.mark.redis

@@ -28,7 +28,7 @@ def make_local_server(work_dir: Path, **fields: Any) -> BuildServer:
     return make_server(machine_id=machine_id(), work_dir=str(work_dir), **{"name": "local", **fields})
 
 
-def submit(repository: Path, **fields: Any) -> BuildJob:
+def submit(repository: Path | str, **fields: Any) -> BuildJob:
     """Submit a build of a repository of this machine, checked as the API does."""
     given = {"source_repository": str(repository), "target_architecture": "x86_64", **fields}
     return submit_job(fields_of(read_submission(given)), actor=Actor("ann", "api"), user=None)

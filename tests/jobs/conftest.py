@@ -1,11 +1,21 @@
-"""Fixtures of the build script's tests: a repository to build from, and a build server's folder under each shell."""
+"""Fixtures of the build script's tests: a repository to build from, and a build server's folder under each shell.
 
+And of the live log's: somebody who may read it.
+"""
+
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from buildboard.core.auth import create_token
+from buildboard.core.models import User
+from buildboard.core.permissions import Role
+from tests.factories import make_user
 from tests.jobs.script_runs import SHELLS, Server, Upstream
 from tests.requirements import require
+from tests.waiting import wait_for
 
 
 @pytest.fixture(params=SHELLS)
@@ -26,3 +36,23 @@ def one_server(tmp_path: Path) -> Server:
 def upstream(tmp_path: Path) -> Upstream:
     require("git")
     return Upstream(tmp_path / "up stream")
+
+
+@pytest.fixture
+def viewer() -> User:
+    return make_user(Role.VIEWER)
+
+
+@pytest.fixture
+def read_token(viewer: User) -> str:
+    return create_token(viewer, name="test", scopes=["read"])[1]
+
+
+@pytest.fixture
+def no_tail_left() -> Iterator[None]:
+    """At the end of the test, the thread that feeds the sockets of a log ends."""
+    yield
+    wait_for(
+        lambda: not any(thread.name == "log-tails" for thread in threading.enumerate()),
+        what="the feeding thread ends",
+    )

@@ -11,6 +11,7 @@ from channels.routing import URLRouter
 from channels.testing.websocket import WebsocketCommunicator
 from django.db import connections
 
+from jobs.models import Attempt
 from jobs.routing import websocket_urlpatterns
 
 WAIT_SECONDS = 20.0
@@ -72,3 +73,8 @@ def run(scenario: Callable[[Open], Awaitable[None]]) -> None:
             await sync_to_async(connections.close_all)()
 
     asyncio.run(main())
+
+
+def address(attempt: Attempt, query: str = "") -> str:
+    """Where the log of its job is read."""
+    return f"/ws/jobs/{attempt.job_id}/log{query}"

@@ -1,10 +1,15 @@
 """Logs of attempts for tests, written through the store as a follower does. It asserts that the store took them."""
 
-from datetime import datetime
+from datetime import UTC, datetime
+
+from django.utils import timezone
 
 from jobs.logs import store
 from jobs.models import Attempt
 from jobs.states import AttemptStatus
+from tests.factories import make_attempt
+
+AT = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 def append_log(attempt: Attempt, *parts: bytes, at: datetime | None = None) -> None:
@@ -30,4 +35,17 @@ def write_log(attempt: Attempt, data: bytes) -> Attempt:
     append_log(attempt, data)
     Attempt.objects.filter(pk=attempt.pk).update(status=status)
     attempt.refresh_from_db()
+    return attempt
+
+
+def finish(attempt: Attempt, status: AttemptStatus = AttemptStatus.COMPLETED) -> None:
+    """Have it ended now."""
+    Attempt.objects.filter(pk=attempt.pk).update(status=status, completed_at=timezone.now())
+
+
+def logged(*parts: bytes, status: AttemptStatus = AttemptStatus.COMPLETED) -> Attempt:
+    """An ended attempt with this log, read at `AT`."""
+    attempt = make_attempt()
+    append_log(attempt, *parts, at=AT)
+    finish(attempt, status)
     return attempt

@@ -8,6 +8,7 @@ from django.test import Client
 
 from buildboard.core.models import User
 from buildboard.core.permissions import Role
+from jobs.models import BuildJob
 from tests.factories import make_user
 
 FRAGMENT = {"HX-Request": "true"}
@@ -70,3 +71,10 @@ class Page(HTMLParser):
             if name == tag
             and all(attributes.get(key.replace("_", "-")) == value for key, value in wanted.items())
         ]
+
+
+def page_of(job: BuildJob, query: str = "", *, client: Client | None = None) -> Page:
+    """The job's page as this browser gets it."""
+    answer = (client or client_of()).get(f"/jobs/{job.pk}/{query}")
+    assert answer.status_code == 200
+    return Page(answer.content.decode())

@@ -4,6 +4,7 @@ import uuid
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from buildboard.core.crypto import generate_ssh_key_pair
 from buildboard.core.models import Event
@@ -63,7 +64,7 @@ def test_an_operator_adds_a_server_and_gets_the_line_to_paste(operator: ApiClien
     )
 
     shown = operator.get(f"{SERVERS}/{server['id']}").json()
-    assert shown == server
+    assert shown | {"check_id": server["check_id"]} == server
     assert server["public_key"].endswith(" buildboard-arm-1")
     assert server["architectures"] == ["aarch64", "armv7"]
     assert server["utilization_limits"] == {"cpu_percent": 70, "memory_percent": 85, "storage_percent": 85}
@@ -190,6 +191,7 @@ def test_a_patch_that_does_not_fit_changes_nothing(
     server = made(operator)
 
     assert_error(patch(operator, server, **fields, group="other"), 422, fields=names)
+    del server["check_id"]
     assert operator.get(f"{SERVERS}/{server['id']}").json() == server
 
 
@@ -240,6 +242,19 @@ def test_a_probe_is_a_check_that_can_be_watched(operator: ApiClient) -> None:
     assert_error(operator.post(f"{url}/probe", {"tools": True}), 422, fields=["tools"])
 
 
+def test_what_has_started_a_check_gives_its_id(operator: ApiClient) -> None:
+    server = made(operator)
+    check = f"{SERVERS}/{server['id']}/checks/{server['check_id']}"
+
+    assert operator.get(check).json()["steps"] == []
+    ServerCheck.objects.update(finished_at=timezone.now())
+    assert patch(operator, server, labels={"disk": "nvme"}).json()["check_id"] is None
+    other = patch(operator, server, work_dir="/srv/elsewhere").json()["check_id"]
+    assert other not in {None, server["check_id"]}
+    assert operator.get(f"{SERVERS}/{server['id']}/checks/{other}").json()["finished_at"] is None
+    assert "check_id" not in operator.get(f"{SERVERS}/{server['id']}").json()
+
+
 def test_the_key_that_was_seen_is_accepted_by_its_fingerprint(operator: ApiClient) -> None:
     server, seen = made(operator), parse_host_key(key_line())
     accept = f"{SERVERS}/{server['id']}/accept-host-key"
@@ -255,6 +270,8 @@ def test_the_key_that_was_seen_is_accepted_by_its_fingerprint(operator: ApiClien
 
     assert accepted.status_code == 200
     assert (accepted.json()["host_key"], accepted.json()["seen_host_key"]) == (seen.line, None)
+    waiting = ServerCheck.objects.get()  # asked for when it was added, and not begun since
+    assert accepted.json()["check_id"] == str(waiting.pk)
     assert operator.post(accept, {"fingerprint": seen.fingerprint}).status_code == 200
 
 

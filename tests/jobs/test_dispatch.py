@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
@@ -62,6 +63,19 @@ def test_bell_gives_out_slots_and_leaves_the_reasons_to_the_next_whole_look() ->
     assert [attempt.job_id for attempt in dispatcher.dispatch(explain=False)] == [second.pk]
     assert [row.job_id for row in Refusal.objects.filter(until__isnull=True)] == [third.pk]
     assert BuildJob.objects.get(pk=second.pk).status == JobStatus.CLAIMED
+
+
+def test_bell_looks_no_further_when_only_servers_out_of_service_have_free_slots() -> None:
+    make_followed(slots=1)
+    make_server(enabled=False)
+    jobs = [make_job() for _ in range(20)]
+
+    with CaptureQueriesContext(connection) as captured:
+        attempts = Dispatcher().dispatch(explain=False)
+
+    assert [attempt.job_id for attempt in attempts] == [jobs[0].pk]
+    pages = [one["sql"] for one in captured.captured_queries if "ORDER BY 2 DESC, 3 ASC" in one["sql"]]
+    assert len(pages) == 1
 
 
 def test_server_that_showed_another_key_takes_nothing_whatever_its_status() -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pytest_django import DjangoAssertNumQueries
 
 from jobs.logs import store
-from jobs.logs.store import CHUNK_BYTES, Appended, LineWindow, LogGap
+from jobs.logs.row_writing import CHUNK_BYTES
+from jobs.logs.store import Appended, LineWindow, LogGap
 from jobs.models import Attempt, LogChunk
 from jobs.states import ATTEMPT_TERMINAL, AttemptStatus
 from tests.factories import make_attempt

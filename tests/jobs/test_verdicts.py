@@ -33,6 +33,16 @@ def test_every_server_is_told_the_nearest_first() -> None:
     assert verdicts[4].told == "off is switched off; is full: its only slot is taken."
 
 
+def test_a_sentence_that_ends_by_itself_gets_no_other_stop() -> None:
+    reason = "north:22 lets `build` not in. Is the public key in its authorized_keys?"
+    away = facts("north", status=ServerStatus.OFFLINE, status_reason=reason)
+
+    (verdict,) = judge_fleet([away], needs=X86, now=NOW)
+
+    assert verdict.reasons == [f"Is offline: {reason}"]
+    assert verdict.told == f"north is offline: {reason}"
+
+
 def test_a_server_passed_over_for_its_cpu_is_busy_and_taken_when_no_other_may_come_free() -> None:
     hot = facts("hot", cpu_percent=99.0)
 

@@ -1,4 +1,4 @@
-"""One job's page: what it shows in each state, how it polls, cancelling and retrying."""
+"""One job's page: what it shows in each state, and how it polls."""
 
 import uuid
 from datetime import timedelta
@@ -6,31 +6,22 @@ from typing import Any
 
 import pytest
 import time_machine
-from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import DjangoAssertNumQueries
 
-from buildboard.core.audit import Actor
 from buildboard.core.models import Event
 from buildboard.core.permissions import Role
-from jobs.lifecycle import submit_job
 from jobs.models import Attempt, BuildJob
 from jobs.states import JOB_TERMINAL, AttemptStatus, ErrorCategory, JobStatus
 from jobs.views.ending import ADVICE
 from jobs.views.log_windows import log_start_ms
 from servers.leases import acquire_lease
 from servers.models import BuildServer
-from tests.factories import make_attempt, make_job, make_server, make_user
+from tests.factories import make_attempt, make_job, make_server
 from tests.jobs.log_writing import write_log
-from tests.jobs.pages import FRAGMENT, Page, client_of
+from tests.jobs.pages import FRAGMENT, Page, client_of, page_of
 
 pytestmark = pytest.mark.django_db
-
-
-def page_of(job: BuildJob, query: str = "", *, client: Client | None = None) -> Page:
-    answer = (client or client_of()).get(f"/jobs/{job.pk}/{query}")
-    assert answer.status_code == 200
-    return Page(answer.content.decode())
 
 
 @pytest.mark.parametrize("status", JobStatus.values)
@@ -278,126 +269,6 @@ def test_an_unknown_job_is_not_found() -> None:
 
     for path in ("", "log/", "cancel/", "retry/"):
         assert client.get(f"/jobs/{uuid.uuid4()}/{path}").status_code == 404
-
-
-# ---- cancel and retry -----------------------------------------------------------------------------------
-
-
-def own_job(**fields: Any) -> tuple[BuildJob, Client]:
-    person = make_user(Role.SUBMITTER)
-    return make_job(created_by=person, **fields), client_of(user=person)
-
-
-def test_cancel_asks_first_and_then_cancels_a_queued_job() -> None:
-    job, client = own_job()
-
-    asked = Page(client.get(f"/jobs/{job.pk}/cancel/").content.decode())
-    job.refresh_from_db()
-    before = job.status
-    answer = client.post(f"/jobs/{job.pk}/cancel/", follow=True)
-    job.refresh_from_db()
-
-    assert asked.find("form", action=f"/jobs/{job.pk}/cancel/")[0]["method"] == "post"
-    assert (before, job.status) == ("queued", "cancelled")
-    assert answer.redirect_chain == [(f"/jobs/{job.pk}/", 302)]
-    assert "Cancelled." in Page(answer.content.decode()).text
-    assert Event.objects.get(subject_id=str(job.pk)).door == "page"
-
-
-def test_cancelling_a_running_job_is_a_wish_that_the_page_shows() -> None:
-    job, client = own_job(status="running")
-    make_attempt(job)
-
-    page = Page(client.post(f"/jobs/{job.pk}/cancel/", follow=True).content.decode())
-
-    job.refresh_from_db()
-    assert (job.status, job.cancel_requested_at is not None) == ("running", True)
-    assert "Asked to cancel: it ends when its server confirms" in page.text
-    assert "cancelling, asked" in page.text
-    assert page.find("dialog", id="cancel-dialog") != []
-    assert page.find("a", href=f"/jobs/{job.pk}/cancel/") == []
-
-
-def test_a_finished_job_is_not_cancelled() -> None:
-    job, client = own_job(status="completed")
-
-    page = Page(client.post(f"/jobs/{job.pk}/cancel/", follow=True).content.decode())
-
-    job.refresh_from_db()
-    assert job.status == "completed"
-    assert "Nothing to cancel: the job is completed." in page.text
-
-
-def test_retry_asks_first_and_then_makes_a_new_job() -> None:
-    person = make_user(Role.SUBMITTER)
-    client = client_of(user=person)
-    job = make_job("failed", created_by=person, branch="topic", spec={"branch": "topic"})
-
-    assert client.get(f"/jobs/{job.pk}/retry/").status_code == 200
-    assert BuildJob.objects.count() == 1
-    answer = client.post(f"/jobs/{job.pk}/retry/")
-
-    again = BuildJob.objects.get(retry_of=job)
-    assert (answer.status_code, answer["Location"]) == (302, f"/jobs/{again.pk}/")
-    assert (again.branch, again.status, again.created_by) == ("topic", "queued", person)
-
-
-def test_an_unfinished_job_is_not_retried() -> None:
-    job, client = own_job(status="running")
-
-    page = Page(client.post(f"/jobs/{job.pk}/retry/", follow=True).content.decode())
-
-    assert BuildJob.objects.count() == 1
-    assert "The job is running: it can be retried when it has ended." in page.text
-
-
-def test_a_full_queue_refuses_a_retry(settings: Any) -> None:
-    job, client = own_job(status="failed")
-    make_job()
-    settings.MAX_QUEUE_SIZE = 1
-
-    page = Page(client.post(f"/jobs/{job.pk}/retry/", follow=True).content.decode())
-
-    assert "The queue is full (1 jobs are waiting)." in page.text
-
-
-@pytest.mark.parametrize("verb", ["cancel", "retry"])
-@pytest.mark.parametrize(
-    ("role", "status"), [(Role.VIEWER, 403), (Role.SUBMITTER, 403), (Role.OPERATOR, 302), (Role.ADMIN, 302)]
-)
-def test_another_ones_job_is_for_operators(verb: str, role: str, status: int) -> None:
-    job = make_job("queued" if verb == "cancel" else "failed", created_by=make_user(Role.SUBMITTER))
-    client = client_of(role)
-
-    answer = client.post(f"/jobs/{job.pk}/{verb}/")
-    offered = page_of(job, client=client_of(role)).find("dialog")
-
-    assert answer.status_code == status
-    assert bool(offered) is (status == 302)
-
-
-def test_a_visitor_cannot_cancel_even_under_public_read(settings: Any) -> None:
-    settings.PUBLIC_READ = True
-    job = make_job()
-
-    answer = Client().post(f"/jobs/{job.pk}/cancel/")
-
-    assert (answer.status_code, answer["Location"]) == (302, "/login/?next=/")
-    assert BuildJob.objects.get().status == "queued"
-
-
-def test_a_form_without_its_token_is_refused() -> None:
-    person = make_user(Role.SUBMITTER)
-    job = submit_job(
-        {"source_repository": "https://git.example/x", "target_architecture": "x86_64"},
-        actor=Actor(name=person.username, door="page"),
-        user=person,
-    )
-    client = Client(enforce_csrf_checks=True)
-    client.cookies = client_of(user=person).cookies
-
-    assert client.post(f"/jobs/{job.pk}/cancel/").status_code == 403
-    assert BuildJob.objects.get().status == "queued"
 
 
 def test_artifacts_that_were_not_kept_are_named_as_text() -> None:

@@ -39,6 +39,13 @@ def change(server: BuildServer, **changes: str) -> Any:
     return client_of(Role.OPERATOR).post(f"/servers/{server.pk}/edit/", {**FORM, **changes})
 
 
+def opened(server: BuildServer) -> str:
+    """What the form holds as what it showed."""
+    page = Page(client_of(Role.OPERATOR).get(f"/servers/{server.pk}/edit/").content.decode())
+    (field,) = page.find("input", name="shown")
+    return str(field["value"])
+
+
 def act(server: BuildServer, action: str, **values: str) -> Any:
     return client_of(Role.OPERATOR).post(f"/servers/{server.pk}/{action}/", values, follow=True)
 
@@ -141,20 +148,60 @@ def test_only_what_was_changed_is_written() -> None:
 
 def test_a_key_that_was_accepted_meanwhile_is_not_undone_by_an_old_form() -> None:
     server = make_server(transport="ssh", hostname="arm.example", ssh_username="build", host_key=OLD)
-    shown = client_of(Role.OPERATOR).get(f"/servers/{server.pk}/edit/").content.decode()
+    shown = opened(server)
     BuildServer.objects.update(host_key=NEW)
 
-    refused = change(server, host_key=OLD, pinned=OLD, group="fast")
-    server.refresh_from_db()
-    after_refusal = (server.host_key, server.group)
-    change(server, host_key=NEW, pinned=OLD, group="fast")
+    saved = change(server, host_key=OLD, shown=shown, group="fast")
     server.refresh_from_db()
 
-    assert f'<input type="hidden" name="pinned" value="{OLD}" id="id_pinned">' in shown
-    assert refused.status_code == 422
-    assert "Another host key was pinned since this form was opened" in refused.content.decode()
-    assert after_refusal == (NEW, "")
+    assert saved.status_code == 302
     assert (server.host_key, server.group) == (NEW, "fast")
+
+
+def test_a_form_that_lay_open_undoes_no_other_change() -> None:
+    server = ssh_server(labels={"disk": "hdd"})
+    shown = opened(server)
+    meanwhile = {
+        "max_concurrent_builds": 9,
+        "labels": {"disk": "nvme"},
+        "enabled": False,
+        "cpu_limit_percent": 50,
+        "architectures": ["aarch64"],
+    }
+    BuildServer.objects.update(**meanwhile)
+
+    saved = change(server, shown=shown, labels="disk=hdd", group="fast")
+
+    assert saved.status_code == 302
+    assert Event.objects.get(kind="server_changed").data["what"] == ["group"]
+    assert BuildServer.objects.values(*meanwhile).get() == meanwhile
+
+
+def test_what_two_people_changed_is_told_and_nothing_is_written() -> None:
+    server = ssh_server()
+    shown = opened(server)
+    BuildServer.objects.update(group="slow", max_concurrent_builds=9, work_dir="/srv/b")
+
+    refused = change(server, shown=shown, group="fast", max_concurrent_builds="9", cpu_limit_percent="70")
+
+    assert refused.status_code == 422
+    assert dict(refused.context["form"].errors) == {
+        "group": ["Somebody changed this to “slow” since the form was opened: open it anew and look."]
+    }
+    now = BuildServer.objects.get()
+    assert (now.group, now.max_concurrent_builds, now.cpu_limit_percent, now.work_dir) == (
+        "slow",
+        9,
+        85,
+        "/srv/b",
+    )
+
+
+@pytest.mark.parametrize("shown", ["", "[]", "{", "[" * 100_000, '{"name": {}, "x": 1, "group": ["a"]}'])
+def test_nonsense_for_what_was_shown_is_answered(shown: str) -> None:
+    server = ssh_server()
+
+    assert change(server, shown=shown, group="fast").status_code in {302, 422}
 
 
 def test_another_address_drops_pin_and_key() -> None:

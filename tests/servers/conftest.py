@@ -7,6 +7,7 @@ import pytest
 
 from tests.requirements import require
 from tests.servers.durable import SHELLS, Durable
+from tests.servers.ssh_targets import install_bad_helper
 from tests.ssh_servers import SshServer
 
 
@@ -34,6 +35,13 @@ def ssh_server() -> Iterator[SshServer]:
     require("sshd")
     with SshServer() as server:
         yield server
+
+
+@pytest.fixture
+def bad_server(ssh_server: SshServer) -> SshServer:
+    """One whose helper does what its first word says."""
+    install_bad_helper(ssh_server)
+    return ssh_server
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from paramiko.common import (  # noqa: TID251  # same
 
 from buildboard.core.crypto import generate_ssh_key_pair
 from servers.host_keys import HostKey, key_of_blob
+from tests.listening import Listener
 from tests.waiting import wait_for
 
 
@@ -26,8 +27,8 @@ class CountingServer(paramiko.ServerInterface):
         self.connections = 0
         self.private_key, self.public_key = generate_ssh_key_pair("client")
         self._host_key = self._new_host_key()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
+        self._listener = Listener()
+        self.port = self._listener.port
         self._transports: list[paramiko.Transport] = []
 
     def __enter__(self) -> Self:
@@ -35,8 +36,6 @@ class CountingServer(paramiko.ServerInterface):
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for transport in self._transports:
             transport.close()
@@ -94,11 +93,7 @@ class CountingServer(paramiko.ServerInterface):
             channel.close()
 
     def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
+        for client in self._listener.clients():
             self.connections += 1
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 

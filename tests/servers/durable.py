@@ -136,9 +136,10 @@ class Durable:
 
 
 def kill(*pids: int) -> None:
-    """kill -9."""
+    """kill -9, as far as they still live."""
     for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def is_alive(pid: int) -> bool:

@@ -7,8 +7,11 @@ from typing import Any
 
 from servers.host_keys import parse_host_keys
 from servers.ssh import SshTarget, SshTransport
-from servers.transport import HELPER_NAME
+from servers.transport import HELPER_NAME, TransportError
 from tests.ssh_servers import SshServer
+from tests.waiting import wait_for
+
+REPLY_SECONDS = 30.0
 
 BAD_HELPER = """
 case $1 in
@@ -62,3 +65,20 @@ def install_bad_helper(server: SshServer) -> None:
 def logins(server: SshServer) -> int:
     """How many connections have logged in."""
     return server.auth_log().count("Accepted publickey")
+
+
+def code(transport: SshTransport, number: int = 0, *, seconds: float = REPLY_SECONDS) -> int:
+    """What a command of the bad helper ends with that is to end with this number."""
+    return transport.run(["code", str(number)], timeout_seconds=seconds).exit_code
+
+
+def recovers(transport: SshTransport) -> None:
+    """It answers again before long, whatever it says until then."""
+
+    def answers() -> bool:
+        try:
+            return code(transport, 9) == 9
+        except TransportError:
+            return False
+
+    wait_for(answers)

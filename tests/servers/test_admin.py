@@ -12,6 +12,7 @@ from servers.models import BuildServer, ServerCheck
 from servers.slots import take_slot
 from servers.states import ServerStatus, TransportKind
 from tests.factories import make_server, make_user
+from tests.jobs.pages import Page
 
 pytestmark = pytest.mark.django_db
 FORM = {
@@ -120,6 +121,22 @@ def test_saving_writes_nothing_that_a_runner_may_be_writing(operator: Client) ->
     server.refresh_from_db()
     assert page.status_code == 200
     assert (server.name, server.status, server.boot_id) == ("arm-2", ServerStatus.DEGRADED, "b2")
+
+
+def test_a_form_that_lay_open_undoes_no_other_change(operator: Client) -> None:
+    server = ssh_server(group="old")
+    page = Page(operator.get(change_url(server)).content.decode())
+    (shown,) = page.find("input", name="shown")
+    BuildServer.objects.update(group="new", draining=True)
+    form = FORM | {"architectures": "aarch64", "labels": "", "max_concurrent_builds": "4"}
+
+    saved = operator.post(
+        change_url(server), form | {"shown": shown["value"], "group": "old", "work_dir": "/srv/b"}
+    )
+
+    server.refresh_from_db()
+    assert saved.status_code == 302
+    assert (server.group, server.draining, server.work_dir) == ("new", True, "/srv/b")
 
 
 def test_a_new_address_drops_the_trust_in_the_old_machine(operator: Client) -> None:

@@ -250,6 +250,33 @@ def test_a_server_without_git(ssh_server: SshServer, tmp_path: Path) -> None:
     assert "git" in row.status_reason
 
 
+def test_a_path_that_leads_nowhere_is_told_by_the_shell_and_nothing_after_it_is_tried(
+    ssh_server: SshServer,
+) -> None:
+    row = ready(ssh_server, environment={"PATH": "/nowhere"})
+
+    steps = check(row)
+
+    assert results(steps) == [True, True, True, False, None, None, None]
+    sentence = "It finds no commands, not even uname: name /usr/bin and /bin in PATH in its environment."
+    assert steps["shell"]["seen"] == sentence
+    assert "`environment`" in steps["shell"]["advice"]
+    assert (row.status, row.status_reason) == ("degraded", sentence)
+
+
+def test_a_key_that_is_not_let_in_is_named_for_those_who_see_no_page(ssh_server: SshServer) -> None:
+    row = add_server(address(ssh_server, host_key=ssh_server.host_key_line), actor=OLGA)
+
+    steps = check(row)
+
+    assert results(steps) == [True, True, False, None, None, None, None]
+    assert steps["login"]["advice"] == (
+        "Add the server's public key (`public_key` in the API, and on the server's page) as one line to "
+        f"~/.ssh/authorized_keys of {ssh_server.username}, which must belong to that account and be writable by "
+        "nobody else."
+    )
+
+
 def test_this_machine_needs_no_ssh(tmp_path: Path) -> None:
     row = make_server(work_dir=str(tmp_path / "work"))
     note_refused_start(row.pk, reason="The disk was full.")

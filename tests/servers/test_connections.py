@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from pytest_django import DjangoAssertNumQueries
 
 from buildboard.core.crypto import encrypt, generate_ssh_key_pair, make_key
 from servers.connections import (
@@ -16,6 +17,7 @@ from servers.connections import (
     open_transport,
     read_shown_host_key,
     target_of,
+    way_to,
 )
 from servers.local import LocalTransport
 from servers.models import BuildServer
@@ -161,6 +163,23 @@ def test_jump_hosts_are_rows_with_pins_of_their_own(ssh_server: SshServer) -> No
 
 
 @pytest.mark.ssh
+@pytest.mark.parametrize("depth", [2, 3, 7])
+def test_a_deep_chain_of_jump_hosts_costs_one_query(
+    depth: int, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    row = None
+    for number in range(depth + 1):
+        row = absent_row(name=f"hop-{number}", jump_host=row)
+    assert row is not None
+    chain = [f"hop-{number}" for number in range(depth + 1)]
+
+    found = BuildServer.objects.select_related("jump_host").get(pk=row.pk)
+    with django_assert_num_queries(1):
+        assert [hop.name for hop in hops_of(found)] == chain
+    with django_assert_num_queries(0):
+        way_to(found)
+
+
 def test_another_work_dir_of_the_row_is_used(ssh_server: SshServer) -> None:
     root = ssh_server.folder / "elsewhere"
 

@@ -9,10 +9,11 @@ import pytest
 from django.db import connection, connections, transaction
 
 from buildboard.core.audit import Actor
-from servers import checks
-from servers.errors import ServerConflict
+from servers import checks, registry
+from servers.errors import InvalidServer, ServerConflict, ServerError
+from servers.fields import check_fields
 from servers.models import BuildServer, ProbeSample, Slot
-from servers.registry import change_server, delete_server
+from servers.registry import add_server, change_server, delete_server
 from servers.slots import held_slots, take_slot
 from tests.factories import make_server
 from tests.waiting import wait_for
@@ -23,7 +24,7 @@ SSH = {"transport": "ssh", "hostname": "h", "ssh_username": "u"}
 
 
 def at_once(acts: Sequence[Callable[[], Any]]) -> list[Any]:
-    """What each gives, begun at the same moment; a conflict is given, too."""
+    """What each gives, begun at the same moment; what was refused is given, too."""
     results: list[Any] = [None] * len(acts)
     barrier = threading.Barrier(len(acts))
 
@@ -31,7 +32,7 @@ def at_once(acts: Sequence[Callable[[], Any]]) -> list[Any]:
         barrier.wait(10)
         try:
             results[number] = acts[number]()
-        except ServerConflict as error:
+        except ServerError as error:
             results[number] = error
         finally:
             connections.close_all()
@@ -81,6 +82,70 @@ def test_a_server_moves_or_takes_a_build_before_never_both(attempt: int) -> None
     _, moved = at_once([take, move])
 
     assert where == ([moved] if isinstance(moved, str) else ["h"])
+
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_a_jump_host_is_deleted_or_taken_never_both(attempt: int) -> None:
+    jump = make_server("jump", **SSH)
+    behind = make_server("behind", **SSH)
+    new = {"name": "new", "hostname": "h", "ssh_username": "u", "jump_host": "jump"}
+
+    def delete() -> str:
+        delete_server(jump, actor=OLGA)
+        return "deleted"
+
+    deleted, changed, added = at_once(
+        [
+            delete,
+            lambda: change_server(behind, {"jump_host": "jump"}, actor=OLGA),
+            lambda: add_server(new, actor=OLGA),
+        ]
+    )
+
+    if deleted == "deleted":
+        assert {type(changed), type(added)} <= {ServerConflict, InvalidServer}
+        assert not BuildServer.objects.filter(jump_host__isnull=False).exists()
+    else:
+        assert isinstance(deleted, ServerConflict)
+        assert BuildServer.objects.filter(jump_host=jump).exists()
+
+
+@pytest.mark.parametrize("what", ["add", "change"])
+def test_a_jump_host_that_is_deleted_in_between_is_a_conflict(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jump = make_server("jump", **SSH)
+    behind = make_server("behind", **SSH)
+
+    def check_then_delete(*args: Any, **kwargs: Any) -> Any:
+        checked = check_fields(*args, **kwargs)
+        BuildServer.objects.filter(pk=jump.pk).delete()
+        return checked
+
+    monkeypatch.setattr(registry, "check_fields", check_then_delete)
+
+    with pytest.raises(ServerConflict, match=r"The jump host of (new|behind) was deleted meanwhile"):
+        if what == "add":
+            add_server({"name": "new", "hostname": "h", "ssh_username": "u", "jump_host": "jump"}, actor=OLGA)
+        else:
+            change_server(behind, {"jump_host": "jump"}, actor=OLGA)
+
+    assert not BuildServer.objects.filter(name="new").exists()
+
+
+def test_a_server_that_becomes_a_jump_host_while_it_is_deleted_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    jump = make_server("jump", **SSH)
+
+    def look_then_add(server: BuildServer) -> list[str]:
+        make_server("behind", **SSH, jump_host=server)
+        return []
+
+    monkeypatch.setattr(registry, "_behind", look_then_add)
+
+    with pytest.raises(ServerConflict, match="has just become the jump host of another server"):
+        delete_server(jump, actor=OLGA)
+
+    assert BuildServer.objects.filter(name="jump").exists()
 
 
 def test_a_claim_does_not_wait_for_a_change_that_waits_for_it() -> None:

@@ -21,8 +21,9 @@ from tests.waiting import wait_for
 pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parents[2] / "servers"
-COUNTING = "for i in 1 2 3 4 5 6 7 8 9 10; do echo line $i; sleep 0.1; done; exit 6"
-COUNTED = b"".join(b"line %d\n" % number for number in range(1, 11))
+# Longer than the second after which a watchdog comes.
+COUNTING = "i=0; while [ $i -lt 30 ]; do i=$((i+1)); echo line $i; sleep 0.1; done; exit 6"
+COUNTED = b"".join(b"line %d\n" % number for number in range(1, 31))
 
 
 def test_shellcheck_finds_nothing(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ for _ in range(120):
     assert (ended.exit is not None and ended.exit.code) == 0
     assert FileEntry("ok/file", 0) in listing.files
     assert (len(listing.files), listing.refused, listing.truncated) == (17, 83, False)
-    assert durable.client.remove(attempt) == RemoveOutcome.REMOVED
+    assert durable.client.remove([attempt]) == {attempt: RemoveOutcome.REMOVED}
 
 
 def test_file_is_read_from_any_offset(durable: Durable) -> None:
@@ -160,11 +160,11 @@ def test_remove_takes_only_what_is_done(durable: Durable) -> None:
     attempt = durable.start("mkdir -p locked/in; : >locked/in/f; chmod 500 locked/in locked; sleep 60")
     wait_for((durable.job(attempt) / "ws" / "locked").exists)
 
-    assert durable.client.remove(attempt) == RemoveOutcome.RUNNING
+    assert durable.client.remove([attempt]) == {attempt: RemoveOutcome.RUNNING}
     durable.client.cancel(attempt)
     durable.finish(attempt)
-    assert durable.client.remove(attempt) == RemoveOutcome.REMOVED
-    assert durable.client.remove(attempt) == RemoveOutcome.ABSENT
+    assert durable.client.remove([attempt]) == {attempt: RemoveOutcome.REMOVED}
+    assert durable.client.remove([attempt]) == {attempt: RemoveOutcome.ABSENT}
 
     assert durable.look(attempt).state == RunState.ABSENT
     assert list((durable.root / "jobs").iterdir()) == list((durable.root / "trash").iterdir()) == []
@@ -181,8 +181,8 @@ def test_remove_that_takes_too_long_goes_on_behind_its_caller(
     attempt = durable.start("mkdir -p a/b; : >a/b/c")
     durable.finish(attempt)
 
-    assert durable.client.remove(attempt) == RemoveOutcome.PARTIAL
-    assert durable.client.remove(attempt) == RemoveOutcome.ABSENT
+    assert durable.client.remove([attempt]) == {attempt: RemoveOutcome.PARTIAL}
+    assert durable.client.remove([attempt]) == {attempt: RemoveOutcome.ABSENT}
     wait_for(lambda: not list((durable.root / "trash").iterdir()), what="the rest went too")
     durable.wait_empty()
 
@@ -199,7 +199,7 @@ def test_remove_takes_folders_that_their_own_account_may_not_write_to(
         durable.finish(attempt)
         assert not (durable.job(attempt) / "ws" / "mod").stat().st_mode & 0o200
 
-        assert durable.client.remove(attempt) == RemoveOutcome.REMOVED
+        assert durable.client.remove([attempt]) == {attempt: RemoveOutcome.REMOVED}
 
         assert list((durable.root / "trash").iterdir()) == []
         durable.wait_empty()
@@ -289,3 +289,18 @@ def test_garbage_of_helpers_spares_those_that_run(durable: Durable) -> None:
     assert sorted(path.name for path in library.iterdir()) == sorted([used.name, fresh.name, other.name])
     durable.client.cancel(attempt)
     durable.finish(attempt)
+
+
+def test_many_are_removed_at_once_and_each_is_told_of(durable: Durable) -> None:
+    ended = [durable.start("true"), durable.start("mkdir -p deep/er; chmod 500 deep")]
+    running, never = durable.start("sleep 60"), str(uuid4())
+    for attempt in ended:
+        durable.finish(attempt)
+
+    assert durable.client.remove([*ended, running, never]) == {
+        **dict.fromkeys(ended, RemoveOutcome.REMOVED),
+        running: RemoveOutcome.RUNNING,
+        never: RemoveOutcome.ABSENT,
+    }
+    assert [run.id for run in durable.client.list_runs()] == [running]
+    assert durable.client.remove([]) == {}

@@ -1,6 +1,8 @@
 """One logger at a time, however slowly it starts: two readers of a build's output would mix up its log."""
 
+import os
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,10 +19,24 @@ WHOLE = b"".join(b"line %d\n" % number for number in range(30))
 
 @pytest.fixture
 def slow(tmp_path: Path) -> Iterator[Durable]:
-    """A server on which each logger takes 1.5 s to begin, longer than the watchdog waits between two looks."""
+    """A server on which each logger takes 1.5 s to sign, longer than the watchdog waits between two looks."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    begun, real = shlex.quote(str(tmp_path / "begun")), shutil.which("mv")
+    (tools / "mv").write_text(
+        f'#!/bin/sh\ncase $2 in logger.*) echo "${{2##*.}}" >>{begun}; sleep 1.5 ;; esac\nexec {real} "$@"\n'
+    )
+    (tools / "mv").chmod(0o755)
+    server = Durable(tmp_path / "work", environment={"PATH": f"{tools}:{os.environ['PATH']}"})
+    yield server
+    server.clear()
+
+
+@pytest.fixture
+def slow_shell(tmp_path: Path) -> Iterator[Durable]:
+    """A server on which a logger that takes over needs 1.5 s to begin."""
     shell = tmp_path / "slow.sh"
-    begun = shlex.quote(str(tmp_path / "begun"))
-    shell.write_text(f'[ "$2" != logger ] || {{ echo $$ >>{begun}; sleep 1.5; }}\nexec sh "$@"\n')
+    shell.write_text('[ "$2" != logger ] || sleep 1.5\nexec sh "$@"\n')
     server = Durable(tmp_path / "work", shell=("sh", str(shell)))
     yield server
     server.clear()
@@ -42,19 +58,19 @@ def test_a_logger_that_starts_slowly_stays_the_only_one(slow: Durable) -> None:
     assert len(begun(slow)) == 1
 
 
-def test_a_logger_that_died_is_replaced_by_one(slow: Durable) -> None:
-    attempt = slow.start(SCRIPT.replace("0.1", "0.3"))  # it outlives the change
-    first = slow.pid(attempt, "logger")
-    wait_for(lambda: slow.look(attempt).data)
+def test_a_logger_that_died_is_replaced_by_one(slow_shell: Durable) -> None:
+    attempt = slow_shell.start(SCRIPT.replace("0.1", "0.3"))  # it outlives the change
+    first = slow_shell.pid(attempt, "logger")
+    wait_for(lambda: slow_shell.look(attempt).data)
 
     kill(first, *children_of(first))
-    wait_for(lambda: slow.pid(attempt, "logger") != first)
-    second = slow.pid(attempt, "logger")
-    lines = slow.finish(attempt).data.splitlines()
+    wait_for(lambda: slow_shell.pid(attempt, "logger") != first)
+    second = slow_shell.pid(attempt, "logger")
+    lines = slow_shell.finish(attempt).data.splitlines()
 
     assert lines == sorted(lines, key=WHOLE.splitlines().index)
     assert lines[-1] == b"line 29"
-    assert slow.pid(attempt, "logger") == second
+    assert slow_shell.pid(attempt, "logger") == second
 
 
 def test_a_logger_that_died_before_it_signed_is_replaced(slow: Durable) -> None:

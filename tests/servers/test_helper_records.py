@@ -275,7 +275,7 @@ def test_ids_are_uuids_and_nothing_else(durable: Durable) -> None:
         assert durable.ask("prepare", bad) == ("", 64)
         assert durable.ask("submit", bad, "1", "1", "1", stdin=b"abc")[1] == 74
         assert durable.ask("cancel", bad, "cancelled", "claim")[1] == 64
-        assert durable.ask("rm", bad) == ("absent\n", 0)
+        assert durable.ask("rm", bad) == (f"{bad} absent\n", 0)
     assert list((durable.root / "jobs").iterdir()) == []
 
 

@@ -110,6 +110,22 @@ def test_poll_reads_any_offset_around_blocks(durable_any_shell: Durable) -> None
     assert {piece.size for piece in pieces} == {len(whole)}
 
 
+def test_poll_reads_whole_blocks_and_what_lies_across_them(durable_any_shell: Durable) -> None:
+    attempt = durable_any_shell.start("true")
+    durable_any_shell.finish(attempt)
+    block = 65536
+    whole = b"".join(b"%d\n" % number for number in range(40_000))
+    (durable_any_shell.job(attempt) / "log").write_bytes(whole)
+    (durable_any_shell.job(attempt) / "exit").write_text(f"exited 0 {len(whole)} 1 left=0\n")
+    asked = [
+        (at, size) for at in (0, 1, block - 1, block, 2 * block) for size in (block, 2 * block, block + 1)
+    ]
+
+    pieces = [durable_any_shell.client.poll([(attempt, at)], max_bytes=size).entries[0] for at, size in asked]
+
+    assert [piece.data for piece in pieces] == [whole[at : at + size] for at, size in asked]
+
+
 def test_poll_reads_beyond_two_and_four_gigabytes(durable_any_shell: Durable) -> None:
     attempt = durable_any_shell.start("true")
     durable_any_shell.finish(attempt)

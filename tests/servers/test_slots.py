@@ -2,6 +2,7 @@
 
 import threading
 import uuid
+from typing import Any
 
 import pytest
 from django.db import connections, transaction
@@ -105,6 +106,14 @@ def test_held_slots_are_counted_by_server() -> None:
     assert has_free_slot() is True
 
     take_slot(idle, holder=THREE)
+    assert has_free_slot() is False
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("out_of_service", [{"enabled": False}, {"draining": True}])
+def test_a_free_slot_of_a_server_out_of_service_is_no_room(out_of_service: dict[str, Any]) -> None:
+    make_server(**out_of_service)
+
     assert has_free_slot() is False
 
 

@@ -1,49 +1,20 @@
-"""What can happen to a connection: sessions refused, killed, stopped, half open, cut, forked, and many at once."""
+"""What can happen to a connection: sessions refused, killed, stopped, half open and cut."""
 
-import gc
 import os
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import paramiko  # noqa: TID251  # to slow it down
 import pytest
 
-from servers.ssh import SshTransport
 from servers.transport import BadReply, TransportError, TransportTimeout, Unreachable
 from tests.requirements import require
-from tests.servers.ssh_targets import install_bad_helper, logins, target_for, transport_for
+from tests.servers.ssh_targets import REPLY_SECONDS, code, install_bad_helper, logins, recovers, transport_for
 from tests.ssh_servers import SshServer, calm_port
 from tests.tcp_proxy import TcpProxy
-from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.ssh, pytest.mark.slow]
-SECONDS = 30.0
-
-
-@pytest.fixture
-def server(ssh_server: SshServer) -> SshServer:
-    """One whose helper does what its first word says."""
-    install_bad_helper(ssh_server)
-    return ssh_server
-
-
-def code(transport: SshTransport, number: int = 0, *, seconds: float = SECONDS) -> int:
-    return transport.run(["code", str(number)], timeout_seconds=seconds).exit_code
-
-
-def recovers(transport: SshTransport) -> None:
-    """It answers again before long, whatever it says until then."""
-
-    def answers() -> bool:
-        try:
-            return code(transport, 9) == 9
-        except TransportError:
-            return False
-
-    wait_for(answers)
 
 
 def marks(server: SshServer) -> list[str]:
@@ -79,7 +50,7 @@ def test_a_server_that_allows_no_session_is_said_to() -> None:
         assert failed.value.nothing_sent
 
 
-def test_ends_of_input_that_come_late_lose_no_connection(server: SshServer) -> None:
+def test_ends_of_input_that_come_late_lose_no_connection(bad_server: SshServer) -> None:
     """The stray end of input: a command that ends while its input is still sent, again and again."""
     outcomes: Counter[int] = Counter()
 
@@ -88,16 +59,16 @@ def test_ends_of_input_that_come_late_lose_no_connection(server: SshServer) -> N
         word = ["code", "3"] if number % 2 else ["mirror"]
         return transport.run(word, stdin=stdin if number % 3 else b"", timeout_seconds=60).exit_code
 
-    with transport_for(server) as transport, ThreadPoolExecutor(12) as pool:
+    with transport_for(bad_server) as transport, ThreadPoolExecutor(12) as pool:
         outcomes.update(pool.map(feed, range(480)))
 
     assert outcomes == Counter({3: 240, 0: 240})
-    assert logins(server) == 1
-    assert "nonexistent channel" not in server.auth_log()
+    assert logins(bad_server) == 1
+    assert "nonexistent channel" not in bad_server.auth_log()
 
 
 def test_the_end_of_input_may_come_after_the_commands_own_work(
-    server: SshServer, monkeypatch: pytest.MonkeyPatch
+    bad_server: SshServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def shut_slowly(channel: paramiko.Channel) -> None:
         with channel.lock:
@@ -106,11 +77,11 @@ def test_the_end_of_input_may_come_after_the_commands_own_work(
         channel.get_transport()._send_user_message(message)  # type: ignore[attr-defined]  # same
 
     monkeypatch.setattr(paramiko.Channel, "shutdown_write", shut_slowly)
-    with transport_for(server) as transport:
-        done = [transport.run(["code", "3"], stdin=b"x", timeout_seconds=SECONDS) for _ in range(3)]
+    with transport_for(bad_server) as transport:
+        done = [transport.run(["code", "3"], stdin=b"x", timeout_seconds=REPLY_SECONDS) for _ in range(3)]
 
     assert [one.exit_code for one in done] == [3, 3, 3]
-    assert logins(server) == 1
+    assert logins(bad_server) == 1
 
 
 def test_a_command_that_hangs_keeps_its_session_and_nobody_elses() -> None:
@@ -125,31 +96,31 @@ def test_a_command_that_hangs_keeps_its_session_and_nobody_elses() -> None:
 
 
 # ---- ends of connections --------------------------------------------------------------------------------
-def test_a_restarted_listener_is_not_even_noticed(server: SshServer) -> None:
-    with transport_for(server) as transport:
+def test_a_restarted_listener_is_not_even_noticed(bad_server: SshServer) -> None:
+    with transport_for(bad_server) as transport:
         code(transport)
-        server.restart()
+        bad_server.restart()
 
         assert code(transport, 4) == 4
-    assert logins(server) == 1
+    assert logins(bad_server) == 1
 
 
-def test_killed_sessions_are_made_anew_by_the_next_call(server: SshServer) -> None:
-    with transport_for(server) as transport:
+def test_killed_sessions_are_made_anew_by_the_next_call(bad_server: SshServer) -> None:
+    with transport_for(bad_server) as transport:
         for number in range(5):
             assert code(transport, number) == number
-            server.kill_sessions()
+            bad_server.kill_sessions()
             recovers(transport)
 
-    assert 6 <= logins(server) <= 11
+    assert 6 <= logins(bad_server) <= 11
 
 
-def test_a_command_that_was_under_way_may_have_happened(server: SshServer) -> None:
-    with transport_for(server) as transport, ThreadPoolExecutor(1) as pool:
+def test_a_command_that_was_under_way_may_have_happened(bad_server: SshServer) -> None:
+    with transport_for(bad_server) as transport, ThreadPoolExecutor(1) as pool:
         code(transport)
-        running = pool.submit(transport.run, ["hang"], timeout_seconds=SECONDS)
+        running = pool.submit(transport.run, ["hang"], timeout_seconds=REPLY_SECONDS)
         time.sleep(0.3)
-        server.kill_sessions()
+        bad_server.kill_sessions()
 
         with pytest.raises(Unreachable) as failed:
             running.result()
@@ -157,11 +128,11 @@ def test_a_command_that_was_under_way_may_have_happened(server: SshServer) -> No
         recovers(transport)
 
 
-def test_a_stream_that_was_under_way_says_so(server: SshServer) -> None:
-    with transport_for(server) as transport:
-        pieces = transport.stream(["endless"], timeout_seconds=SECONDS)
+def test_a_stream_that_was_under_way_says_so(bad_server: SshServer) -> None:
+    with transport_for(bad_server) as transport:
+        pieces = transport.stream(["endless"], timeout_seconds=REPLY_SECONDS)
         next(pieces)
-        server.kill_sessions()
+        bad_server.kill_sessions()
 
         with pytest.raises(Unreachable):
             for _ in pieces:
@@ -169,10 +140,10 @@ def test_a_stream_that_was_under_way_says_so(server: SshServer) -> None:
         recovers(transport)
 
 
-def test_a_dead_server_is_said_at_once_and_found_again(server: SshServer) -> None:
-    with transport_for(server) as transport:
+def test_a_dead_server_is_said_at_once_and_found_again(bad_server: SshServer) -> None:
+    with transport_for(bad_server) as transport:
         code(transport)
-        server.kill_all()
+        bad_server.kill_all()
         errors = []
         began = time.monotonic()
         while time.monotonic() < began + 2:
@@ -180,7 +151,7 @@ def test_a_dead_server_is_said_at_once_and_found_again(server: SshServer) -> Non
             with pytest.raises(Unreachable) as failed:
                 code(transport)
             errors.append((failed.value.nothing_sent, time.monotonic() - asked < 1))
-        server.start()
+        bad_server.start()
         recovers(transport)
 
     assert {nothing_sent for nothing_sent, _ in errors[1:]} == {True}
@@ -188,9 +159,9 @@ def test_a_dead_server_is_said_at_once_and_found_again(server: SshServer) -> Non
     assert len(errors) > 50  # it did not sleep in between
 
 
-def test_tries_grow_rare_while_nobody_is_there(server: SshServer) -> None:
+def test_tries_grow_rare_while_nobody_is_there(bad_server: SshServer) -> None:
     with TcpProxy(calm_port()) as proxy:  # nobody is behind it
-        with transport_for(server, port=proxy.port) as transport:
+        with transport_for(bad_server, port=proxy.port) as transport:
             began = time.monotonic()
             while time.monotonic() < began + 3:
                 with pytest.raises(TransportError):
@@ -199,48 +170,48 @@ def test_tries_grow_rare_while_nobody_is_there(server: SshServer) -> None:
         assert 3 <= proxy.connections <= 12
 
 
-def test_stopped_sessions_cost_time_and_no_error(server: SshServer) -> None:
-    with transport_for(server) as transport, ThreadPoolExecutor(1) as pool:
+def test_stopped_sessions_cost_time_and_no_error(bad_server: SshServer) -> None:
+    with transport_for(bad_server) as transport, ThreadPoolExecutor(1) as pool:
         code(transport)
-        server.stop_sessions()
+        bad_server.stop_sessions()
         running = pool.submit(code, transport, 6)
         time.sleep(2)
         assert not running.done()
-        server.continue_sessions()
+        bad_server.continue_sessions()
 
         assert running.result() == 6
-    assert logins(server) == 1
+    assert logins(bad_server) == 1
 
 
 @pytest.mark.parametrize("stdin", [b"", bytes(4 << 20)])
-def test_stopped_sessions_hold_nobody_longer_than_asked(server: SshServer, stdin: bytes) -> None:
-    with transport_for(server) as transport:
+def test_stopped_sessions_hold_nobody_longer_than_asked(bad_server: SshServer, stdin: bytes) -> None:
+    with transport_for(bad_server) as transport:
         code(transport)
-        server.stop_sessions()
+        bad_server.stop_sessions()
         began = time.monotonic()
         with pytest.raises(TransportTimeout):
             transport.run(["mirror"], stdin=stdin, timeout_seconds=1)
         assert time.monotonic() - began < 3
 
         assert code(transport, 5) == 5  # over another connection
-        server.continue_sessions()
-    assert logins(server) == 2
+        bad_server.continue_sessions()
+    assert logins(bad_server) == 2
 
 
-def test_input_of_any_size_cannot_hold_a_caller(server: SshServer) -> None:
+def test_input_of_any_size_cannot_hold_a_caller(bad_server: SshServer) -> None:
     """More than all buffers take, to a session that takes nothing."""
-    with transport_for(server) as transport, ThreadPoolExecutor(1) as pool:
+    with transport_for(bad_server) as transport, ThreadPoolExecutor(1) as pool:
         running = pool.submit(transport.run, ["hang"], stdin=bytes(64 << 20), timeout_seconds=2)
         time.sleep(0.5)
-        server.stop_sessions()
+        bad_server.stop_sessions()
         with pytest.raises(TransportError):
             running.result(timeout=10)
-        server.continue_sessions()
+        bad_server.continue_sessions()
         recovers(transport)
 
 
-def test_half_open_connections_are_left_for_new_ones(server: SshServer) -> None:
-    with TcpProxy(server.port) as proxy, transport_for(server, port=proxy.port) as transport:
+def test_half_open_connections_are_left_for_new_ones(bad_server: SshServer) -> None:
+    with TcpProxy(bad_server.port) as proxy, transport_for(bad_server, port=proxy.port) as transport:
         code(transport)
         proxy.silence()
         began = time.monotonic()
@@ -253,18 +224,18 @@ def test_half_open_connections_are_left_for_new_ones(server: SshServer) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 10, 1_000, 3_000, 5_000, 100_000])
-def test_a_reply_that_is_cut_anywhere_is_never_taken_for_whole(server: SshServer, count: int) -> None:
-    with TcpProxy(server.port) as proxy:
+def test_a_reply_that_is_cut_anywhere_is_never_taken_for_whole(bad_server: SshServer, count: int) -> None:
+    with TcpProxy(bad_server.port) as proxy:
         proxy.cut_after(count)
-        with transport_for(server, port=proxy.port, connect_seconds=3) as transport:
+        with transport_for(bad_server, port=proxy.port, connect_seconds=3) as transport:
             with pytest.raises((Unreachable, BadReply, TransportTimeout)):
-                transport.run(["zeros", "1000000"], timeout_seconds=SECONDS)
+                transport.run(["zeros", "1000000"], timeout_seconds=REPLY_SECONDS)
             with pytest.raises((Unreachable, BadReply, TransportTimeout)):
-                list(transport.stream(["zeros", "1000000"], timeout_seconds=SECONDS))
+                list(transport.stream(["zeros", "1000000"], timeout_seconds=REPLY_SECONDS))
 
 
-def test_bytes_that_are_damaged_on_the_way_end_the_connection_and_no_more(server: SshServer) -> None:
-    with TcpProxy(server.port) as proxy, transport_for(server, port=proxy.port) as transport:
+def test_bytes_that_are_damaged_on_the_way_end_the_connection_and_no_more(bad_server: SshServer) -> None:
+    with TcpProxy(bad_server.port) as proxy, transport_for(bad_server, port=proxy.port) as transport:
         assert code(transport) == 0
         proxy.damages = True
 
@@ -283,132 +254,6 @@ def test_noise_of_the_login_shell_comes_before_the_reply() -> None:
     with SshServer(settings={"ForceCommand": noisy}) as server:
         install_bad_helper(server)
         with transport_for(server) as transport:
-            done = transport.run(["mirror"], stdin=b"\0\xff", timeout_seconds=SECONDS)
+            done = transport.run(["mirror"], stdin=b"\0\xff", timeout_seconds=REPLY_SECONDS)
 
     assert (done.stdout, done.stderr) == (b"noise\n\0\xff", b"more noise\n")
-
-
-# ---- forks, threads, ends -------------------------------------------------------------------------------
-def in_child(act: Callable[[], int]) -> int:
-    """What `act` gives in a fork of this process."""
-    pid = os.fork()
-    if not pid:
-        result = 99
-        try:
-            result = act()
-        finally:
-            os._exit(result)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-def test_a_fork_makes_its_own_connection_and_leaves_its_parents(server: SshServer) -> None:
-    with transport_for(server) as transport, ThreadPoolExecutor(1) as pool:
-        code(transport)
-        pieces = transport.stream(["endless"], timeout_seconds=SECONDS)
-        next(pieces)
-        running = pool.submit(transport.run, ["sleep", "2"], timeout_seconds=SECONDS)
-        before = set(server.sessions())
-        open_here = [pieces]
-
-        def child() -> int:
-            open_here[0].close()
-            open_here.clear()
-            gc.collect()
-            result = code(transport, 8)
-            transport.close()
-            return result
-
-        assert [in_child(child) for _ in range(3)] == [8, 8, 8]
-
-        assert running.result().stdout == b"slept\n"
-        assert next(pieces)
-        pieces.close()
-        assert code(transport, 7) == 7
-        assert before <= set(server.sessions())
-    assert logins(server) == 4
-
-
-def test_a_fork_that_lives_on_holds_no_connection_of_its_parent(server: SshServer) -> None:
-    reader, writer = os.pipe()
-    with transport_for(server) as transport, transport_for(server, jump=target_for(server)) as jumped:
-        assert code(transport) == code(jumped) == 0
-        pid = os.fork()
-        if not pid:
-            os.close(writer)
-            os.read(reader, 1)
-            os._exit(0)
-        assert code(transport, 3) == code(jumped, 3) == 3
-
-    wait_for(lambda: not server.sessions())
-    assert os.waitpid(pid, os.WNOHANG) == (0, 0)
-    os.close(writer)
-    os.close(reader)
-    os.waitpid(pid, 0)
-
-
-def test_a_closed_transport_stays_closed_and_frees_everything(server: SshServer) -> None:
-    transport = SshTransport(target_for(server))
-    code(transport)
-    pieces = transport.stream(["endless"], timeout_seconds=SECONDS)
-    next(pieces)
-
-    transport.close()
-    transport.close()
-
-    with pytest.raises(Unreachable):
-        list(pieces)
-    with pytest.raises(Unreachable) as failed:
-        code(transport)
-    assert failed.value.nothing_sent
-    wait_for(lambda: not server.sessions())
-    wait_for(lambda: not server.processes())
-
-
-def test_a_retired_transport_ends_with_what_runs_on_it(server: SshServer) -> None:
-    with transport_for(server) as transport, ThreadPoolExecutor(1) as pool:
-        code(transport)
-        running = pool.submit(transport.run, ["sleep", "1"], timeout_seconds=SECONDS)
-        time.sleep(0.3)
-        transport.retire()
-
-        with pytest.raises(Unreachable):
-            code(transport)
-        assert running.result().stdout == b"slept\n"
-        wait_for(lambda: not server.sessions())
-
-
-def test_no_thread_and_no_descriptor_is_left(server: SshServer) -> None:
-    def here() -> tuple[int, int]:
-        return threading.active_count(), len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # names alone
-
-    with transport_for(server) as transport:
-        code(transport)
-    gc.collect()
-    before = here()
-
-    for round_ in range(5):
-        with transport_for(server) as transport, transport_for(server, jump=target_for(server)) as jumped:
-            assert code(transport, round_) == code(jumped, round_) == round_
-            next(transport.stream(["endless"], timeout_seconds=SECONDS))
-            server.kill_sessions()
-            with pytest.raises(TransportError):
-                code(transport, seconds=0)
-        with transport_for(server, port=calm_port()) as nobody, pytest.raises(Unreachable):
-            code(nobody)
-
-    def settled() -> bool:
-        gc.collect()
-        threads, descriptors = here()
-        return threads <= before[0] and descriptors <= before[1]
-
-    wait_for(settled, what=lambda: f"{before} {here()}")
-
-
-def test_a_server_is_not_stormed_by_threads(server: SshServer) -> None:
-    with transport_for(server) as transport, ThreadPoolExecutor(16) as pool:
-        for _ in range(3):
-            list(pool.map(lambda n: code(transport, n), range(16)))
-            server.kill_sessions()
-            recovers(transport)
-
-    assert logins(server) <= 7

@@ -18,6 +18,7 @@ from servers.host_keys import HostKey
 from servers.ssh import SshTarget, SshTransport, read_host_key
 from servers.ssh.dialling import dial
 from servers.transport import LoginRefused, TransportError, Unreachable
+from tests.listening import Listener
 from tests.requirements import require
 from tests.servers.ssh_targets import install_bad_helper, logins, target_for, transport_for
 from tests.ssh_servers import SshServer, calm_port
@@ -43,21 +44,19 @@ def listener(*, greeting: bytes = b"", hang_up: bool = False) -> Iterator[int]:
     """The port of a TCP server that says this to everybody and no more."""
     kept: list[socket.socket] = []
 
-    def talk(server: socket.socket) -> None:
+    def talk(server: Listener) -> None:
         with contextlib.suppress(OSError):
-            while True:
-                client, _ = server.accept()
+            for client in server.clients():
                 kept.append(client)
                 client.sendall(greeting)
                 if hang_up:
                     client.shutdown(socket.SHUT_RDWR)
 
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with contextlib.closing(Listener()) as server:
         thread = threading.Thread(target=talk, args=(server,), daemon=True)
         thread.start()
-        yield int(server.getsockname()[1])
-        server.shutdown(socket.SHUT_RDWR)
-        thread.join(10)
+        yield server.port
+    thread.join(10)
     for client in kept:
         client.close()
 

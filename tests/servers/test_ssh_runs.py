@@ -78,7 +78,7 @@ def test_a_build_is_started_followed_and_removed(client: RunClient, ssh_server: 
     assert (entry.data, entry.exit.reason, entry.exit.code) == (secret.encode() + b"\xff\0", "exited", 3)
     assert [(run.id, run.state) for run in client.list_runs()] == [(attempt, RunState.DONE)]
     assert client.submit(attempt, script=b"echo no", environment={}, limits=LIMITS).already
-    assert client.remove(attempt) == RemoveOutcome.REMOVED
+    assert client.remove([attempt]) == {attempt: RemoveOutcome.REMOVED}
     assert client.list_runs() == ()
     assert [path.name for path in (ssh_server.home / ".buildboard" / "jobs").iterdir()] == []
     wait_for(lambda: not ssh_server.processes())

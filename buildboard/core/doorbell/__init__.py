@@ -46,8 +46,19 @@ def ring(bell: str) -> None:
 
 
 def ring_on_commit(bell: str) -> None:
-    """Ring when the caller's transaction has committed; at once when there is none."""
-    transaction.on_commit(partial(ring, bell), robust=True)
+    """Ring when the caller's transaction has committed, once for all who asked; at once when there is none."""
+    if not _is_to_ring(bell):
+        transaction.on_commit(partial(ring, bell), robust=True)
+
+
+def _is_to_ring(bell: str) -> bool:
+    """Whether this transaction rings it already. What rolls that back rolls back also what comes now: all that is open
+    now was open then, or is within it.
+    """
+    return connection.in_atomic_block and any(
+        isinstance(act, partial) and act.func is ring and act.args == (bell,)
+        for _, act, *_ in connection.run_on_commit
+    )
 
 
 class Listener:
