@@ -39,7 +39,7 @@ class Found:
         return not self.whole or self.count > len(self.lines)
 
 
-def search(attempt: Attempt, *, text: str, match_case: bool = False, seconds: float = MOST_SECONDS) -> Found:
+def search(attempt: Attempt, *, text: str, match_case: bool = False, seconds: float | None = None) -> Found:
     """Find the lines that show `text`, at most MAX_LINES of them by number. Raises LogGap.
 
     The text is one line of at most MAX_QUERY_CHARACTERS; an empty one is found nowhere.
@@ -47,14 +47,13 @@ def search(attempt: Attempt, *, text: str, match_case: bool = False, seconds: fl
     needle = _Needle(text, match_case=match_case)
     if not text:
         return Found(0, [], whole=True)
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + (MOST_SECONDS if seconds is None else seconds)
     count, lines = 0, list[int]()
     pieces = store.read_pieces(attempt, start=0, end=store.size(attempt))
     for block in line_blocks(((piece.data, piece.at) for piece in pieces), joined_bytes=_BLOCK_BYTES):
-        for line in needle.lines_of(block.data):
-            if count < MAX_LINES:
-                lines.append(block.first_line + line)
-            count += 1
+        found = needle.lines_of(block.data)
+        lines += [block.first_line + line for line in found[: MAX_LINES - len(lines)]]
+        count += len(found)
         if time.monotonic() > deadline:
             return Found(count, lines, whole=False)
     return Found(count, lines, whole=True)
@@ -71,7 +70,7 @@ class _Needle:
         by_bytes = (match_case or uncased) and "\ufffd" not in text
         self._bytes = self._text.encode(errors="replace") if by_bytes else b""
 
-    def lines_of(self, block: bytes) -> Iterator[int]:
+    def lines_of(self, block: bytes) -> list[int]:
         """The lines of a block, from 0, in which it is."""
         plain = plain_lines(block, lower=bool(self._bytes) and not self._match_case)
         if self._bytes:
@@ -80,13 +79,18 @@ class _Needle:
         return _lines_with(shown if self._match_case else shown.casefold(), self._text, "\n")
 
 
-def _lines_with(block: AnyStr, needle: AnyStr, line_feed: AnyStr) -> Iterator[int]:
+def _lines_with(block: AnyStr, needle: AnyStr, line_feed: AnyStr) -> list[int]:
     """The short way for a few finds is a long one for many."""
     if block.count(needle) * _DENSE > len(block):
-        for line, text in enumerate(block.split(line_feed)):
-            if needle in text and _is_shown(text, text.find(needle), needle):
-                yield line
-        return
+        return [
+            line
+            for line, text in enumerate(block.split(line_feed))
+            if needle in text and (len(text) <= MAX_COLUMNS or _is_shown(text, text.find(needle), needle))
+        ]
+    return list(_few_lines_with(block, needle, line_feed))
+
+
+def _few_lines_with(block: AnyStr, needle: AnyStr, line_feed: AnyStr) -> Iterator[int]:
     line, counted, at = 0, 0, block.find(needle)
     while at >= 0:
         line += block.count(line_feed, counted, at)

@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from pytest_django import Settings
 
+from buildboard.core.auth import create_token
+from buildboard.core.permissions import Role
 from jobs.models import Attempt
 from jobs.states import AttemptStatus
-from tests.factories import make_attempt, make_job
+from tests.factories import make_attempt, make_job, make_user
 from tests.jobs.log_writing import append_log, write_log
 from tests.jobs.pages import client_of
 
@@ -99,3 +102,89 @@ def test_only_who_sees_the_job_is_told(what: str) -> None:
     assert (wrong.status_code, wrong.json()["detail"]) == (404, "This build job has no such attempt.")
     assert client_of().get(address, {"attempt": "x"}).status_code == 400
     assert client_of().get(reverse(f"jobs:log-{what}", args=[make_job().pk])).status_code == 404
+
+
+def test_a_line_that_is_too_long_is_cut_and_says_so() -> None:
+    attempt = write_log(
+        make_attempt(status=AttemptStatus.FAILED),
+        b"x" * 20_000 + b"\n" + b"\x1b[3" + b"1" * 200_000 + b"m\n\x1b[32mafter" + b"y" * 300_000 + b"\nlast",
+    )
+
+    lines = ask(attempt, "lines")["lines"]
+
+    assert [line[2:] for line in lines] == [[1], [1], [1], []]
+    assert lines[0][1] == "x" * 16_384
+    assert (lines[2][1][:15], len(lines[2][1])) == ("\x1b[0;32mafteryyy", 16_384 + 7)
+    assert lines[3][1] == "\x1b[0;32mlast"
+
+
+def test_no_more_lines_come_at_once_than_are_good() -> None:
+    attempt = write_log(make_attempt(), b"x\n" * 5000)
+
+    assert len(ask(attempt, "lines", "?n=5000")["lines"]) == 1000
+    assert len(ask(attempt, "lines")["lines"]) == 500
+    assert ask(attempt, "lines", "?from=999999999999999")["lines"] == []
+
+
+@pytest.mark.parametrize("what", ["lines", "search", "outline"])
+def test_only_what_can_change_no_more_is_kept_and_only_by_visitors(what: str, settings: Settings) -> None:
+    settings.PUBLIC_READ = True
+    live = write_log(make_attempt(), b"x\n")
+    ended = write_log(make_attempt(status=AttemptStatus.COMPLETED), b"x\n")
+
+    def kept(attempt: Attempt, client: Client) -> list[str]:
+        response = client.get(reverse(f"jobs:log-{what}", args=[attempt.job_id]))
+        assert {"Cookie", "Authorization"} <= set(response["Vary"].split(", "))
+        return sorted(response["Cache-Control"].split(", "))
+
+    assert kept(live, Client()) == ["no-store"]
+    assert kept(ended, Client()) == ["immutable", "max-age=3600", "private"]
+    assert kept(ended, client_of()) == ["no-store"]
+
+
+@pytest.mark.parametrize("what", ["search", "outline"])
+def test_what_is_not_all_there_is_to_say_is_not_kept(
+    what: str, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    settings.PUBLIC_READ = True
+    monkeypatch.setattr("jobs.logs.search.MOST_SECONDS", -1.0)
+    monkeypatch.setattr("jobs.logs.outline._BYTES_A_CALL", 1)
+    attempt = write_log(make_attempt(status=AttemptStatus.COMPLETED), b"x\n" * 9)
+
+    response = Client().get(reverse(f"jobs:log-{what}", args=[attempt.job_id]) + "?q=x")
+
+    assert response["Cache-Control"] == "no-store"
+
+
+def test_long_answers_are_compressed() -> None:
+    attempt = write_log(make_attempt(), b"the same again\n" * 500)
+
+    response = client_of().get(
+        reverse("jobs:log-lines", args=[attempt.job_id]), headers={"Accept-Encoding": "gzip"}
+    )
+
+    assert response["Content-Encoding"] == "gzip"
+    assert len(response.content) < 2000
+
+
+@pytest.mark.parametrize("query", [{"q": "x" * 257}, {"q": "a\nb"}])
+def test_what_cannot_be_searched_for_is_refused_with_a_sentence(query: dict[str, str]) -> None:
+    attempt = write_log(make_attempt(), b"x\n")
+
+    response = client_of().get(reverse("jobs:log-search", args=[attempt.job_id]), query)
+
+    assert (response.status_code, response.json()["detail"]) == (
+        400,
+        "q must be one line of at most 256 characters.",
+    )
+
+
+def test_a_token_may_ask_too() -> None:
+    attempt = write_log(make_attempt(), b"x\n")
+    token = create_token(make_user(Role.VIEWER), name="test", scopes=["read"])[1]
+
+    response = Client().get(
+        reverse("jobs:log-lines", args=[attempt.job_id]), headers={"Authorization": f"Bearer {token}"}
+    )
+
+    assert response.json()["lines"][0][1] == "x"
