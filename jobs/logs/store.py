@@ -96,14 +96,8 @@ def append(
             return None
         log_lines, sgr = Attempt.objects.values_list("log_lines", "log_sgr").get(pk=attempt_id)
         if kept:
-            begin = LogChunk(
-                attempt_id=attempt_id,
-                offset=log_size,
-                first_line=log_lines - lines,
-                sgr=sgr,
-                at=at or timezone.now(),
-            )
-            _keep(begin, pieces)
+            first = {"offset": log_size, "first_line": log_lines - lines, "sgr": sgr}
+            _keep(LogChunk(attempt_id=attempt_id, at=at or timezone.now(), **first), pieces)
             ring_on_commit(f"log:{attempt_id}")
     return Appended(source_read + consumed, log_size + len(kept), log_lines)
 
