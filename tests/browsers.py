@@ -81,10 +81,6 @@ class Reader:
         room = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         return max(0, int(self.page.evaluate(f"() => {room}")))
 
-    def numbers(self) -> list[str]:
-        """The lines of the log that are nothing but a number."""
-        return [text for text in self.page.locator(".log-lines .lx").all_text_contents() if text.isdigit()]
-
     def wait_for_badge(self, word: str) -> None:
         """Until the badge of the job or server says this, without a reload."""
         expect(self.page.locator("h1 .badge")).to_have_text(word)

@@ -28,6 +28,7 @@ const NARROW = "(max-width: 640px)";
 const FAST_SCROLL_MS = 50; // while the reader flies past, nothing is fetched
 const READING_SHARE = 0.33; // a line that was asked for stands a third from the top
 const MAX_LINE_COLUMNS = 16384;
+const FRAME_PX = 96; // room for the bars of the page
 const TIME_MODES = { rel: "abs", abs: "off", off: "rel" };
 
 export class LogViewer extends HTMLElement {
@@ -166,8 +167,18 @@ export class LogViewer extends HTMLElement {
     if (delta === 0) return;
     this.hasMoved = true;
     if (delta < 0) this.follow(false);
-    else if (this.isLive && this.pane.isAtEnd) this.follow(true, { jump: false });
+    else if (this.pane.isAtEnd) this.#arriveAtEnd();
     this.render({ isFast: Math.abs(delta) > this.pane.height * 3 });
+  }
+
+  #arriveAtEnd() {
+    this.#seeAll();
+    if (this.isLive) this.follow(true, { jump: false });
+  }
+
+  #seeAll() {
+    this.unseen = 0;
+    this.signs.showPill();
   }
 
   // Stay at the end from now on, or no longer.
@@ -177,8 +188,7 @@ export class LogViewer extends HTMLElement {
       this.signs.showFlags();
     }
     if (!follows) return;
-    this.unseen = 0;
-    this.signs.showPill();
+    this.#seeAll();
     if (jump) this.goToEnd();
   }
 
@@ -188,6 +198,13 @@ export class LogViewer extends HTMLElement {
     this.render({ again: true });
   }
 
+  // Where the pane is taller than the window, or below it, the page is scrolled too.
+  bringIntoView(line) {
+    const { top, bottom } = this.rows.textElement(line)?.getBoundingClientRect() ?? {};
+    if (bottom > innerHeight - FRAME_PX) scrollBy(0, bottom - innerHeight + FRAME_PX);
+    else if (top < FRAME_PX) scrollBy(0, top - FRAME_PX);
+  }
+
   goToStart() {
     this.follow(false);
     this.pane.goToRow(0);
@@ -195,6 +212,7 @@ export class LogViewer extends HTMLElement {
   }
 
   goToEnd() {
+    this.#seeAll();
     this.pane.goToRow(this.folds.rowCount);
     this.render();
     if (!this.pane.wraps) return;
@@ -315,12 +333,19 @@ export class LogViewer extends HTMLElement {
 
   // The outline is here: what was asked for, or what the reader looks at, stays where it is. A failed job opens
   // at the line that tells why.
-  keepPlace(top) {
+  keepPlace(top, { isFirst }) {
+    const asked = this.selection.range?.[0] ?? (this.hasAttribute("failed") ? causeOf(this.errors) : undefined);
     this.redraw();
-    const wanted = this.selection.range?.[0] ?? (this.hasAttribute("failed") ? causeOf(this.errors) : undefined);
-    if (this.isFollowing) this.goToEnd();
-    else if (wanted !== undefined && !this.hasMoved) this.goToLine(wanted);
-    else this.pane.goToRow(this.folds.rowOf(top));
+    if (this.isFollowing) {
+      this.goToEnd();
+    } else if (isFirst && asked !== undefined && !this.hasMoved) {
+      this.goToLine(asked);
+    } else {
+      const row = this.folds.rowOf(top);
+      if (this.folds.lineOf(row) !== top) this.pane.px = 0;
+      this.pane.row = row;
+      this.pane.hold();
+    }
   }
 
   // ---- drawing ------------------------------------------------------------------------------------------

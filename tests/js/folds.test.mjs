@@ -6,7 +6,7 @@ import { Folds } from "../../static/js/log/folds.js";
 function makeFolds(total, groups) {
   const folds = new Folds();
   folds.setTotal(total);
-  folds.setGroups(groups);
+  folds.setGroups(groups, { folds: true });
   return folds;
 }
 
@@ -49,13 +49,13 @@ test("an open-ended group that is folded hides what is still to come", () => {
   assert.equal(folds.rowCount, 5);
 });
 
-test("what the reader opened stays open when the outline comes again", () => {
+test("when the outline comes again, nothing that is open folds by itself", () => {
   const groups = [group(2, 5, { fold: true }), group(7, 8, { fold: true })];
-  const folds = makeFolds(10, groups);
+  const folds = makeFolds(20, groups);
   folds.toggle(2);
-  folds.setGroups([...groups, group(9, 9)]);
+  folds.setGroups([...groups, group(10, 15, { fold: true })], { folds: false });
 
-  assert.deepEqual([folds.isFolded(2), folds.isFolded(7)], [false, true]);
+  assert.deepEqual([2, 7, 10].map((head) => folds.isFolded(head)), [false, true, false]);
 });
 
 test("a line that is asked for is revealed, with all the groups around it", () => {

@@ -108,10 +108,10 @@ export class Feed {
     const isFirst = !this.hasOutline;
     const rowsBefore = viewer.folds.rowCount;
     this.hasOutline = true;
-    viewer.folds.setGroups(outline.groups);
+    viewer.folds.setGroups(outline.groups, { folds: isFirst });
     viewer.setMarks(new Map(outline.marks), outline.totals);
     viewer.signs.showFlags();
-    if (isFirst || viewer.folds.rowCount !== rowsBefore) viewer.keepPlace(top);
+    if (isFirst || viewer.folds.rowCount !== rowsBefore) viewer.keepPlace(top, { isFirst });
     viewer.render({ again: true });
     viewer.drawRuler();
     showSteps(viewer, outline.groups);

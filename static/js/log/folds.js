@@ -18,10 +18,10 @@ export class Folds {
     if (this.folded.size) this.#hideLines();
   }
 
-  // The server's groups. One that is new and says `fold` is folded; what the reader chose stays.
-  setGroups(groups) {
+  // The server's groups. `folds`: those that say so are folded; afterwards nothing folds under the reader's eyes.
+  setGroups(groups, { folds }) {
     for (const group of groups) {
-      if (group.fold && !this.headed.has(group.a)) this.folded.add(group.a);
+      if (folds && group.fold) this.folded.add(group.a);
     }
     this.groups = groups;
     this.headed = new Map(groups.map((group) => [group.a, group]));

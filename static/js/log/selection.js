@@ -49,6 +49,7 @@ export class Selection {
     this.range = range;
     this.#show();
     this.viewer.goToLine(range[0]);
+    this.viewer.bringIntoView(range[0]);
     if (focus) this.viewer.scroller.focus({ preventScroll: true });
     return true;
   }
