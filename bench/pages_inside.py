@@ -1,0 +1,98 @@
+"""The board of one size in the benchmark of pages: fills the database of its environment, then looks as it is told.
+
+It answers a line to each line: the names of the pages to `fill`, seconds to `look NAME`, a number to `queries NAME`.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+
+import django
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+HISTORY_BEGINS_DAYS = 3  # ago: what is younger is the same at each size
+
+
+class Looker:
+    """Somebody who looks at the pages of this board."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._client = Client(headers={"host": "127.0.0.1"})
+        self._addresses: dict[str, str] = {}
+        self._forget: Callable[[], None] = lambda: None
+
+    def fill(self) -> str:
+        """Fill the database; the names of the pages, with tabs between."""
+        from bench.history import add_history, last_jobs  # noqa: PLC0415  # models need a Django that is set up
+        from buildboard.core.permissions import Role  # noqa: PLC0415  # the same
+        from jobs.views import trends  # noqa: PLC0415  # the same
+        from tests.factories import make_user  # noqa: PLC0415  # the same
+        from tests.rich_board import fill  # noqa: PLC0415  # the same
+
+        call_command("migrate", verbosity=0)
+        fill()
+        add_history(up_to=self._size, before_days=HISTORY_BEGINS_DAYS)
+        self._client.force_login(make_user(Role.ADMIN), backend=settings.AUTHENTICATION_BACKENDS[-1])
+        self._forget = trends.forget
+        middle, job_id = last_jobs()
+        self._addresses = {
+            "overview": "/",
+            "overview with nothing remembered": "/",
+            "jobs": "/jobs/",
+            "jobs, failed": "/jobs/?status=failed",
+            "jobs, one architecture": "/jobs/?arch=x86_64",
+            "jobs, by status": "/jobs/?sort=-status",
+            "jobs, by server": "/jobs/?sort=server",
+            "jobs, longest first": "/jobs/?sort=-duration",
+            "jobs, a page in the middle": f"/jobs/?before={middle}",
+            "job": f"/jobs/{job_id}/",
+        }
+        for name in ("overview", "jobs", "job"):
+            self._addresses[f"{name}: a poll without news"] = self._poll_address(self._addresses[name])
+        return "\t".join(self._addresses)
+
+    def look(self, name: str) -> str:
+        """How many seconds one look takes."""
+        if "nothing remembered" in name:
+            self._forget()
+        begin = time.perf_counter()
+        self._get(name)
+        return str(time.perf_counter() - begin)
+
+    def queries(self, name: str) -> str:
+        """How many queries one look has."""
+        if "nothing remembered" in name:
+            self._forget()
+        with CaptureQueriesContext(connection) as captured:
+            self._get(name)
+        return str(len(captured))
+
+    def _get(self, name: str) -> None:
+        headers = {"HX-Request": "true"} if "poll" in name else {}
+        status = self._client.get(self._addresses[name], headers=headers).status_code
+        assert status in (200, 204), f"{name}: {status}"
+
+    def _poll_address(self, address: str) -> str:
+        """What the page asks next."""
+        html = self._client.get(address).content.decode()
+        before = html.partition('hx-trigger="bb:poll"')[0]
+        return before.rpartition('hx-get="')[2].partition('"')[0].replace("&amp;", "&")
+
+
+def main(size: int) -> None:
+    """Answer until the input ends."""
+    looker = Looker(size)
+    for line in sys.stdin:
+        verb, _, name = line.strip().partition(" ")
+        answer = looker.fill() if verb == "fill" else getattr(looker, verb)(name)
+        print(answer, flush=True)
+
+
+if __name__ == "__main__":
+    django.setup()
+    main(int(sys.argv[1]))
