@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: up test test-fast faults lint bench css clean
+.PHONY: up test test-fast faults lint bench css css-check screenshots clean
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Buildboard needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)")'
@@ -47,9 +47,21 @@ bench: $(VENV)/.dev
 # Needs Node 20 or newer; users never do.
 CSS_TOOLS := tailwindcss@4.3.5 @tailwindcss/cli@4.3.5 daisyui@5.8.1
 
-css:
-	npm install --no-save --no-package-lock --no-audit --no-fund --silent $(CSS_TOOLS)
+css: node_modules/.css-tools
 	node_modules/.bin/tailwindcss -i static/src/app.css -o static/app.css --minify
+
+# Whether static/app.css is what the templates give, byte for byte; the tools are fetched if they can be.
+css-check: node_modules/.css-tools
+	@node_modules/.bin/tailwindcss -i static/src/app.css -o node_modules/app.css --minify 2>/dev/null
+	@cmp node_modules/app.css static/app.css || { echo 'static/app.css is not what the templates give: make css'; exit 1; }
+
+node_modules/.css-tools: Makefile
+	npm install --no-save --no-package-lock --no-audit --no-fund --silent --fetch-retries 1 $(CSS_TOOLS)
+	@touch $@
+
+# A picture of every page, 1280 and 390 px wide, light and dark, into docs/screenshots: ARGS="FOLDER PAGE ...".
+screenshots: $(VENV)/.dev
+	$(BIN)/python -m tests.screenshots $(ARGS)
 
 clean:
 	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache

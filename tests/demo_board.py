@@ -1,0 +1,100 @@
+"""A board without a worker, filled by demo_rows.py, and the address of every page that it has.
+
+Nothing changes there by itself, so that pictures and checks of pages find the same each time. For
+`test_every_page.py` and for `make screenshots`.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+from socket import socket
+
+from tests.boards import START_SECONDS, RunningBoard
+from tests.browsers import PASSWORD
+
+_FILL = "import json\nfrom tests.demo_rows import fill_board\nprint(json.dumps(fill_board(password={!r})))"
+_MIGRATE = "from django.core.management import call_command\ncall_command('migrate', verbosity=0)"
+
+# By the name of its picture. `{failed}` and so on are ids that demo_rows.py gives.
+PAGES: Mapping[str, str] = {
+    "overview": "/",
+    "jobs": "/jobs/",
+    "jobs-failed": "/jobs/?status=failed",
+    "jobs-nothing": "/jobs/?q=nothing-is-called-so",
+    "job-failed": "/jobs/{failed}/",
+    "job-running": "/jobs/{running}/",
+    "job-queued": "/jobs/{queued}/",
+    "job-cancelled": "/jobs/{cancelled}/",
+    "job-completed": "/jobs/{completed}/",
+    "job-log": "/jobs/{failed}/log/",
+    "job-cancel": "/jobs/{running}/cancel/",
+    "job-retry": "/jobs/{failed}/retry/",
+    "job-priority": "/jobs/{queued}/priority/",
+    "submit": "/jobs/new/",
+    "submit-from": "/jobs/new/?from={failed}",
+    "servers": "/servers/",
+    "server": "/servers/{server}/",
+    "server-offline": "/servers/{offline}/",
+    "server-new": "/servers/new/",
+    "server-edit": "/servers/{server}/edit/",
+    "server-drain": "/servers/{server}/drain/",
+    "server-maintenance": "/servers/{server}/maintenance/",
+    "server-delete": "/servers/{server}/delete/",
+    "server-host-key": "/servers/{server}/host-key/",
+    "tokens": "/tokens/",
+    "keys": "/keys/",
+    "not-found": "/nowhere/",
+}
+# Seen by somebody who is not signed in.
+OUTSIDE: Mapping[str, str] = {"sign-in": "/login/"}
+# On a board with no rows but people.
+EMPTY: Mapping[str, str] = {
+    "empty-overview": "/",
+    "empty-jobs": "/jobs/",
+    "empty-servers": "/servers/",
+    "empty-submit": "/jobs/new/",
+    "empty-tokens": "/tokens/",
+}
+
+
+@contextmanager
+def demo_board() -> Iterator[tuple[RunningBoard, Mapping[str, str]]]:
+    """A full board that answers, and the ids for PAGES. Its people's password is `browsers.PASSWORD`."""
+    with _web() as board:
+        ids = json.loads(board.run(_FILL.format(PASSWORD)))
+        _answer(board)
+        yield board, ids
+
+
+@contextmanager
+def empty_board() -> Iterator[RunningBoard]:
+    """A board as it is before the first server and the first job, with `admin` on it."""
+    person = f"make_user('admin', username='admin', password={PASSWORD!r})"
+    with _web() as board:
+        board.run(f"from tests.factories import make_user\n{person}")
+        _answer(board)
+        yield board
+
+
+@contextmanager
+def _web() -> Iterator[RunningBoard]:
+    """A web process that is still to be launched, with its tables."""
+    with socket() as chosen:
+        chosen.bind(("127.0.0.1", 0))
+        port = chosen.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="bb-demo-") as folder:
+        board = RunningBoard(Path(folder), verb="web", port=port)
+        try:
+            board.run(_MIGRATE)
+            yield board
+        finally:
+            board.end()
+
+
+def _answer(board: RunningBoard) -> None:
+    """Launch it and wait for its pages; it is never ready, since it has no worker."""
+    board.launch()
+    board.wait_for(lambda: board.status("/login/") == HTTPStatus.OK, what="pages", seconds=START_SECONDS)
