@@ -6,6 +6,7 @@ No log, no secret, no lease and no hash is shown.
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 
 from buildboard.core.admin import LookOnly
 from buildboard.core.auth import principal_of
@@ -23,12 +24,14 @@ class BuildJobAdmin(LookOnly):
         "branch",
         "target_architecture",
         "status",
-        "server",
+        "server_name",
+        "created_by",
         "created_at",
     )
-    list_filter = ("status", "target_architecture", "provider", "error_category")
-    list_select_related = ("server",)
-    search_fields = ("id", "source_repository", "branch")
+    list_filter = ("status", "priority", "target_architecture", "provider", "error_category")
+    list_select_related = ("created_by",)
+    search_fields = ("id", "source_repository", "branch", "resolved_commit", "server_name")
+    search_help_text = "An id, or a part of repository, branch, commit or server."
     fields = (
         *("id", "source_repository", "branch", "commit_hash", "resolved_commit", "target_architecture"),
         *("required_toolchain", "required_labels", "group", "labels", "priority", "provider", "job_type"),
@@ -43,6 +46,10 @@ class BuildJobAdmin(LookOnly):
         ),
         *("started_at", "completed_at", "exit_code", "error_category", "error_message", "created_at"),
     )
+
+    def view_on_site(self, obj: BuildJob) -> str:
+        """The job's page, where it is cancelled and retried."""
+        return reverse("jobs:detail", args=[obj.pk])
 
 
 @admin.register(Attempt)
@@ -68,6 +75,10 @@ class AttemptAdmin(LookOnly):
         *("exit_code", "error_category", "error_message", "metrics"),
         *("created_at", "started_at", "completed_at", "cleaned_at"),
     )
+
+    def view_on_site(self, obj: Attempt) -> str:
+        """Its tab on the job's page."""
+        return f"{reverse('jobs:detail', args=[obj.job_id])}?attempt={obj.number}"
 
 
 @admin.register(Artifact)
