@@ -144,10 +144,14 @@ def _server(
         **fields,
     )
     ServerLease.objects.create(server=server, runner="demo", fence=1, until=now + timedelta(days=1))
-    for name_of_tool, version in _TOOLS[: 2 + len(name) % 4]:
+    for name_of_tool, version in _TOOLS[: 2 + sum(map(ord, name)) % 4]:
         Toolchain.objects.create(
             server=server, name=name_of_tool, version=version, path=f"/usr/bin/{name_of_tool}-{version[:2]}"
         )
+    record_event("server", subject_id=server.pk, kind="server_added", actor=Actor("olga", "page"))
+    record_event(
+        "server", subject_id=server.pk, kind="status", from_state="unknown", to_state=str(server.status)
+    )
     load = {part: fields.get(f"{part}_percent") or 40.0 for part in ("cpu", "memory", "storage")}
     ProbeSample.objects.bulk_create(
         ProbeSample(
@@ -276,11 +280,7 @@ def _failed(server: BuildServer, person: User, *, now: datetime) -> BuildJob:
         exit_code=2,
         error_category=ErrorCategory.EXIT_CODE,
         error_message="The build command ended with exit code 2.\n" + HOSTILE,
-        spec={
-            "build_command": "make defconfig\nmake -j$BUILD_JOBS",
-            "environment": {"CC": "gcc"},
-            "labels": {},
-        },
+        spec=_SPEC,
     )
     ends = (now - timedelta(minutes=12), now - timedelta(seconds=40))
     for number, end in enumerate(ends, start=1):
