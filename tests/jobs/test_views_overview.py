@@ -5,7 +5,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django.fixtures import DjangoAssertNumQueries
 
@@ -219,6 +221,31 @@ def test_the_number_of_queries_does_not_grow_with_the_rows(
             client.get("/")
         with django_assert_num_queries(16):  # what ended is remembered
             client.get("/")
+
+
+@pytest.mark.sqlite_only
+def test_nothing_is_read_through_or_sorted_that_grows_with_the_history() -> None:
+    job = make_job("failed", started_at=timezone.now(), server_name="north")
+    record_event("job", subject_id=job.pk, kind="failed")
+    make_job("failed", completed_at=timezone.now() - timedelta(days=3))
+    make_job("running", started_at=timezone.now())
+    client = client_of()
+
+    with CaptureQueriesContext(connection) as captured:
+        shown(client)
+    plans = {}
+    for query in captured:
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN QUERY PLAN {query['sql'].replace('%', '%%')}")
+            plans[query["sql"]] = "; ".join(row[-1] for row in cursor.fetchall())
+
+    growing = {sql: plan for sql, plan in plans.items() if "jobs_buildjob" in plan or "core_event" in plan}
+    scans = [plan for plan in growing.values() if "SCAN" in plan]
+    assert scans == ["SCAN core_event"]  # by its number, from the newest on
+    by_end = [plan for sql, plan in growing.items() if '"jobs_buildjob"."completed_at" >' in sql]
+    assert len(by_end) == 3
+    assert all("job_ended" in plan for plan in by_end)
+    assert any("job_usual" in plan for plan in plans.values())
 
 
 def test_a_poll_answers_nothing_until_something_changed() -> None:
