@@ -1,4 +1,4 @@
-"""Build jobs over HTTP: submit, list, look, cancel, retry. Logs and history have modules of their own."""
+"""Build jobs over HTTP: submit, list, look, cancel, retry, reprioritise. Logs and history have modules of their own."""
 
 from typing import Annotated
 from uuid import UUID
@@ -16,12 +16,20 @@ from jobs.api.found import find_job, find_job_to_change
 from jobs.api.idempotency import submit_once
 from jobs.api.operations import operation
 from jobs.api.paging import NEWEST_FIRST, read_page
-from jobs.lifecycle import request_cancel, retry_job, submit_job
+from jobs.lifecycle import change_priority, request_cancel, retry_job, submit_job
 from jobs.models import BuildJob
 from jobs.queue.estimate import estimate_of_queue, queue_state
 from jobs.queue.explain import explain_job
-from jobs.schemas import DoneShape, JobShape, JobStatusShape, QueueInfo, QueueShape, Submission
-from jobs.states import JobStatus
+from jobs.schemas import (
+    DoneShape,
+    JobShape,
+    JobStatusShape,
+    NewPriority,
+    QueueInfo,
+    QueueShape,
+    Submission,
+)
+from jobs.states import JobStatus, Priority
 from jobs.submission import fields_of
 
 router = Router(tags=["build jobs"])
@@ -120,6 +128,23 @@ def cancel_build_job(request: HttpRequest, job_id: UUID) -> DoneShape:
     job = find_job_to_change(request, job_id)
     request_cancel(job, actor=principal_of(request).actor)
     return DoneShape(success=True, message=f"Build job {job.pk} cancelled successfully", resource_id=job.pk)
+
+
+@operation(
+    router,
+    "PUT",
+    "/{uuid:job_id}/priority",
+    right=Right.OPERATE,
+    name="change_build_job_priority",
+    answers={200: JobShape},
+    errors=(409,),
+)
+def change_build_job_priority(request: HttpRequest, job_id: UUID, given: NewPriority) -> JobShape:
+    """Raise or lower a queued job in the queue. The reason is kept in its events."""
+    job = find_job(request, job_id)
+    actor = principal_of(request).actor
+    wanted = next(one for one in Priority if one.label == given.priority)
+    return JobShape.of(change_priority(job, priority=wanted, actor=actor, reason=given.reason))
 
 
 @operation(

@@ -2,7 +2,7 @@
 
 from jobs.schemas.attempt import ArtifactShape, AttemptShape, LogShape
 from jobs.schemas.explain import ExplainShape, ServerVerdictShape
-from jobs.schemas.job import DoneShape, JobShape, JobStatusShape, QueueInfo, QueueShape
+from jobs.schemas.job import DoneShape, JobShape, JobStatusShape, NewPriority, QueueInfo, QueueShape
 from jobs.schemas.secret import NewSecret, SecretShape
 from jobs.schemas.submission import BuildConfig, Submission
 from jobs.schemas.words import PriorityWord, StatusWord
@@ -16,6 +16,7 @@ __all__ = [
     "JobShape",
     "JobStatusShape",
     "LogShape",
+    "NewPriority",
     "NewSecret",
     "PriorityWord",
     "QueueInfo",

@@ -1,9 +1,11 @@
-"""A job, its status and the queue, as the board shows them. Nothing is read or written here."""
+"""A job, its status and the queue, as the board shows them, and a priority as it is sent. Nothing is written here."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from buildboard.core.schemas import Shown, Timestamp
+from pydantic import Field
+
+from buildboard.core.schemas import Given, Shown, Timestamp
 from jobs.models import BuildJob
 from jobs.schemas.words import PriorityWord, StatusWord
 from jobs.states import Priority
@@ -132,6 +134,13 @@ class JobStatusShape(Shown):
             queue_info=queue_info,
             cancel_requested_at=job.cancel_requested_at,
         )
+
+
+class NewPriority(Given):
+    """A queued job's priority from now on, and why."""
+
+    priority: PriorityWord
+    reason: Annotated[str, Field(max_length=500)] = ""
 
 
 class DoneShape(Shown):

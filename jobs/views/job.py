@@ -74,7 +74,7 @@ def _live_part(
     events = list(newest[:_MOST_EVENTS])
     artifacts = list(Artifact.objects.filter(attempt=attempt)[:_MOST_ARTIFACTS]) if attempt else []
     steps = steps_of(attempt, events=events) if attempt else []
-    progress = progress_of(job, attempt, steps=steps)
+    progress = progress_of(job, attempt)
     waiting, looked = waiting_part(job) if view == "waiting" else ({}, None)
     context = {
         "job": job,

@@ -1,6 +1,5 @@
 """How far an active attempt is and when it should end, from builds like it. A help, not a promise."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -8,8 +7,7 @@ from django.utils import timezone
 
 from jobs.models import Attempt, BuildJob
 from jobs.queue.estimate import usual_seconds
-from jobs.states import ATTEMPT_ACTIVE
-from jobs.views.timeline import Step
+from jobs.states import ATTEMPT_ACTIVE, Phase
 
 _MOST_PERCENT = 99
 
@@ -26,11 +24,11 @@ class Progress:
     ends_at: datetime | None = None
 
 
-def progress_of(job: BuildJob, attempt: Attempt | None, *, steps: Sequence[Step]) -> Progress:
+def progress_of(job: BuildJob, attempt: Attempt | None) -> Progress:
     """Of an attempt that runs, else nothing. One query."""
     if attempt is None or attempt.status not in ATTEMPT_ACTIVE:
         return Progress(job.progress)
-    step = next((number for number, one in enumerate(steps, start=1) if one.state == "current"), 1)
+    step = list(Phase).index(Phase(attempt.phase)) + 1
     usual = usual_seconds([job.pk]).get(job.pk) if attempt.started_at else None
     if usual is None or attempt.started_at is None:
         return Progress(job.progress, step)

@@ -189,7 +189,8 @@ def test_the_whole_log_is_searched_from_the_keyboard(reader: Reader, repository:
 def test_groups_fold_and_their_list_leads_to_them(reader: Reader, repository: Path) -> None:
     reader.submit(
         repository,
-        "echo before; echo '::group::Unpack <b>'; seq 1 400; echo '::endgroup::'; echo between; echo '::group::Compile'; seq 401 900; exit 1",
+        "echo before; echo '::group::Unpack <b>'; seq 1 400; echo '::endgroup::'; echo between; "
+        "echo '::group::Compile'; seq 401 900; exit 1",
     )
     reader.wait_for_badge("Failed")
     wait_for_end(reader)

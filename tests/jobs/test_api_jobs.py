@@ -206,6 +206,7 @@ RIGHTS: dict[tuple[str, str], dict[Any, int]] = {
     ("GET", f"{INFRASTRUCTURE}/artifacts/{{artifact_id}}/download"): FIND_NONE,
     ("PUT", f"{BUILD_JOBS}/{{job_id}}/cancel"): CHANGE_OTHERS,
     ("POST", f"{BUILD_JOBS}/{{job_id}}/retry"): CHANGE_OTHERS | {Role.OPERATOR: 409, Role.ADMIN: 409},
+    ("PUT", f"{BUILD_JOBS}/{{job_id}}/priority"): OPERATE,
     ("GET", f"{INFRASTRUCTURE}/build-servers"): READ,
     ("GET", f"{INFRASTRUCTURE}/build-servers/{{server_id}}"): READ,
     ("GET", f"{SERVER}/capacity"): READ,
@@ -226,6 +227,7 @@ RIGHTS: dict[tuple[str, str], dict[Any, int]] = {
 }
 BODIES: dict[str, Any] = {
     BUILD_JOBS: submission(),
+    f"{BUILD_JOBS}/{{job_id}}/priority": {"priority": "high"},
     f"{INFRASTRUCTURE}/build-servers": {
         "name": "far",
         "hostname": "far.example.org",
@@ -262,9 +264,7 @@ def test_rights_of_each_role(role: str | None, method: str, path: str) -> None:
     }
     concrete = path.format(**ids, name="NONE")
 
-    response = ApiClient(role).call(
-        method, concrete, BODIES.get(path) if method in {"POST", "PATCH"} else None
-    )
+    response = ApiClient(role).call(method, concrete, BODIES.get(path))
 
     assert response.status_code == RIGHTS[method, path][role]
     if response.status_code in (401, 403):
@@ -323,3 +323,50 @@ def test_session_needs_the_csrf_token_to_change_things() -> None:
     assert client.get(BUILD_JOBS).status_code == 200
     assert_error(client.post(BUILD_JOBS, submission(), content_type="application/json"), 403, code="csrf")
     assert not BuildJob.objects.exists()
+
+
+# ---- priority -------------------------------------------------------------------------------------------
+def test_an_operator_moves_a_queued_job_and_says_why() -> None:
+    job = make_job()
+
+    answer = ApiClient(Role.OPERATOR).put(
+        f"{BUILD_JOBS}/{job.pk}/priority", {"priority": "urgent", "reason": "release today"}
+    )
+
+    job.refresh_from_db()
+    event = Event.objects.get(subject_id=str(job.pk))
+    assert (answer.status_code, answer.json()["priority"], job.priority) == (200, "urgent", 30)
+    assert (event.kind, event.reason, event.door) == ("priority_changed", "release today", "api")
+    assert event.data == {"from": "normal", "to": "urgent"}
+
+
+@pytest.mark.parametrize("status", [one for one in JobStatus if one != JobStatus.QUEUED])
+def test_only_a_queued_job_has_a_priority_to_change(status: JobStatus) -> None:
+    job = make_job(status)
+
+    answer = ApiClient(Role.OPERATOR).put(f"{BUILD_JOBS}/{job.pk}/priority", {"priority": "low"})
+
+    assert_error(answer, 409, code="conflict")
+    assert BuildJob.objects.get().priority == 10
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"priority": "highest"}, {"priority": 30}, {"priority": "low", "reason": "x" * 501}]
+)
+def test_a_priority_that_is_none_is_refused(body: dict[str, Any]) -> None:
+    job = make_job()
+
+    answer = ApiClient(Role.OPERATOR).put(f"{BUILD_JOBS}/{job.pk}/priority", body)
+
+    assert_error(answer, 422, code="invalid")
+    assert BuildJob.objects.get().priority == 10
+
+
+def test_submitters_do_not_reprioritise_even_their_own() -> None:
+    api = ApiClient(Role.SUBMITTER)
+    job = make_job(created_by=api.user)
+
+    answer = api.put(f"{BUILD_JOBS}/{job.pk}/priority", {"priority": "urgent"})
+
+    assert_error(answer, 403, code="forbidden")
+    assert BuildJob.objects.get().priority == 10
