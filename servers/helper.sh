@@ -20,7 +20,7 @@
 # Status: 64 usage, 65 bad input, 66 no such job, 69 not supported here, 74 no room, 75 not now.
 set -f # no record and no argument is ever a pattern; the few globs are switched on where they stand
 umask 077
-unset CDPATH UNSOUND EPOCH_OF_START
+unset CDPATH UNSOUND EPOCH_OF_START LOGGER
 : "${BUILDBOARD_LOCALE=${LC_ALL-unset}}" # the build gets back the account's own locale
 LC_ALL=C
 export LC_ALL BUILDBOARD_LOCALE
@@ -241,9 +241,15 @@ finalize() {
     keep build "0 0 $BOOT" # an inner that has not begun by now never will
     left=0 reason=lost code=-1 boot=
     if [ -e swept ]; then measure; else stop_tree || left=1; fi
-    WAITED=0
-    while alive logger && [ "$WAITED" -lt 500 ]; do nap 02; done
-    if alive logger; then left=1; fi # someone who could not be found still holds the output
+    WAITED=0 tries=0
+    while logs && [ "$WAITED" -lt 500 ]; do nap 02; done
+    # Only one that ends well has seen the end; on a full disk each takes what it can, and fails.
+    until [ -z "$LOGGER" ] || logs || wait "$LOGGER" || [ "$tries" -ge 3 ]; do
+        tries=$((tries + 1))
+        start_logger
+        while logs && [ "$WAITED" -lt 500 ]; do nap 02; done
+    done
+    if logs; then left=1; fi # someone who could not be found still holds the output
     measure
     if from rc read -r code reason; then
         : # how the script ended
@@ -266,6 +272,11 @@ finalize() {
     done
 }
 
+# logs: whether a logger lives, ours before it signed too.
+logs() {
+    alive logger || { [ -n "$LOGGER" ] && read_stat "$LOGGER"; }
+}
+
 # ---- the processes of an attempt: runner, then inner (which runs the script), logger and watchdog
 
 mode_run() {
@@ -284,7 +295,7 @@ mode_run() {
     START_OF_RUN=$NOW EPOCH_OF_START=$(date +%s)
     echo "$EPOCH_OF_START $NOW $ID" >>starts
     # By `exec`, since some shells would keep copies of what they only redirect for a while: an end of the pipe.
-    if [ -p out ]; then (exec </dev/null >/dev/null 2>&1 3>&- && mode_logger) & fi
+    if [ -p out ]; then start_logger; fi
     (exec </dev/null >/dev/null 2>&1 3>&- && watch_later) &
     later=$!
     while :; do # a trapped signal ends wait too early
@@ -294,7 +305,10 @@ mode_run() {
     done
     save_code "$code"
     WAITED=0
-    if [ -p out ]; then until [ -e logger ] || [ "$WAITED" -ge 500 ]; do nap 01; done; fi
+    if [ -p out ]; then
+        until [ -e logger ] || [ "$WAITED" -ge 500 ]; do nap 01; done
+        exec 4<out # so that what is in the pipe outlasts a logger that is killed now
+    fi
     exec 3>&-
     finalize
     # The one to come, with the sleep that it waits for: the logger has gone, and this process does not mind.
@@ -302,6 +316,11 @@ mode_run() {
     # The watchdog sleeps in a child: its whole group, where it has one of its own.
     if alive watch; then kill -s TERM -- "-$PID" 2>/dev/null || kill -s TERM "$PID" 2>/dev/null; fi
     exit 0
+}
+# start_logger: one that this process can ask how it ended.
+start_logger() {
+    (exec </dev/null >/dev/null 2>&1 3>&- && mode_logger) &
+    LOGGER=$!
 }
 # watch_later: most short builds are over before they need a watchdog. Who wants one sooner, such as a cancel, starts one.
 watch_later() {
@@ -352,10 +371,23 @@ run_script() (
 mode_logger() {
     trap '' HUP INT TERM
     ! alive logger || return 0 # it was on its way when this one was called
+    if [ -e logger ]; then left_reading=1; else left_reading=; fi
     # shellcheck disable=SC2094 # a pipe; opened for reading alone it would wait for a writer
     exec 3<>out <out 3>&-
     enroll logger
+    [ -z "$left_reading" ] || outlast_readers
     until cat >>log || [ ! -d "$JOB" ]; do nap 01; done # fails on a full disk: the log is cut, the build goes on
+}
+# outlast_readers: a logger that was killed leaves its `cat`, which reads on. Two at once would mix up the log.
+outlast_readers() {
+    set +f
+    # shellcheck disable=SC2010 # the links' targets are what is looked at, not names of files
+    for process in $(ls -ldn /proc/[0-9]*/fd/1 2>/dev/null | grep -F -e "-> $JOB/log" |
+        sed 's|^[^/]*/proc/\([0-9]*\)/.*|\1|'); do
+        if read_stat "$process"; then began=$START; fi
+        while read_stat "$process" && [ "$START" = "$began" ]; do nap 10; done
+    done
+    set -f
 }
 mode_watch() {
     trap : HUP INT
