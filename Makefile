@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: up test test-fast faults lint bench css css-check screenshots clean
+.PHONY: up test test-sqlite test-postgres test-fast faults lint bench css css-check screenshots clean
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Buildboard needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)")'
@@ -24,8 +24,12 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 up: $(VENV)/.run
 	@exec $(BIN)/python manage.py up $(ARGS)
 
-test: $(VENV)/.dev
+test: test-sqlite test-postgres
+
+test-sqlite: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)
+
+test-postgres: $(VENV)/.dev
 	$(BIN)/python -m tests.on_postgres $(ARGS)
 
 test-fast: $(VENV)/.dev

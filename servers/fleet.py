@@ -28,6 +28,9 @@ class ToolchainFacts:
     program: str = ""
 
 
+Tools = dict[UUID, list[ToolchainFacts]]
+
+
 @dataclass(frozen=True)
 class ServerFacts:
     """What is known of one server now. Percentages are 0-100; None: not measured."""
@@ -100,8 +103,11 @@ def takes_jobs(server: BuildServer) -> bool:
     )
 
 
-def load_fleet() -> list[ServerFacts]:
-    """Every server by name, with its slots, toolchains and whether a runner follows it. Three queries."""
+def load_fleet(*, tools: Tools | None = None) -> list[ServerFacts]:
+    """Every server by name, with its slots, toolchains and whether a runner follows it. Three queries.
+
+    `tools`, if given, are the toolchains as they were read a moment ago: two queries.
+    """
     held = count_held_slots()
     live = ServerLease.objects.filter(server=OuterRef("pk"), until__gt=Now())
     servers = (
@@ -109,11 +115,11 @@ def load_fleet() -> list[ServerFacts]:
         .annotate(is_followed=Exists(live), has_known_key=~Q(host_key="") & Q(seen_host_key=""))
         .order_by("name")
     )
-    tools = _read_toolchains()
+    tools = read_toolchains() if tools is None else tools
     return [_facts(server, held=held.get(server.pk, 0), tools=tools.get(server.pk, [])) for server in servers]
 
 
-def _read_toolchains() -> dict[UUID, list[ToolchainFacts]]:
+def read_toolchains() -> Tools:
     """By server. Plain rows: there are dozens of each server's, and every look at the queue reads them."""
     rows = Toolchain.objects.order_by("name", "version")
     found: dict[UUID, list[ToolchainFacts]] = {}

@@ -83,9 +83,9 @@ class PollEntry:
 
 @dataclass(frozen=True)
 class PollReply:
-    """The attempts in the order asked for; clock and load of the server."""
+    """The attempts in the order asked for; uptime and load of the server."""
 
-    epoch: int
+    uptime_seconds: int
     load: str
     entries: tuple[PollEntry, ...]
 
@@ -169,11 +169,11 @@ def parse_poll(reply: bytes, *, nonce: str, requests: Sequence[tuple[str, int]])
     lines = _Lines(reply, at=_body_start(reply, nonce=nonce))
     head = lines.next_line().split(b" ", 2)
     if head[0] != b"=" or len(head) != 3 or not _NUMBER.fullmatch(head[1].decode(errors="replace")):
-        raise BadReply("a poll begins with the server's time")
+        raise BadReply("a poll begins with the server's uptime")
     entries = tuple(_parse_entry(lines, id=id, offset=offset) for id, offset in requests)
     if lines.next_line() != f"BBEND {nonce} 0".encode():
         raise BadReply("a poll ends after what was asked for")
-    return PollReply(epoch=int(head[1]), load=head[2].decode(errors="replace"), entries=entries)
+    return PollReply(uptime_seconds=int(head[1]), load=head[2].decode(errors="replace"), entries=entries)
 
 
 def parse_list(reply: bytes, *, nonce: str) -> tuple[RunListing, ...]:

@@ -20,7 +20,7 @@
 # Status: 64 usage, 65 bad input, 66 no such job, 69 not supported here, 74 no room, 75 not now.
 set -f # no record and no argument is ever a pattern; the few globs are switched on where they stand
 umask 077
-unset CDPATH UNSOUND EPOCH_OF_START
+unset CDPATH UNSOUND EPOCH_OF_START LOGGER
 : "${BUILDBOARD_LOCALE=${LC_ALL-unset}}" # the build gets back the account's own locale
 LC_ALL=C
 export LC_ALL BUILDBOARD_LOCALE
@@ -120,130 +120,23 @@ below_floor() {
     [ "$1" -lt "$DISKMIN" ]
 }
 
-# ---- the tree of a build
+# ---- the end of an attempt
 
-# find_members: MEMBERS, every living process of this attempt but the helper's own: in the build's session while
-# that is surely ours, marked in its environment, working in the work tree or writing to the output. And
-# MEMBER_GROUPS, their process groups, but those that the helper is in itself.
-# A daemon that shed all of these (environment, session, work tree, output) escapes, and so does another account's.
-find_members() {
-    read_stat $$
-    spared=" $$ " kept=" -$GROUP -0 -1 " leader='' found='' output=$JOB/log
-    [ -p out ] && output=$JOB/out # then the one that writes the log is the logger's
-    for record in runner watch logger; do
-        if alive $record; then spared="$spared$PID " kept="$kept-$GROUP "; fi
-    done
-    alive build && leader=$PID
-    set +f
-    # shellcheck disable=SC2010 # the links' targets are what is looked at, not names of files
-    for process in $(grep -lsF "BUILDBOARD_ATTEMPT=$ID" /proc/[0-9]*/environ 2>/dev/null) \
-        $(ls -ldn /proc/[0-9]*/cwd /proc/[0-9]*/fd/[12] 2>/dev/null | grep -F -e "-> $JOB/ws" -e "-> $output" |
-            sed 's|^[^/]*\(/proc/[0-9]*/\).*|\1|'); do
-        process=${process#/proc/}
-        found="$found ${process%%/*}"
-    done
-    if [ -n "$leader" ]; then
-        # All that are in it and some that are not: a shell would read each record byte by byte.
-        # shellcheck disable=SC2013 # names without blanks
-        for process in $(grep -lsF " $leader " /proc/[0-9]*/stat); do
-            process=${process#/proc/} process=${process%/stat}
-            read_stat "$process" || continue
-            if [ "$GROUP" = "$leader" ] || [ "$SESSION" = "$leader" ]; then found="$found $process"; fi
-        done
-    fi
-    set -f
-    MEMBERS='' MEMBER_GROUPS=''
-    for process in $found; do
-        case "$spared$MEMBERS " in *" $process "*) continue ;; esac
-        read_stat "$process" || continue
-        MEMBERS="$MEMBERS $process"
-        case "$kept$MEMBER_GROUPS " in *" -$GROUP "*) ;; *) MEMBER_GROUPS="$MEMBER_GROUPS -$GROUP" ;; esac
-    done
-}
-# is_alone: whether surely nothing is left of the build whose wrapper asks this, by a look at the younger processes alone.
-# False when something may be left, or when only find_members can tell.
-is_alone() {
-    are_in_order || return 1
-    spared=' ' output=$JOB/log
-    [ ! -p out ] || output=$JOB/out
-    for record in runner watch logger; do
-        if alive $record; then spared="$spared$PID "; fi
-    done
-    set --
-    set +f
-    for process in /proc/[0-9]*; do
-        process=${process#/proc/}
-        { [ "$process" -gt $$ ] && [ "$process" -lt $((newest + 1000)) ]; } || continue
-        case $spared in *" $process "*) ;; *) set -- "$@" "$process" ;; esac
-    done
-    set -f
-    links='' marks=''
-    for process; do
-        links="$links /proc/$process/cwd /proc/$process/fd/1 /proc/$process/fd/2"
-        marks="$marks /proc/$process/environ /proc/$process/stat"
-    done
-    [ $# != 0 ] || return 0
-    # shellcheck disable=SC2086 # lists of names without blanks
-    grep -qs -e "BUILDBOARD_ATTEMPT=$ID" -e ") . [0-9]* $$ " -e ") . [0-9]* [0-9]* $$ " $marks
-    case $? in 1 | 2) ;; *) return 1 ;; esac # 2: some could not be looked into, or have gone
-    # shellcheck disable=SC2012,SC2086 # the links' targets are what is looked at
-    case $(ls -ldn $links 2>/dev/null) in *"-> $JOB/ws"* | *"-> $output"*) return 1 ;; esac
-}
-# are_in_order: whether what began after this process, a wrapper, has a higher number than it: nowhere near as many
-# processes were made since as there are numbers.
-are_in_order() {
-    (:) &
-    newest=$!
-    wait "$newest"
-    # shellcheck disable=SC2046 # must be split
-    set -- $(count_forks) "$made_before"
-    case $#:$2:$3:$4 in 4:*::* | *: | 4:*[!0-9:]* | [!4]*) return 1 ;; esac
-    made=$(($2 - $4))
-    [ "$made" -gt 0 ] && [ $((made + 1000)) -lt "$3" ] && [ "$newest" -gt $$ ] && [ $((newest + 1000)) -lt "$3" ]
-}
-# count_forks: how many processes and threads were made since the boot, and how many numbers there are for them. The
-# builtin would read of the second only its first digit.
-count_forks() { grep -hs -e '^processes ' -e '^[0-9]*$' /proc/stat /proc/sys/kernel/pid_max; }
-# ask_to_end: TERM, once for each; and CONT, since a stopped process would not see it.
-# shellcheck disable=SC2086 # lists of pids
-ask_to_end() {
-    measure
-    find_members
-    [ -z "$MEMBERS" ] || { kill -s TERM $MEMBERS; kill -s CONT $MEMBERS; } 2>/dev/null
-}
-# stop_tree: ends all of it; false when something is left. What forks faster than a scan takes is stopped first,
-# and by whole groups, which the kernel does at once.
-# shellcheck disable=SC2086 # lists of pids
-stop_tree() {
-    ask_to_end
-    now
-    deadline=$((NOW + GRACE))
-    while [ -n "$MEMBERS" ] && [ "$NOW" -le "$deadline" ]; do nap 10 && find_members && now; done
-    # The wrapper cannot catch up with what forks in its own group; its code is safe, so it goes with them.
-    if [ -n "$MEMBERS" ] && read_stat $$ && [ "$GROUP" = "$leader" ]; then kill -s KILL 0; fi
-    round=0
-    while [ -n "$MEMBERS" ] && [ "$round" -lt 20 ]; do
-        round=$((round + 1)) scans=0 before=
-        while [ "$before" != "$MEMBERS" ] && [ "$scans" -lt 10 ]; do
-            scans=$((scans + 1)) before=$MEMBERS
-            kill -s STOP -- $MEMBER_GROUPS $MEMBERS 2>/dev/null
-            find_members
-        done
-        [ -z "$MEMBERS" ] || kill -s KILL -- $MEMBER_GROUPS $MEMBERS 2>/dev/null
-        nap 05
-        find_members
-    done
-    [ -z "$MEMBERS" ]
-}
 # finalize: writes the exit record when nothing runs any more. Runner, watchdog and cancel may all call it.
 finalize() {
     [ ! -e exit ] || return 0
     keep build "0 0 $BOOT" # an inner that has not begun by now never will
     left=0 reason=lost code=-1 boot=
     if [ -e swept ]; then measure; else stop_tree || left=1; fi
-    WAITED=0
-    while alive logger && [ "$WAITED" -lt 500 ]; do nap 02; done
-    if alive logger; then left=1; fi # someone who could not be found still holds the output
+    WAITED=0 tries=0
+    while logs && [ "$WAITED" -lt 500 ]; do nap 01; done
+    # Only one that ends well has seen the end; on a full disk each takes what it can, and fails.
+    until [ -z "$LOGGER" ] || logs || wait "$LOGGER" || [ "$tries" -ge 3 ]; do
+        tries=$((tries + 1))
+        start_logger
+        while logs && [ "$WAITED" -lt 500 ]; do nap 01; done
+    done
+    if logs; then left=1; fi # someone who could not be found still holds the output
     measure
     if from rc read -r code reason; then
         : # how the script ended
@@ -266,6 +159,11 @@ finalize() {
     done
 }
 
+# logs: whether a logger lives, ours before it signed too.
+logs() {
+    alive logger || { [ -n "$LOGGER" ] && read_stat "$LOGGER"; }
+}
+
 # ---- the processes of an attempt: runner, then inner (which runs the script), logger and watchdog
 
 mode_run() {
@@ -276,15 +174,15 @@ mode_run() {
     now
     if [ -e env ]; then mv -f env env.run; fi
     # The output goes through a pipe: `> /dev/stderr` in a build would empty a file. This end keeps it open.
-    if mkfifo out 2>/dev/null; then exec 3<>out; fi
+    if [ -p out ]; then exec 3<>out; fi
     export BUILDBOARD_ATTEMPT="$ID"
     detach inner # first: it is what somebody waits for
     inner=$!
     unset BUILDBOARD_ATTEMPT
+    # By `exec`, since some shells would keep copies of what they only redirect for a while: an end of the pipe.
+    if [ -p out ]; then start_logger; fi
     START_OF_RUN=$NOW EPOCH_OF_START=$(date +%s)
     echo "$EPOCH_OF_START $NOW $ID" >>starts
-    # By `exec`, since some shells would keep copies of what they only redirect for a while: an end of the pipe.
-    if [ -p out ]; then (exec </dev/null >/dev/null 2>&1 3>&- && mode_logger) & fi
     (exec </dev/null >/dev/null 2>&1 3>&- && watch_later) &
     later=$!
     while :; do # a trapped signal ends wait too early
@@ -294,7 +192,10 @@ mode_run() {
     done
     save_code "$code"
     WAITED=0
-    if [ -p out ]; then until [ -e logger ] || [ "$WAITED" -ge 500 ]; do nap 01; done; fi
+    if [ -p out ]; then
+        until [ -e logger ] || [ "$WAITED" -ge 500 ]; do nap 01; done
+        exec 4<out # so that what is in the pipe outlasts a logger that is killed now
+    fi
     exec 3>&-
     finalize
     # The one to come, with the sleep that it waits for: the logger has gone, and this process does not mind.
@@ -302,6 +203,11 @@ mode_run() {
     # The watchdog sleeps in a child: its whole group, where it has one of its own.
     if alive watch; then kill -s TERM -- "-$PID" 2>/dev/null || kill -s TERM "$PID" 2>/dev/null; fi
     exit 0
+}
+# start_logger: one that this process can ask how it ended.
+start_logger() {
+    (exec </dev/null >/dev/null 2>&1 3>&- && mode_logger) &
+    LOGGER=$!
 }
 # watch_later: most short builds are over before they need a watchdog. Who wants one sooner, such as a cancel, starts one.
 watch_later() {
@@ -314,7 +220,9 @@ mode_inner() {
     if [ -p out ]; then output=out && exec 3<>out; fi
     trap : HUP INT TERM
     read_limits
-    { read -r _ made_before <forks; } 2>/dev/null || made_before='' # now, while nothing of the build can exchange it
+    # Now, while nothing of the build can exchange it.
+    # shellcheck disable=SC2034 # for is_alone
+    { read -r _ made_before <forks; } 2>/dev/null || made_before=''
     owner=
     read_stat $$ && keep build "$$ $START $BOOT" && from build read -r owner _ && [ "$owner" = $$ ] || exit 74
     { echo 300 >/proc/self/oom_score_adj; } 2>/dev/null # the build dies before sshd does
@@ -352,10 +260,23 @@ run_script() (
 mode_logger() {
     trap '' HUP INT TERM
     ! alive logger || return 0 # it was on its way when this one was called
+    if [ -e logger ]; then left_reading=1; else left_reading=; fi
     # shellcheck disable=SC2094 # a pipe; opened for reading alone it would wait for a writer
     exec 3<>out <out 3>&-
     enroll logger
+    [ -z "$left_reading" ] || outlast_readers
     until cat >>log || [ ! -d "$JOB" ]; do nap 01; done # fails on a full disk: the log is cut, the build goes on
+}
+# outlast_readers: a logger that was killed leaves its `cat`, which reads on. Two at once would mix up the log.
+outlast_readers() {
+    set +f
+    # shellcheck disable=SC2010 # the links' targets are what is looked at, not names of files
+    for process in $(ls -ldn /proc/[0-9]*/fd/1 2>/dev/null | grep -F -e "-> $JOB/log" |
+        sed 's|^[^/]*/proc/\([0-9]*\)/.*|\1|'); do
+        if read_stat "$process"; then began=$START; fi
+        while read_stat "$process" && [ "$START" = "$began" ]; do nap 10; done
+    done
+    set -f
 }
 mode_watch() {
     trap : HUP INT

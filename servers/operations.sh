@@ -98,20 +98,21 @@ check_start() {
         printf '' >>log && printf '' >>starts &&
             dd if=/dev/urandom of=ballast bs=8192 count=8 && dd if=/dev/urandom of=reserve bs=8192 count=2
     } 2>/dev/null &
-    count_forks >forks
+    { count_forks >forks; mkfifo out; } 2>/dev/null
     if below_floor; then wait "$!"; refuse diskfull 74 || return; fi
     wait "$!" || refuse full 74
 }
 
 # ---- following and ending
 
-# poll MAX ID:OFFSET ... -> `= epoch load`, then for each `@ ID state offset count size phase commit [exit]` and
-# the bytes. Up to ten times a second: only date, a child, ls and, with news, dd are processes here.
+# poll MAX ID:OFFSET ... -> `= uptime load`, then for each `@ ID state offset count size phase commit [exit]` and
+# the bytes. Up to ten times a second: only a child, ls and, with news, dd are processes here.
 op_poll() {
     max=$1 load=
     shift
     { read -r load </proc/loadavg; } 2>/dev/null
-    echo "= $(date +%s) $load"
+    now
+    echo "= $NOW $load"
     [ $# = 0 ] || survey poll_one "$@"
 }
 poll_one() {

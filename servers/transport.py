@@ -22,6 +22,7 @@ _WORD = re.compile(r"[A-Za-z0-9._:-]+")
 HELPER_PARTS = (
     "helper.sh",
     "records.sh",
+    "tree.sh",
     "door.sh",
     "operations.sh",
     "artifacts.sh",

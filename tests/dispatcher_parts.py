@@ -27,8 +27,8 @@ from servers.models import BuildServer, Slot  # noqa: E402  # likewise
 from servers.slots import fit_slots  # noqa: E402  # likewise
 from tests.waiting import wait_for  # noqa: E402  # likewise
 
-RUN_SECONDS = 300.0
-REPORT_SECONDS = 240.0
+RUN_SECONDS = 600.0
+REPORT_SECONDS = 500.0
 
 
 def fill(given: dict[str, Any]) -> None:

@@ -42,7 +42,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _run_pytest(arguments: list[str]) -> int:
-    environment = {**os.environ, "DATABASE_URL": postgres_url()}
+    url = postgres_url()
+    # Tests that make databases of their own do so in the same server, not in one for each process.
+    environment = {**os.environ, "DATABASE_URL": url, "BUILDBOARD_TEST_POSTGRES_URL": url}
     command = [sys.executable, "-m", "pytest", "-m", SELECTED, "-p", "no:cacheprovider", *arguments]
     # A session of its own: an interrupt from the keyboard reaches it once, from here.
     tests = subprocess.Popen(command, env=environment, start_new_session=True)

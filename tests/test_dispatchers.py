@@ -19,7 +19,8 @@ from tests.requirements import require
 from tests.services import fresh_database
 from tests.ssh_servers import SshServer, ssh_fleet
 
-pytestmark = [pytest.mark.slow, pytest.mark.ssh, pytest.mark.both_databases]
+# A minute alone; long bounds, since eight runners beside other tests have little of a machine.
+pytestmark = [pytest.mark.slow, pytest.mark.ssh, pytest.mark.both_databases, pytest.mark.timeout(600)]
 
 RUNNERS, SERVERS, SLOTS, JOBS = 8, 3, 2, 200
 STOP_SECONDS = 30.0

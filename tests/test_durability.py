@@ -13,7 +13,7 @@ from tests.boards import processes_of_builds
 from tests.repositories import make_repository
 from tests.whole_board import WholeBoard
 
-pytestmark = [pytest.mark.slow, pytest.mark.both_databases]
+pytestmark = [pytest.mark.slow, pytest.mark.both_databases, pytest.mark.timeout(900)]
 
 LINES = 100_000
 KILLS = 20

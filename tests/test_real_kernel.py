@@ -16,7 +16,7 @@ from tests.real_sources import as_bare_repository, linux_source
 from tests.requirements import require
 from tests.whole_board import WholeBoard
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 MINUTES = 400.0
 LEFT_OUT = re.compile(
     r"(arch/(?!x86/)|crypto/|drivers/|fs/|net/|samples/|sound/|tools/perf/|include/dt-bindings/).*\.[chS]"

@@ -18,7 +18,7 @@ from jobs.queue.conditions import CPU_PATIENCE_SECONDS, Needs
 from jobs.queue.order import Waiting, ready_jobs
 from jobs.queue.refusals import Look, close_all_but, close_refusals, look_of, note_refusals
 from jobs.states import JobStatus
-from servers.fleet import ServerFacts, load_fleet, takes_jobs
+from servers.fleet import ServerFacts, Tools, load_fleet, read_toolchains, takes_jobs
 from servers.models import BuildServer
 from servers.slots import count_held_slots, has_free_slot
 
@@ -39,6 +39,7 @@ class Dispatcher:
         self._needs: dict[UUID, Needs] = {}
         self._noted: dict[UUID, Look] | None = None  # None: what another process left is not known
         self._looked_at = timezone.now()
+        self._tools: Tools | None = None
 
     def dispatch(self, *, explain: bool = True) -> list[Attempt]:
         """Claim every ready job that some server can take now; the attempts that were minted.
@@ -48,7 +49,7 @@ class Dispatcher:
         """
         if not explain and not has_free_slot():
             return []
-        look = _Pass() if len(self._needs) > MANY and not explain else None
+        look = self._begin(explain=False) if len(self._needs) > MANY and not explain else None
         jobs = ready_jobs(self._needs, among=self._placeable(look) if look else None)
         first = next(jobs, None)
         if first is None:
@@ -56,7 +57,7 @@ class Dispatcher:
                 self._needs.clear()
                 self._explain({})
             return []
-        look = look or _Pass()
+        look = look or self._begin(explain=explain)
         attempts: list[Attempt] = []
         waiting: dict[UUID, Judged] = {}
         seen: set[UUID] = set()
@@ -74,6 +75,12 @@ class Dispatcher:
             self._needs = {job_id: needs for job_id, needs in self._needs.items() if job_id in seen}
             self._explain(waiting, fleet_empty=look.is_empty)
         return attempts
+
+    def _begin(self, *, explain: bool) -> "_Pass":
+        """A pass over the fleet as it is. Toolchains are dozens of rows that seldom change: whole looks read them."""
+        if explain or self._tools is None:
+            self._tools = read_toolchains()
+        return _Pass(self._tools)
 
     def _placeable(self, look: "_Pass") -> Q:
         """Of a long queue what a bell is about: jobs of classes that have room now, and new ones."""
@@ -104,7 +111,7 @@ class Dispatcher:
     def _claim(self, job_id: UUID, server: ServerFacts) -> Attempt:
         noted = self._noted or {}
         with transaction.atomic():
-            row = BuildServer.objects.filter(pk=server.id).first()
+            row = BuildServer.objects.defer("facts").filter(pk=server.id).first()
             if row is None or not takes_jobs(row):
                 raise NoFreeSlot(f"{server.name} takes no jobs any more.")
             attempt = claim_job(job_id, server=row)
@@ -132,9 +139,9 @@ class Dispatcher:
 class _Pass:
     """The fleet during one pass, judged once for each class of need; what a claim changes is judged anew."""
 
-    def __init__(self) -> None:
+    def __init__(self, tools: Tools) -> None:
         self.at: datetime = timezone.now()
-        self._fleet = {server.id: server for server in load_fleet()}
+        self._fleet = {server.id: server for server in load_fleet(tools=tools)}
         self._free = sum(server.room for server in self._fleet.values())
         self._changes: list[UUID] = []
         self._classes: dict[tuple[Needs, bool], Judged] = {}

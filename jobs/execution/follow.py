@@ -154,7 +154,9 @@ class ServerFollower(threading.Thread):
 
     def _refresh(self) -> None:
         rows = Attempt.objects.active().filter(server_id=self.server_id)
-        attempts = {one.pk: one for one in rows.select_related("job", "server", "server__jump_host")}
+        rows = rows.select_related("job", "server", "server__jump_host")
+        # What probes found is long, and is read as often as builds change.
+        attempts = {one.pk: one for one in rows.defer("server__facts", "server__jump_host__facts")}
         for gone in self._followed.keys() - attempts.keys():
             del self._followed[gone]
         providers: dict[str, BuildProvider] = {}  # all are of one server, whose row was read once
@@ -355,8 +357,8 @@ class ServerFollower(threading.Thread):
     def _wait_seconds(self, *, took: float) -> float:
         """0.1 s while bytes flow or somebody watches, less at first, backing off to 2 s; a second when idle.
 
-        None at all while a log is longer than what one reply brought. `took` is how long the poll took: a
-        machine that is busy is not asked faster than it answers.
+        None at all while a log is longer than what one reply brought. `took` is how long the poll took: a machine
+        that is busy is asked for a third of the time at most.
         """
         if not self._followed:
             return IDLE_SECONDS
@@ -364,4 +366,4 @@ class ServerFollower(threading.Thread):
             return 0.0
         eager = time.monotonic() < self._eager_until and self._reach.reached
         self._pace = min(FAST_SECONDS if eager else SLOW_SECONDS, self._pace * 1.5)
-        return max(self._pace, took)
+        return max(self._pace, 2 * took)

@@ -1,7 +1,12 @@
 """The board breaks and the builds go on over SSH: its runner killed with -9, all of it killed, two of them at once."""
 
+import contextlib
+import hashlib
+import os
+import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -86,3 +91,69 @@ def test_two_boards_share_a_server_and_leave_each_others_builds_alone(
         other.assert_nothing_left(same)
         assert "reconciled" not in [kind for kind, _ in all_events(world, [server])]
         assert "reconciled" not in [kind for kind, _ in other.server_events(same)]
+
+
+FILES = 24
+FILE_BYTES = 4 << 20
+# Their sums are in the log as the build saw them.
+MAKE_FILES = f"""
+echo "$BUILDBOARD_JOB_ID $BUILDBOARD_ATTEMPT" >>"$HOME/starts"
+mkdir out
+for n in $(seq -w 1 {FILES}); do head -c {FILE_BYTES} /dev/urandom >out/$n.bin; done
+(cd out && sha256sum *.bin)
+"""
+
+
+@on_both_when_whole
+def test_kills_of_the_runner_while_it_fetches_artifacts_leave_each_once_and_whole(
+    world: World, servers: list[Server]
+) -> None:
+    server = servers[1]
+    job = world.submit(server, rounds=0, script=MAKE_FILES, artifact_paths=["out/*.bin"])
+
+    kept: dict[str, str] = {}
+    for more_than in (0, len(kept) + 5):
+        with held_up_in_the_middle(world, server, job, more_than=more_than) as before:
+            assert kept.items() <= before.items()  # what was kept is not fetched again
+            kept = before
+            kill_runner(world)
+    ended = world.board.wait_until_finished(job, seconds=240)
+
+    assert (ended["status"], ended["error_category"]) == ("completed", None), world.events(job)
+    artifacts = world.board.call("GET", f"/infrastructure/build-jobs/{job}/artifacts")
+    lines = [line.split() for line in world.board.log(job).decode().splitlines() if line.endswith(".bin")]
+    sums = {f"out/{name}": told for told, name in lines}
+    assert len(sums) == FILES
+    assert {one["path"]: one["sha256"] for one in artifacts} == sums
+    assert len(artifacts) == FILES
+    assert kept.items() <= {one["path"]: one["id"].replace("-", "") for one in artifacts}.items()
+    for one in artifacts:
+        content = world.board.read(one["url"].removeprefix("/api/v1"))
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (FILE_BYTES, one["sha256"])
+    world.assert_one_start(job, server)
+    world.assert_nothing_left(server)
+
+
+@contextlib.contextmanager
+def held_up_in_the_middle(
+    world: World, server: Server, job: str, *, more_than: int
+) -> Iterator[dict[str, str]]:
+    """Hold up the transfer once more artifacts than these are kept; those that are: path and id."""
+    deadline = time.monotonic() + 120
+    while len(kept_of(world, job)) <= more_than:
+        assert time.monotonic() < deadline, world.events(job)
+        time.sleep(0.01)
+    stopped = server.sshd.stop_sessions()
+    try:
+        found = kept_of(world, job)
+        assert len(found) < FILES, "all were fetched before the transfer was held up"
+        yield found
+    finally:
+        for pid in stopped:  # one whose client was killed is no connection any more
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def kept_of(world: World, job: str) -> dict[str, str]:
+    sql = "SELECT a.path, a.id FROM jobs_artifact a JOIN jobs_attempt t ON t.id = a.attempt_id WHERE t.job_id = %s"
+    return {str(path): str(row).replace("-", "") for path, row in world.query(sql, world.key(job))}

@@ -18,7 +18,7 @@ from jobs.lifecycle import request_cancel
 from jobs.models import Attempt, BuildJob, Refusal
 from jobs.queue.refusals import MOST_SERVERS
 from jobs.states import JobStatus, Priority
-from servers.fleet import ServerFacts, load_fleet, takes_jobs
+from servers.fleet import ServerFacts, Tools, load_fleet, takes_jobs
 from servers.leases import acquire_lease
 from servers.models import BuildServer
 from servers.starts import note_refused_start
@@ -239,8 +239,8 @@ def test_server_that_is_taken_out_of_service_during_the_look_gets_no_job(
     job = make_job()
     load = load_fleet
 
-    def load_then_change() -> list[ServerFacts]:
-        fleet = load()
+    def load_then_change(*, tools: Tools | None = None) -> list[ServerFacts]:
+        fleet = load(tools=tools)
         BuildServer.objects.filter(pk=server.pk).update(**change)
         return fleet
 

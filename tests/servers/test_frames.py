@@ -36,7 +36,7 @@ POLL = (
     + f"BBEND {NONCE} 0\n".encode()
 )
 PARSED = PollReply(
-    epoch=1700000000,
+    uptime_seconds=1700000000,
     load="0.10 0.20 0.30 1/100 4242",
     entries=(
         PollEntry(

@@ -1,8 +1,10 @@
 """One logger at a time, however slowly it starts: two readers of a build's output would mix up its log."""
 
+import contextlib
 import os
 import shlex
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +48,16 @@ def children_of(pid: int) -> list[int]:
     return [child.pid for child in psutil.Process(pid).children()]
 
 
+def writers_of(server: Durable, attempt: str) -> list[int]:
+    """Processes that write what they read to the log."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/fd/1"):
+        with contextlib.suppress(OSError):
+            if path.readlink() == server.job(attempt) / "log":
+                found.append(int(path.parts[2]))
+    return found
+
+
 def begun(slow: Durable) -> list[int]:
     path = slow.root.parent / "begun"
     return [int(pid) for pid in path.read_text().split()] if path.exists() else []
@@ -66,11 +78,13 @@ def test_a_logger_that_died_is_replaced_by_one(slow_shell: Durable) -> None:
     kill(first, *children_of(first))
     wait_for(lambda: slow_shell.pid(attempt, "logger") != first)
     second = slow_shell.pid(attempt, "logger")
+    wait_for(lambda: b"line 25" in slow_shell.look(attempt).data)
+    later = slow_shell.pid(attempt, "logger")
     lines = slow_shell.finish(attempt).data.splitlines()
 
+    assert later == second
     assert lines == sorted(lines, key=WHOLE.splitlines().index)
     assert lines[-1] == b"line 29"
-    assert slow_shell.pid(attempt, "logger") == second
 
 
 def test_a_logger_that_died_before_it_signed_is_replaced(slow: Durable) -> None:
@@ -82,3 +96,49 @@ def test_a_logger_that_died_before_it_signed_is_replaced(slow: Durable) -> None:
 
     wait_for(lambda: slow.look(attempt).data)
     assert slow.finish(attempt).data == WHOLE
+
+
+def test_what_a_killed_logger_left_reading_stays_the_only_reader(
+    durable_any_shell: Durable, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    attempt = durable_any_shell.start(f"echo first; until [ -e '{go}' ]; do sleep 0.05; done; seq 1 200000")
+    wait_for(lambda: durable_any_shell.look(attempt).data)
+    first = durable_any_shell.pid(attempt, "logger")
+    wait_for(lambda: children_of(first))
+
+    kill(first)
+    wait_for(lambda: durable_any_shell.pid(attempt, "logger") != first)
+    wait_for(lambda: children_of(durable_any_shell.pid(attempt, "logger")))
+    writers = writers_of(durable_any_shell, attempt)
+    go.touch()
+    log = durable_any_shell.read(attempt)
+
+    assert len(writers) == 1
+    assert log == b"first\n" + b"".join(b"%d\n" % number for number in range(1, 200_001))
+    assert writers_of(durable_any_shell, attempt) == []
+
+
+def test_a_logger_that_is_killed_at_the_very_end_loses_nothing(
+    durable_any_shell: Durable, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    attempt = durable_any_shell.start(
+        f"echo first; until [ -e '{go}' ]; do sleep 0.05; done; seq 1 5000; exit 3"
+    )
+    wait_for(lambda: durable_any_shell.look(attempt).data)
+    logger = durable_any_shell.pid(attempt, "logger")
+    wait_for(lambda: children_of(logger))
+    stopped = [logger, *children_of(logger)]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    go.touch()
+    wait_for(lambda: (durable_any_shell.job(attempt) / "rc").exists(), what="the build ended")
+
+    kill(*stopped)
+    entry = durable_any_shell.finish(attempt)
+
+    assert entry.data == b"first\n" + b"".join(b"%d\n" % number for number in range(1, 5001))
+    assert entry.exit is not None
+    assert (entry.exit.reason, entry.exit.code, entry.exit.left) == ("exited", 3, False)
+    durable_any_shell.wait_empty()
