@@ -53,7 +53,8 @@ class Looker:
             "job": f"/jobs/{job_id}/",
         }
         for name in ("overview", "jobs", "job"):
-            self._addresses[f"{name}: a poll without news"] = self._poll_address(self._addresses[name])
+            html = self._client.get(self._addresses[name]).content.decode()
+            self._addresses[f"{name}: a poll"] = _next_poll(html)
         return "\t".join(self._addresses)
 
     def look(self, name: str) -> str:
@@ -74,14 +75,16 @@ class Looker:
 
     def _get(self, name: str) -> None:
         headers = {"HX-Request": "true"} if "poll" in name else {}
-        status = self._client.get(self._addresses[name], headers=headers).status_code
-        assert status in (200, 204), f"{name}: {status}"
+        answer = self._client.get(self._addresses[name], headers=headers)
+        assert answer.status_code in (200, 204), f"{name}: {answer.status_code}"
+        if headers and answer.status_code != 204:  # there was news: the next one asks for what is newer
+            self._addresses[name] = _next_poll(answer.content.decode())
 
-    def _poll_address(self, address: str) -> str:
-        """What the page asks next."""
-        html = self._client.get(address).content.decode()
-        before = html.partition('hx-trigger="bb:poll"')[0]
-        return before.rpartition('hx-get="')[2].partition('"')[0].replace("&amp;", "&")
+
+def _next_poll(html: str) -> str:
+    """What the page or its polled part asks next."""
+    before = html.partition('hx-trigger="bb:poll"')[0]
+    return before.rpartition('hx-get="')[2].partition('"')[0].replace("&amp;", "&")
 
 
 def main(size: int) -> None:

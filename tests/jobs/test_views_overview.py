@@ -1,5 +1,6 @@
 """The overview: what it tells of the queue, the builds, the fleet and the last day, and what it costs."""
 
+import re
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -110,7 +111,7 @@ def test_a_running_build_has_its_expected_end_from_the_builds_before_it() -> Non
 
     page = shown()
 
-    assert "40% 4m 00s elapsed ~6m left" in page.text
+    assert re.search(r"40% 4m 0\ds elapsed ~6m left", page.text)
     assert page.find("progress", value="40")[0]["aria-label"] == "linux 40%"
 
 
@@ -121,7 +122,7 @@ def test_a_build_that_takes_longer_than_usual_says_so() -> None:
 
     text = shown().text
 
-    assert "99% 12m 00s elapsed over its usual 10m" in text
+    assert re.search(r"99% 12m 0\ds elapsed over its usual 10m", text)
     assert "Claimed connecting" in text
 
 
@@ -199,7 +200,7 @@ def test_the_latest_events_are_told_with_their_reasons() -> None:
 
     feed = shown().text.partition("Recent activity")[2].partition("Throughput")[0]
 
-    assert feed.split(" 0s")[:4] == [
+    assert re.split(r" \ds(?= |$)", feed)[:4] == [
         " north is degraded The disk is 91% full.",
         " linux release/4.2 cancelled by ann north",
         " linux release/4.2 failed: boom: no rule north · attempt 2 of 2",
