@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 from django.core.management import call_command
@@ -61,8 +62,14 @@ def prepare_database() -> None:
             call_command("migrate", interactive=False, verbosity=0)
     except (DatabaseError, InterfaceError, MigrationSchemaMissing) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        where = "DATABASE_URL" if connection.vendor == "postgresql" else str(connection.settings_dict["NAME"])
+        where = "DATABASE_URL" if connection.vendor == "postgresql" else _sqlite_file()
         raise NotPreparedError(f"the database ({where}) cannot be used: {reason}") from error
+
+
+def _sqlite_file() -> str:
+    """The path of the database; one that is there is named by an address in the settings."""
+    name = str(connection.settings_dict["NAME"])
+    return unquote(urlsplit(name).path) if name.startswith("file:") else name
 
 
 @contextmanager

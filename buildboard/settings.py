@@ -52,7 +52,6 @@ CSRF_TRUSTED_ORIGINS = env.read("list", "BUILDBOARD_CSRF_TRUSTED_ORIGINS", None)
 _WEB = PROCESS == "web"
 _SQLITE = {
     "ENGINE": "django.db.backends.sqlite3",
-    "NAME": DATA_DIR / "buildboard.sqlite3",
     # A file: in memory, threads would share one cache and its table locks, for which no timeout waits.
     "TEST": {"NAME": DATA_DIR / "test.sqlite3"},
     "OPTIONS": {
@@ -65,16 +64,22 @@ _SQLITE = {
 }
 
 
+def _sqlite(file: Path) -> dict[str, object]:
+    """The first start makes the file. One that is gone later is away: it is not made again, empty."""
+    is_made = PROCESS or file.exists()
+    return {**_SQLITE, "NAME": f"{file.resolve().as_uri()}?mode=rw" if is_made else file}
+
+
 def _database() -> dict[str, object]:
     url = env.read("str", "DATABASE_URL", "")
     if not url:
-        return dict(_SQLITE)
+        return _sqlite(DATA_DIR / "buildboard.sqlite3")
     try:
         parsed = dict(dj_database_url.parse(url))
     except (ValueError, KeyError) as error:
         raise ImproperlyConfigured(f"DATABASE_URL: {error}") from error
     if "sqlite" in str(parsed["ENGINE"]):
-        return {**_SQLITE, "NAME": parsed["NAME"]}
+        return _sqlite(Path(str(parsed["NAME"])))
     if "postgresql" not in str(parsed["ENGINE"]):
         raise ImproperlyConfigured("DATABASE_URL: only postgresql:// and sqlite:/// are supported")
     options = {"connect_timeout": 5, **dict(parsed.get("OPTIONS") or {})}  # type: ignore[call-overload]  # a TypedDict without it

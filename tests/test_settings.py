@@ -69,3 +69,28 @@ def test_secrets_are_made_once(tmp_path: Path) -> None:
     check(tmp_path / "data")
 
     assert (tmp_path / "data" / "secret_key").read_text() == first
+
+
+def test_a_database_file_that_is_gone_is_not_made_again_empty(tmp_path: Path) -> None:
+    data_dir = tmp_path / "a ?#% b"
+    connect = (
+        "import django; django.setup()\nfrom django.db import connection\nconnection.ensure_connection()\n"
+    )
+    lose = "connection.close()\nopen_file.unlink()\nconnection.ensure_connection()"
+    file = data_dir / "buildboard.sqlite3"
+    environment = {
+        **os.environ,
+        "BUILDBOARD_DATA_DIR": str(data_dir),
+        "DATABASE_URL": "",
+        "DJANGO_SETTINGS_MODULE": "buildboard.settings",
+        "PYTHONPATH": str(ROOT),
+    }
+
+    subprocess.run([sys.executable, "-c", connect], env=environment, check=True)
+    program = f"from pathlib import Path\nopen_file = Path({str(file)!r})\n{connect}{lose}"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert done.stderr.splitlines()[-1] == "django.db.utils.OperationalError: unable to open database file"
+    assert not file.exists()
