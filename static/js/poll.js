@@ -5,16 +5,18 @@
 //   - never while the tab is hidden; at once when it is shown again and the element is due
 //   - one request at a time; the next is counted from the end of the last; +-10 % jitter; failures back off
 //     to 30 s
-//   - [data-live] says "Live", "Paused" or "Reconnecting"
+//   - [data-live] says "Live", "Paused", or "Reconnecting" and of when the page then is; what is shown stays
 
 const TICK_MS = 250;
 const MAX_BACKOFF_MS = 30000;
 const JITTER = 0.1;
-const LIVE_WORDS = { live: "Live", paused: "Paused", stale: "Reconnecting" };
+const LIVE_WORDS = { live: "Live", paused: "Paused" };
 
 const dueAt = new WeakMap();
 const busy = new WeakSet();
 const failures = new WeakMap();
+let answeredAt = Date.now();
+let isStale = false;
 
 function nextDelay(element) {
   const pace = Number(element.dataset.poll) || 0;
@@ -23,11 +25,16 @@ function nextDelay(element) {
   return delay * (1 - JITTER + Math.random() * 2 * JITTER);
 }
 
-function sayState(state) {
+function wordsOf(state) {
+  return LIVE_WORDS[state] ?? `Reconnecting, as of ${new Date(answeredAt).toISOString().slice(11, 19)} UTC`;
+}
+
+function sayState() {
+  const state = document.hidden ? "paused" : isStale ? "stale" : "live";
   for (const indicator of document.querySelectorAll("[data-live]")) {
     if (indicator.dataset.state === state) continue;
     indicator.dataset.state = state;
-    indicator.textContent = LIVE_WORDS[state];
+    indicator.textContent = wordsOf(state);
   }
 }
 
@@ -48,22 +55,20 @@ function tick() {
   }
 }
 
+// Of a request that found nobody htmx tells twice.
 function finishRequest(event, succeeded) {
   const element = event.detail.elt;
-  if (!busy.has(element) && !element.dataset?.poll) return;
-  busy.delete(element);
+  if (!busy.delete(element)) return;
   failures.set(element, succeeded ? 0 : (failures.get(element) || 0) + 1);
   dueAt.set(element, Date.now() + nextDelay(element));
-  sayState(succeeded ? "live" : "stale");
+  if (succeeded) answeredAt = Date.now();
+  isStale = !succeeded;
+  sayState();
 }
 
 function followVisibility() {
-  if (document.hidden) {
-    sayState("paused");
-  } else {
-    sayState("live");
-    tick();
-  }
+  sayState();
+  tick();
 }
 
 document.addEventListener("htmx:afterRequest", (event) => finishRequest(event, event.detail.successful));

@@ -1,13 +1,81 @@
-"""The overview and the list of jobs in a real browser: what polls bring, and what they leave as it was."""
+"""The overview and the list of jobs in a real browser: when polls come, what they bring, what they leave as it was."""
 
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.browsers import Reader
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+TICK_MS = 250
+ACTIVE_MS, FINISHED_MS = 2_000, 10_000
+COUNT = """() => {
+  window.asked = 0;
+  window.answered = 0;
+  document.addEventListener("htmx:beforeRequest", () => { window.asked += 1; });
+  document.addEventListener("htmx:afterRequest", () => { window.answered += 1; });
+}"""
+# Another tab in front of it, as the page is told: a browser without a window has no tab in the background.
+HIDE = """(hidden) => {
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def count(page: Page, what: str) -> int:
+    """How many polls were `asked` or `answered` since COUNT."""
+    return int(page.evaluate(f"() => window.{what}"))
+
+
+def wait_of_next_poll(page: Page) -> int:
+    """After how many milliseconds of the page's own clock it asks again; the answer is awaited."""
+    asked = count(page, "asked")
+    for waited in range(TICK_MS, 2 * FINISHED_MS, TICK_MS):
+        page.clock.run_for(TICK_MS)
+        if count(page, "asked") > asked:
+            wait_for(lambda: count(page, "answered") == asked + 1, what="an answer")
+            return waited
+    raise AssertionError("it asks no more")
+
+
+def is_pace(waited: int, pace: int) -> bool:
+    """Whether it is the pace, less or more a tenth, seen at the next tick but one at the latest."""
+    return 0.9 * pace <= waited <= 1.1 * pace + 2 * TICK_MS
+
+
+def test_a_page_asks_at_its_pace_and_not_at_all_while_its_tab_is_hidden(
+    reader: Reader, repository: Path, tmp_path: Path
+) -> None:
+    page, go = reader.page, tmp_path / "go"
+    page.clock.install()
+    reader.submit(repository, f"while [ ! -e {go} ]; do sleep 0.1; done")
+    reader.wait_for_badge("Running")
+    page.evaluate(COUNT)
+    page.clock.pause_at(page.evaluate("() => Date.now() / 1000") + 5)
+    wait_for(lambda: count(page, "asked") == count(page, "answered") > 0, what="the poll that was due")
+
+    assert [is_pace(wait_of_next_poll(page), ACTIVE_MS) for _ in range(3)] == [True] * 3
+    page.evaluate(HIDE, True)
+    asked = count(page, "asked")
+    expect(page.locator("[data-live]")).to_have_text("Paused")
+    page.clock.run_for(6 * FINISHED_MS)
+    assert count(page, "asked") == asked
+    page.evaluate(HIDE, False)
+    assert count(page, "asked") == asked + 1
+    expect(page.locator("[data-live]")).to_have_text("Live")
+
+    wait_for(lambda: count(page, "answered") == asked + 1, what="an answer")
+    for hidden in (True, False):  # not due again
+        page.evaluate(HIDE, hidden)
+    assert count(page, "asked") == asked + 1
+    go.touch()
+    wait_for(lambda: wait_of_next_poll(page) and page.locator("#job").get_attribute("data-poll") == "10000")
+    assert [is_pace(wait_of_next_poll(page), FINISHED_MS) for _ in range(2)] == [True] * 2
+    assert len(reader.polls) >= count(page, "asked")
+    assert reader.complaints == []
 
 
 def test_a_build_comes_and_goes_on_the_overview_without_a_reload(reader: Reader, repository: Path) -> None:
@@ -32,9 +100,13 @@ def test_what_is_open_and_typed_in_the_list_survives_a_swap(reader: Reader, repo
     page.get_by_text("More filters and order").click()
     branch = page.get_by_label("Branch", exact=True)
     branch.fill("half a na")
+    page.set_viewport_size({"width": 1280, "height": 300})
+    page.evaluate("() => scrollTo(0, 60)")
 
     expect(page.locator(f"#job-{job_id} .badge")).to_have_text("Completed")
 
+    assert page.evaluate("() => scrollY") == 60
+    expect(page.locator("#jobs-more")).to_have_attribute("open", "")
     expect(branch).to_have_value("half a na")
     expect(branch).to_be_focused()
     assert reader.complaints == []

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from servers.host_keys import parse_host_key
 from tests.boards import RunningBoard
@@ -38,6 +38,22 @@ def accept_key(reader: Reader, server: SshServer, *, button: str) -> None:
     expect(dialog.locator("#ask-seen-key")).to_have_text(parse_host_key(server.host_key_line).fingerprint)
     dialog.get_by_label("The server itself prints the same fingerprint").check()
     dialog.get_by_role("button", name="Accept host key").click()
+
+
+def add_trusted(reader: Reader, server: SshServer, *, name: str) -> None:
+    """Add a server, let the board in and trust the server's key."""
+    add(reader, server, name=name)
+    server.authorize(reader.page.locator("#public-key").inner_text())
+    accept_key(reader, server, button="Compare and accept")
+    reader.wait_for_badge("Online")
+
+
+def lines_of(page: Page, link: str) -> list[str]:
+    """The lines that a link to lines shows in a tab that had another page."""
+    page.goto("about:blank")
+    page.goto(link)
+    expect(page.locator("bb-log .ll.sel").first).to_be_in_viewport()
+    return page.locator("bb-log .ll.sel .lx").all_inner_texts()
 
 
 def steps_of(reader: Reader) -> list[str]:
@@ -95,14 +111,44 @@ def test_a_server_is_added_let_in_trusted_and_builds(
     assert reader.complaints == []
 
 
+def test_a_build_on_a_server_is_watched_cancelled_with_a_reason_and_retried(
+    reader: Reader, ssh_server: SshServer, repository: Path, tmp_path: Path
+) -> None:
+    page, go = reader.page, tmp_path / "go"
+    add_trusted(reader, ssh_server, name="far-3")
+    waits = f"while [ ! -e {go} ]; do sleep 0.1; done"
+    path = reader.submit(repository, f"seq 1 300; {waits}; seq 301 600; echo a needle", server="far-3")
+    page.locator("bb-log .lx", has_text="300").wait_for()
+    reader.wait_for_badge("Running")
+    page.get_by_role("link", name="Cancel").click()
+    dialog = page.locator("#cancel-dialog")
+    dialog.get_by_label("Reason").fill("the wrong branch")
+    dialog.get_by_role("button", name="Cancel job").click()
+    reader.wait_for_badge("Cancelled")
+    expect(page.get_by_label("How it ended")).to_contain_text("Cancelled by admin the wrong branch")
+
+    go.touch()
+    page.get_by_role("link", name="Retry").click()
+    page.locator("#retry-dialog").get_by_role("button", name="Retry").click()
+    page.wait_for_url(lambda url: "/jobs/" in url and not url.endswith(path))
+    reader.wait_for_badge("Completed")
+    expect(page.get_by_role("link", name="far-3").first).to_be_visible()
+    page.locator("[data-q]").fill("needle")
+    expect(page.locator("[data-hits]")).to_have_text("1 of 2")  # the command itself is in the log
+    page.locator("[data-q]").press("Enter")
+    page.locator("bb-log .ll.cur .ln").click()
+    link, _, number = page.url.rpartition("#L")
+    assert link.endswith("/?attempt=1")
+    assert lines_of(page, f"{link}#L{number}") == ["a needle"]
+    assert lines_of(page, f"{link}#L{int(number) - 5}-L{number}") == [*map(str, range(596, 601)), "a needle"]
+    assert reader.complaints == []
+
+
 def test_a_changed_host_key_raises_the_alarm_until_it_is_accepted(
     reader: Reader, ssh_server: SshServer
 ) -> None:
     page = reader.page
-    add(reader, ssh_server, name="far-2")
-    ssh_server.authorize(page.locator("#public-key").inner_text())
-    accept_key(reader, ssh_server, button="Compare and accept")
-    reader.wait_for_badge("Online")
+    add_trusted(reader, ssh_server, name="far-2")
     old = parse_host_key(ssh_server.host_key_line).fingerprint
 
     new = parse_host_key(ssh_server.change_host_key()).fingerprint
