@@ -17,6 +17,7 @@ from typing import Self, TypeVar
 
 import psutil
 
+from tests.migrated import give_tables
 from tests.waiting import wait_for
 
 T = TypeVar("T")
@@ -47,7 +48,8 @@ def processes_of_builds(home: Path) -> list[psutil.Process]:
 class RunningBoard:
     """One `manage.py up` (or `web`, `worker`) with all that it starts; its data dir and home are in `folder`.
 
-    On SQLite and without Redis unless `extra` says otherwise. It may be killed and started again.
+    On SQLite and without Redis unless `extra` says otherwise. It may be killed and started again. Its tables are there
+    from the beginning, unless it is `bare`.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class RunningBoard:
         verb: str = "up",
         port: int = 0,
         extra: dict[str, str] | None = None,
+        bare: bool = False,
     ) -> None:
         self.folder = folder
         self.data_dir = folder / "data"
@@ -79,9 +82,12 @@ class RunningBoard:
             "REDIS_URL": "",
             **(extra or {}),
         }
+        self._is_bare = bare or bool(self.environment["DATABASE_URL"])
 
     def launch(self) -> None:
         """Start it and return at once."""
+        if not self._is_bare:
+            give_tables(self.data_dir)
         with self._print.open("ab") as output:
             self._begin = output.tell()
             self._process = subprocess.Popen(
@@ -196,6 +202,16 @@ class RunningBoard:
         with closing(sqlite3.connect(self.data_dir / "buildboard.sqlite3", timeout=20)) as database:
             return database.execute(sql, values).fetchall()
 
+    @contextmanager
+    def without_database(self) -> Iterator[None]:
+        """Its SQLite file goes by another name meanwhile; for a board without workers, which would hold it open."""
+        file = self.data_dir / "buildboard.sqlite3"
+        away = file.rename(file.with_suffix(".away"))
+        try:
+            yield
+        finally:
+            away.rename(file)
+
     def beats_after(self, name: str, moment: str) -> bool:
         """Whether `name` gave a sign of life after a moment that `now` gave."""
         sql = "SELECT 1 FROM core_heartbeat WHERE name = ? AND beat_at > ?"
@@ -270,10 +286,12 @@ class RunningBoard:
 
 
 @contextmanager
-def running_board(*arguments: str, extra: dict[str, str] | None = None) -> Iterator[RunningBoard]:
+def running_board(
+    *arguments: str, extra: dict[str, str] | None = None, bare: bool = False
+) -> Iterator[RunningBoard]:
     """A board that is ready; at the end it, its builds and its folder are gone."""
     with (
         tempfile.TemporaryDirectory(prefix="bb-up-") as folder,
-        RunningBoard(Path(folder), *arguments, extra=extra).running() as board,
+        RunningBoard(Path(folder), *arguments, extra=extra, bare=bare).running() as board,
     ):
         yield board

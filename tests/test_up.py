@@ -67,7 +67,7 @@ def servers(board: RunningBoard) -> list[tuple[object, ...]]:
 
 @pytest.fixture(scope="module")
 def board() -> Iterator[RunningBoard]:
-    with running_board() as running:
+    with running_board(bare=True) as running:
         yield running
 
 
@@ -128,7 +128,7 @@ def test_second_up_on_the_same_data_dir_is_refused(board: RunningBoard) -> None:
 
 def test_later_start_prints_no_secrets_and_leaves_the_local_server_out_when_told() -> None:
     named = {"BUILDBOARD_ADMIN_PASSWORD": "given by hand", "BUILDBOARD_ALLOWED_HOSTS": ".board.example"}
-    with running_board(extra=named) as first:
+    with running_board(extra=named, bare=True) as first:
         assert "given by hand" not in first.output
         assert "  Password     (BUILDBOARD_ADMIN_PASSWORD)" in first.lines
         first.stop()
