@@ -21,6 +21,7 @@ from buildboard.core.doorbell import ring_on_commit
 from buildboard.core.enqueue import enqueue
 from buildboard.core.models import User
 from jobs.errors import IllegalTransition, NoFreeSlot, QueueFull, StaleLease
+from jobs.logs import seal
 from jobs.models import SUBMITTED_COLUMNS, Attempt, BuildJob
 from jobs.states import JOB_TERMINAL, AttemptStatus, ErrorCategory, JobStatus, Phase, Priority
 from jobs.transitions import held, move_attempt, move_job, record, ring_about, status_of
@@ -275,9 +276,15 @@ def finish_attempt(attempt: Attempt, *, outcome: Outcome, requeue_at: datetime |
                 "exit_code": outcome.exit_code,
             },
         )
-        enqueue("jobs.tasks.seal_log", attempt.pk)
+        _ask_to_seal(attempt)
         ring_about(attempt.job_id, attempt)
         ring_on_commit("queue")
+
+
+def _ask_to_seal(attempt: Attempt) -> None:
+    """A short log waits for the sweep, which has all that ended since sealed in one task."""
+    if seal.is_long(attempt):
+        enqueue("jobs.tasks.seal_log", attempt.pk)
 
 
 def _may_run_again(attempt: Attempt, *, outcome: Outcome) -> bool:

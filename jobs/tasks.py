@@ -27,12 +27,12 @@ def run_builds() -> None:
 
 
 def seal_log(attempt_id: UUID) -> None:
-    """Seal the log of an attempt that has ended."""
+    """Seal the long log of an attempt that has ended."""
     seal.seal_log(attempt_id)
 
 
 def seal_all() -> None:
-    """Seal what ended without it, and remove what was left of sealing."""
+    """Seal the other logs that ended since, and remove what was left of sealing."""
     seal.seal_all(seconds=SEAL_SECONDS)
 
 

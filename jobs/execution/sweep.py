@@ -95,7 +95,7 @@ def prune() -> int:
 
 
 class _Sealing:
-    """Has a short task seal the logs that were left in rows; one request at a time, however long it waits."""
+    """Has a short task seal the logs that ended since; one request at a time, however long it waits."""
 
     def __init__(self) -> None:
         self._row = 0

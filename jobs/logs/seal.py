@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 # How long somebody who has begun is left alone, and how soon a log that could not be sealed is tried again.
 BUSY = timedelta(minutes=10)
+# A longer log is sealed by a task of its own as soon as it ends, and with the others when that was lost.
+LONG_BYTES = 1 << 20
 GRACE = timedelta(minutes=1)
 # At most 4 MiB of rows a transaction: nobody else can write meanwhile on SQLite.
 ROWS_AT_ONCE = 64
@@ -139,34 +141,41 @@ def _discard(draft: SealedLog) -> None:
     SealedLog.objects.filter(pk=draft.pk).delete()
 
 
-# ---- what was left ----------------------------------------------------------------------------------------
+# ---- many at once, and what was left ----------------------------------------------------------------------
+
+
+def is_long(attempt: Attempt) -> bool:
+    """Whether its log is worth a task of its own: most logs are short, and a task costs more than to seal one."""
+    return attempt.log_size > LONG_BYTES
 
 
 def seal_all(*, seconds: float) -> int:
-    """Seal what ended without it and remove what nobody needs, for about so long; how many logs were sealed."""
+    """Seal what is `unsealed` and remove what nobody needs, for about so long; how many logs were sealed."""
     deadline = time.monotonic() + seconds
     for draft in _left()[:_MOST]:
         _discard(draft)
-    sealed = 0
-    for attempt_id in unsealed():
-        if time.monotonic() > deadline:
-            break
-        sealed += seal_log(attempt_id)
+    sealed, before = 0, -1
+    while sealed > before:  # until a turn gets nowhere
+        before = sealed
+        for attempt_id in unsealed(most=_MOST):
+            if time.monotonic() > deadline:
+                return sealed
+            sealed += seal_log(attempt_id)
     return sealed
 
 
 def has_work() -> bool:
-    """Whether something was left behind: what ended just now has a task of its own."""
-    return _left().exists() or bool(unsealed(most=1, ended_before=timezone.now() - GRACE))
+    """Whether there is anything for `seal_all` to do."""
+    return _left().exists() or bool(unsealed(most=1))
 
 
-def unsealed(*, most: int = _MOST, ended_before: datetime | None = None) -> list[uuid.UUID]:
-    """Attempts that have ended with rows, and that nobody seals just now."""
-    begun = SealedLog.objects.filter(begun_at__gt=timezone.now() - BUSY, published_at__isnull=True)
+def unsealed(*, most: int) -> list[uuid.UUID]:
+    """Attempts that have ended with rows, that nobody seals just now, and that have no task of their own."""
+    now = timezone.now()
+    begun = SealedLog.objects.filter(begun_at__gt=now - BUSY, published_at__isnull=True)
     busy = begun.filter(attempt__isnull=False)
-    rows = LogChunk.objects.filter(offset=0, attempt__status__in=ATTEMPT_TERMINAL)
-    if ended_before is not None:
-        rows = rows.filter(attempt__completed_at__lt=ended_before)
+    shared = Q(attempt__log_size__lte=LONG_BYTES) | Q(attempt__completed_at__lt=now - GRACE)
+    rows = LogChunk.objects.filter(shared, offset=0, attempt__status__in=ATTEMPT_TERMINAL)
     return list(rows.exclude(attempt__in=busy.values("attempt")).values_list("attempt", flat=True)[:most])
 
 

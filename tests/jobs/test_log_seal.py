@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobs import lifecycle, tasks
+from jobs.execution.sweep import sweep
 from jobs.logs import objects, rows, seal, sealed, store
 from jobs.logs.outline import read_outline
 from jobs.logs.pieces import LogGap, Piece
@@ -240,10 +241,10 @@ def test_a_full_storage_leaves_the_log_in_rows_and_is_tried_again_later(
         assert seal_log(attempt.pk) is False
     assert (whole(attempt), stored_objects()) == (LOG, set())
 
-    assert (seal_log(attempt.pk), seal.unsealed()) == (False, [])
+    assert (seal_log(attempt.pk), seal.unsealed(most=9)) == (False, [])
 
     SealedLog.objects.update(begun_at=timezone.now() - seal.BUSY - timedelta(seconds=1))
-    assert seal.unsealed() == [attempt.pk]
+    assert seal.unsealed(most=9) == [attempt.pk]
     assert seal_all(seconds=60) == 1
     assert SealedLog.objects.count() == len(stored_objects()) == 1
 
@@ -327,20 +328,59 @@ def test_the_object_goes_with_its_job() -> None:
     assert whole(other) == b"other\n"
 
 
-def test_the_task_of_an_attempt_that_ends_seals_its_log() -> None:
-    attempt = make_attempt()
-    append_log(attempt, LOG)
+# ---- who asks for it --------------------------------------------------------------------------------------
 
+
+def end(attempt: Attempt) -> None:
+    attempt.refresh_from_db()
     lifecycle.finish_attempt(attempt, outcome=lifecycle.Outcome(AttemptStatus.COMPLETED, exit_code=0))
 
-    asked = [row.task for row in OrmQ.objects.all()]
-    assert [(task["func"], task["args"]) for task in asked] == [("jobs.tasks.seal_log", (attempt.pk,))]
-    tasks.seal_log(*asked[0]["args"])
+
+def asked() -> list[tuple[str, tuple[Any, ...]]]:
+    """The tasks that wait, in their order."""
+    found = [row.task for row in OrmQ.objects.order_by("pk")]
+    return [(task["func"], task["args"]) for task in found]
+
+
+def test_a_long_log_has_a_task_of_its_own_as_soon_as_it_ends() -> None:
+    attempt = make_attempt()
+    append_log(attempt, LOG, LOG)
+
+    end(attempt)
+
+    assert asked() == [("jobs.tasks.seal_log", (attempt.pk,))]
+    assert not seal.has_work()
+    tasks.seal_log(attempt.pk)
     assert is_sealed(attempt)
 
 
-def test_a_log_whose_task_was_lost_is_found_again() -> None:
-    attempt, live = ended_with([LOG]), make_attempt()
+def test_short_logs_that_end_are_sealed_together_in_one_task() -> None:
+    attempts = [make_attempt() for _ in range(3)]
+    for attempt in attempts:
+        append_log(attempt, LOG)
+        end(attempt)
+    assert asked() == []
+
+    assert [sweep()["sealing_requested"], sweep()["sealing_requested"]] == [1, 0]
+
+    assert asked() == [("jobs.tasks.seal_all", ())]
+    tasks.seal_all()
+    assert all(is_sealed(attempt) for attempt in attempts)
+    OrmQ.objects.all().delete()  # as it goes when the task has ended
+    assert sweep()["sealing_requested"] == 0
+
+
+def test_one_task_seals_more_than_it_finds_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts = [ended_with([b"%d\n" % number]) for number in range(5)]
+    monkeypatch.setattr(seal, "_MOST", 2)
+
+    assert seal_all(seconds=60) == 5
+    assert all(is_sealed(attempt) for attempt in attempts)
+    assert seal_all(seconds=60) == 0
+
+
+def test_a_long_log_whose_task_was_lost_is_found_again() -> None:
+    attempt, live = ended_with([LOG, LOG]), make_attempt()
     append_log(live, b"x")
     assert seal.has_work()
 
