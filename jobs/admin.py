@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
-from buildboard.core.admin import LookOnly
+from buildboard.core.admin import LookOnly, written_out
 from buildboard.core.auth import principal_of
 from jobs.models import Artifact, Attempt, BuildJob, Orchestrator, Secret
 from jobs.orchestrators import revoke_orchestrator
@@ -20,8 +20,8 @@ class BuildJobAdmin(LookOnly):
 
     list_display = (
         "id",
-        "source_repository",
-        "branch",
+        written_out("source_repository"),
+        written_out("branch"),
         "target_architecture",
         "status",
         "server_name",
@@ -33,7 +33,8 @@ class BuildJobAdmin(LookOnly):
     search_fields = ("id", "source_repository", "branch", "resolved_commit", "server_name")
     search_help_text = "An id, or a part of repository, branch, commit or server."
     fields = (
-        *("id", "source_repository", "branch", "commit_hash", "resolved_commit", "target_architecture"),
+        *("id", written_out("source_repository"), written_out("branch")),
+        *("commit_hash", "resolved_commit", "target_architecture"),
         *("required_toolchain", "required_labels", "group", "labels", "priority", "provider", "job_type"),
         *("requested_server", "server", "retry_of", "created_by", "status", "not_before"),
         *(
@@ -44,7 +45,14 @@ class BuildJobAdmin(LookOnly):
             "follow_crashes",
             "progress",
         ),
-        *("started_at", "completed_at", "exit_code", "error_category", "error_message", "created_at"),
+        *(
+            "started_at",
+            "completed_at",
+            "exit_code",
+            "error_category",
+            written_out("error_message"),
+            "created_at",
+        ),
     )
 
     def view_on_site(self, obj: BuildJob) -> str:
@@ -72,7 +80,7 @@ class AttemptAdmin(LookOnly):
     fields = (
         *("id", "job", "number", "server", "server_name", "orchestrator", "status", "phase", "submitted_at"),
         *("source_read", "log_size", "log_lines", "log_omitted", "unreachable_since", "resolved_commit"),
-        *("exit_code", "error_category", "error_message", "metrics"),
+        *("exit_code", "error_category", written_out("error_message"), "metrics"),
         *("created_at", "started_at", "completed_at", "cleaned_at"),
     )
 
@@ -85,10 +93,10 @@ class AttemptAdmin(LookOnly):
 class ArtifactAdmin(LookOnly):
     """Files that attempts made; they are downloaded from their job's page."""
 
-    list_display = ("path", "attempt", "size", "created_at")
+    list_display = (written_out("path"), "attempt", "size", "created_at")
     list_select_related = ("attempt",)
     search_fields = ("path", "attempt__job__id")
-    fields = ("id", "attempt", "path", "size", "sha256", "created_at")
+    fields = ("id", "attempt", written_out("path"), "size", "sha256", "created_at")
 
 
 @admin.register(Secret)

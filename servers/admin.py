@@ -3,14 +3,16 @@
 Writing is registry.py's and health.py's; nothing here shows or stores a private key.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
-from buildboard.core.admin import Steady
+from buildboard.core.admin import Steady, written_out
 from buildboard.core.auth import principal_of
 from servers.checks import request_check
 from servers.errors import ServerError
@@ -27,7 +29,7 @@ else:
     ToolchainTable = admin.TabularInline
 
 _SEEN = (
-    *("transport", "status", "status_reason", "unreachable_since", "last_health_check", "slots"),
+    *("transport", "status", written_out("status_reason"), "unreachable_since", "last_health_check", "slots"),
     *("total_cpu_cores", "total_memory_mb", "total_storage_gb"),
     *("cpu_percent", "memory_percent", "storage_percent"),
 )
@@ -43,6 +45,15 @@ class AdminServerForm(ServerForm):
             **ServerForm.Meta.help_texts,
             "draining": "Takes no new builds; running ones go on.",
         }
+
+
+class NamedValues(admin.AllValuesFieldListFilter):
+    """A filter by the values that there are, where the empty one has a word too: a link needs one."""
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        """The links of the filter."""
+        for choice in super().choices(changelist):
+            yield {**choice, "display": choice["display"] or "none"}
 
 
 class ToolchainInline(ToolchainTable):
@@ -69,7 +80,10 @@ class BuildServerAdmin(Steady):
         *("name", "status", "enabled", "draining", "transport", "hostname", "slots"),
         "last_health_check",
     )
-    list_filter = ("status", "enabled", "draining", "transport", "group", "toolchains__target_architecture")
+    list_filter = (
+        *("status", "enabled", "draining", "transport"),
+        *(("group", NamedValues), ("toolchains__target_architecture", NamedValues)),
+    )
     search_fields = ("name", "hostname", "group", "toolchains__name")
     readonly_fields = (*_SEEN, *_KEYS)
 

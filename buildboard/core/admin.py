@@ -19,6 +19,7 @@ from buildboard.core.auth import principal_of, revoke_token
 from buildboard.core.models import ApiToken, Event, Heartbeat, User
 from buildboard.core.people import LastAdmin, is_last_admin
 from buildboard.core.permissions import Right, Role
+from buildboard.core.unseen import write_out
 
 if TYPE_CHECKING:  # Django's own classes take no type at run time
     BaseAdmin = admin.ModelAdmin[Any]
@@ -38,6 +39,17 @@ _UNUSED: list[type[Model]] = [Group, *apps.get_app_config("django_q").get_models
 for _model in _UNUSED:
     if admin.site.is_registered(_model):
         admin.site.unregister(_model)
+
+
+def written_out(name: str) -> Any:  # Django's types let fields be names alone
+    """A column, or a field that is only shown, of text from outside: controls in it can be seen and do nothing."""
+
+    @admin.display(description=name.replace("_", " "), ordering=name, empty_value="")
+    def column(row: Model) -> str:
+        return write_out(str(getattr(row, name)))
+
+    column.__name__ = name
+    return column
 
 
 class Steady(BaseAdmin):
@@ -186,14 +198,14 @@ class EventAdmin(LookOnly):
         "to_state",
         "actor",
         "door",
-        "reason",
+        written_out("reason"),
     )
     list_filter = ("subject_type", "kind", "door")
     search_fields = ("subject_id", "actor")
     ordering = ("-sequence",)
     fields = (
         *("sequence", "id", "at", "subject_type", "subject_id", "kind", "from_state", "to_state"),
-        *("actor", "door", "reason", "data"),
+        *("actor", "door", written_out("reason"), "data"),
     )
 
 

@@ -5,6 +5,7 @@ import uuid
 from django.db import models
 from django.utils import timezone
 
+from buildboard.core.unseen import write_out
 from jobs.models.attempt import Attempt
 from jobs.models.job import BuildJob
 
@@ -37,7 +38,7 @@ class Artifact(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.path
+        return write_out(self.path)
 
     @property
     def filename(self) -> str:

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from buildboard.core.auth import Principal
 from buildboard.core.permissions import Right
+from buildboard.core.unseen import write_out
 from jobs.models.elapsed import ElapsedMilliseconds
 from jobs.states import JOB_ACTIVE, JOB_TERMINAL, JOB_UNFINISHED, ErrorCategory, JobStatus, Priority
 
@@ -184,7 +185,7 @@ class BuildJob(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.repository_name} {self.branch}"
+        return write_out(f"{self.repository_name} {self.branch}")
 
     @property
     def repository_name(self) -> str:

@@ -3,7 +3,6 @@
 It decides nothing: colours and icons of states are in `jobs/states.py`, the icons' shapes in `_sprite.html`.
 """
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +12,7 @@ from django.forms.boundfield import BoundField, BoundWidget
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from buildboard.core.unseen import write_out
 from jobs.models import Attempt, BuildJob
 from jobs.states import BADGES, Badge
 from jobs.views.overview_parts import wait_words
@@ -29,8 +29,6 @@ _FIELD_CLASSES = {
 _FEW, _MINUTE, _HOUR, _DAY = 10, 60, 3600, 86400
 _ICON_CLASSES = {"": "i", "s": "i i-s", "xs": "i i-xs"}
 _FULL_COMMIT_DIGITS = 12
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-_FIRST_WIDE = 256
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -209,15 +207,10 @@ def web_link(url: str) -> str:
     return url if url.startswith(("https://", "http://")) else ""
 
 
-@register.filter
+@register.filter(is_safe=True)
 def visible(text: object) -> str:
     """Text from outside with its control and direction-changing characters written out, as logs show them."""
-    return _UNSEEN.sub(_escape_unseen, str(text))
-
-
-def _escape_unseen(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    return f"\\x{code:02x}" if code < _FIRST_WIDE else f"\\u{code:04x}"
+    return write_out(str(text))
 
 
 @register.filter

@@ -4,9 +4,13 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
+from buildboard.core.audit import record_event
 from buildboard.core.permissions import Role
+from jobs.models import Artifact
 from jobs.states import JobStatus
-from tests.factories import make_attempt, make_job, make_user
+from servers.states import ServerStatus
+from tests.demo_logs import BRANCH, HOSTILE
+from tests.factories import make_attempt, make_job, make_server, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -46,3 +50,30 @@ def test_a_job_and_its_attempt_lead_to_their_page_and_cannot_be_changed(client: 
     assert 'name="_save"' not in job_page + attempt_page
     attempt.job.refresh_from_db()
     assert (refused.status_code, attempt.job.status) == (403, JobStatus.RUNNING)
+
+
+def test_hostile_text_is_written_out_in_lists_and_on_pages(client: Client) -> None:
+    evil = f"{HOSTILE}\u202e\x1b[31m"
+    job = make_job(
+        "failed", source_repository=f"https://git.example/{evil}", branch=BRANCH, error_message=evil
+    )
+    attempt = make_attempt(job, "failed", error_message=evil)
+    artifact = Artifact.objects.create(attempt=attempt, path=evil, size=1, sha256="0", storage_key="0")
+    server = make_server(status=ServerStatus.OFFLINE, status_reason=evil)
+    event = record_event("job", subject_id=job.pk, kind="failed", reason=evil)
+    client.force_login(make_user(Role.ADMIN), backend=settings.AUTHENTICATION_BACKENDS[-1])
+    rows = {
+        "jobs/buildjob": job.pk,
+        "jobs/attempt": attempt.pk,
+        "jobs/artifact": artifact.pk,
+        "servers/buildserver": server.pk,
+        "core/event": event.pk,
+    }
+    places = [f"/admin/{table}/{end}" for table, key in rows.items() for end in ("", f"{key}/change/")]
+
+    pages = {place: client.get(place).content.decode() for place in places}
+
+    told = [place for place, page in pages.items() if "\\u202e" in page]
+    assert told == [place for place in places if place != "/admin/servers/buildserver/"]
+    assert [place for place, page in pages.items() if set("\x1b\u202e") & set(page)] == []
+    assert [place for place, page in pages.items() if HOSTILE in page or "<img src=x" in page] == []
