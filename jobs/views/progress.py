@@ -1,7 +1,9 @@
 """How far an active attempt is and when it should end, from builds like it. A help, not a promise."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.utils import timezone
 
@@ -33,8 +35,26 @@ def progress_of(job: BuildJob, attempt: Attempt | None) -> Progress:
     if usual is None or attempt.started_at is None:
         return Progress(job.progress, step)
     spent = (timezone.now() - attempt.started_at).total_seconds()
-    percent = min(_MOST_PERCENT, max(job.progress, int(100 * spent / max(usual, 1.0))))
+    percent = _percent(job, spent, usual=usual)
     if spent >= usual:
         return Progress(percent, step, usual, over=spent - usual)
     ends_at = attempt.started_at + timedelta(seconds=usual)
     return Progress(percent, step, usual, left=usual - spent, ends_at=ends_at)
+
+
+def percents_of(attempts: Sequence[Attempt]) -> dict[UUID, int]:
+    """The same share of several that run, by their jobs' ids, which are read already. One query; none for none."""
+    usual = usual_seconds([attempt.job_id for attempt in attempts if attempt.started_at])
+    now = timezone.now()
+    shares = {}
+    for attempt in attempts:
+        like = usual.get(attempt.job_id)
+        share = attempt.job.progress
+        if like is not None and attempt.started_at is not None:
+            share = _percent(attempt.job, (now - attempt.started_at).total_seconds(), usual=like)
+        shares[attempt.job_id] = share
+    return shares
+
+
+def _percent(job: BuildJob, spent: float, *, usual: float) -> int:
+    return min(_MOST_PERCENT, max(job.progress, int(100 * spent / max(usual, 1.0))))

@@ -13,6 +13,7 @@ from buildboard.core.permissions import Right
 from jobs.views.affected import affected_among
 from jobs.views.host_key import host_key_part
 from jobs.views.live import ACTIVE_MS, FINISHED_MS, answer_live, version_of
+from jobs.views.progress import percents_of
 from jobs.views.server_looks import Slots, awaits_acceptance, is_quarantined, states_of
 from jobs.views.server_parts import (
     SERVER_EVENT_LOOKS,
@@ -47,6 +48,7 @@ def detail(request: HttpRequest, server_id: UUID) -> HttpResponse:
     principal = principal_of(request)
     check = last_check(server)
     running = running_on(server, principal=principal)
+    percents = percents_of(running)
     recent = recent_on(server, principal=principal)
     held = held_slots(server)
     newest = Event.objects.filter(subject_type="server", subject_id=str(server.pk)).order_by("-sequence")
@@ -58,6 +60,7 @@ def detail(request: HttpRequest, server_id: UUID) -> HttpResponse:
         "slots": Slots(held, server.max_concurrent_builds),
         "loads": loads_of(server),
         "running": running,
+        "percents": percents,
         "affected": affected_among(running) if server.status == ServerStatus.OFFLINE else None,
         "recent": recent,
         "check": check,
@@ -65,7 +68,7 @@ def detail(request: HttpRequest, server_id: UUID) -> HttpResponse:
         "events": happenings(events, looks=SERVER_EVENT_LOOKS, states=STATUS_LOOKS),
         "pace": ACTIVE_MS if held or is_open or server.status == ServerStatus.UNKNOWN else FINISHED_MS,
     }
-    builds = [(one.pk, one.status, one.phase, one.job.progress, one.unreachable_since) for one in running]
+    builds = [(one.pk, one.status, one.phase, percents[one.job_id], one.unreachable_since) for one in running]
     version = version_of(
         *(server.updated_at, server.last_health_check, server.unreachable_since, states_of(server), held),
         *(builds, recent["marks"], [job.pk for job in recent["jobs"]], events[0].sequence if events else 0),

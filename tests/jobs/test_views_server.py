@@ -15,9 +15,10 @@ from buildboard.core.permissions import Role
 from jobs.models import BuildJob
 from jobs.states import AttemptStatus
 from jobs.views.charts import draw_line
-from servers.models import BuildServer, ProbeSample, ServerCheck
+from servers.models import BuildServer, ProbeSample, ServerCheck, Toolchain
 from servers.slots import take_slot
 from servers.states import ServerStatus, TransportKind
+from tests.demo_logs import BRANCH, HOSTILE
 from tests.factories import make_attempt, make_job, make_server
 from tests.jobs.pages import FRAGMENT, Page, client_of
 
@@ -72,8 +73,8 @@ def test_the_number_of_queries_does_not_grow_with_the_builds(
             make_job("completed", server=server)
             ProbeSample.objects.create(server=server)
             server.toolchains.create(name="gcc", path=f"/usr/bin/{uuid.uuid4()}")
-        # session, person, server, check, running, recent, slots, events, samples, toolchains, unfinished jobs
-        with django_assert_num_queries(11):
+        # session, person, server, check, running, how far, recent, slots, events, samples, toolchains, unfinished jobs
+        with django_assert_num_queries(12):
             client.get(f"/servers/{server.pk}/")
 
 
@@ -291,3 +292,56 @@ def test_visitors_are_asked_to_sign_in() -> None:
     server = make_server("one")
 
     assert Client().get(f"/servers/{server.pk}/").status_code == 302
+
+
+def test_a_build_is_as_far_there_as_on_its_own_page() -> None:
+    now, server = timezone.now(), make_server()
+    make_job("completed", started_at=now - timedelta(minutes=10), completed_at=now)
+    job = make_job("running", progress=10, server=server, started_at=now - timedelta(minutes=4))
+    attempt = make_attempt(job, server=server, started_at=job.started_at)
+
+    places = (f"/servers/{server.pk}/", f"/jobs/{job.pk}/")
+    bars = [Page(client_of().get(place).content.decode()).find("progress") for place in places]
+
+    assert attempt.phase == "building"
+    assert [bar["aria-label"] for found in bars for bar in found] == ["Building, 40%", "Progress 40%"]
+
+
+def test_hostile_text_is_written_out_on_the_page_and_in_the_list() -> None:
+    evil = f"{HOSTILE}\u202e\x1b[31m"
+    server = ssh_server(
+        status=ServerStatus.OFFLINE,
+        status_reason=f"reason {evil}",
+        draining=True,
+        draining_reason=f"draining {evil}",
+        quarantined_until=timezone.now() + timedelta(hours=1),
+        quarantine_reason=f"quarantine {evil}",
+        labels={"label": evil},
+        environment={"NAME": evil},
+        facts={"distribution": evil, "kernel": evil, "work_dir": evil},
+        host_key=OLD,
+        last_health_check=timezone.now(),
+        unreachable_since=timezone.now(),
+    )
+    Toolchain.objects.create(server=server, name=evil[:64], version=evil[:64], path=evil)
+    job = make_job("running", branch=BRANCH, server=server, started_at=timezone.now())
+    make_attempt(job, server=server, unreachable_since=timezone.now())
+    client = client_of(Role.OPERATOR)
+
+    pages = [
+        Page(client.get(address).content.decode()) for address in (f"/servers/{server.pk}/", "/servers/")
+    ]
+
+    assert [page.broken for page in pages] == [[], []]
+    for word in ("reason", "draining", "quarantine"):
+        assert f"{word} {HOSTILE}\\u202e\\x1b[31m" in pages[0].text
+    assert f"reason {HOSTILE}\\u202e\\x1b[31m" in pages[1].text
+    assert [set("\x1b\u202e\u202c") & set(page.text) for page in pages] == [set(), set()]
+    assert [
+        value
+        for page in pages
+        for name, attributes in page.elements
+        if name != "input"
+        for value in attributes.values()
+        if set("\x1b\u202e\u202c") & set(value)
+    ] == []
