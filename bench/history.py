@@ -110,7 +110,7 @@ def _add_attempts_and_events() -> None:
         "cleaned_at": "job.completed_at",
         **{name: f"job.{name}" for name in same},
     }
-    _copy(Attempt.objects.all()[:1].get(), changed=done, source=jobs)
+    _copy(Attempt.objects.filter(log_size=0)[:1].get(), changed=done, source=jobs)
 
 
 def _copy(like: Model, *, changed: Mapping[str, str], source: str) -> None:

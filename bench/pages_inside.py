@@ -31,11 +31,11 @@ class Looker:
         from bench.history import add_history, last_jobs  # noqa: PLC0415  # models need a Django that is set up
         from buildboard.core.permissions import Role  # noqa: PLC0415  # the same
         from jobs.views import trends  # noqa: PLC0415  # the same
+        from tests.demo_rows import fill_board  # noqa: PLC0415  # the same
         from tests.factories import make_user  # noqa: PLC0415  # the same
-        from tests.rich_board import fill  # noqa: PLC0415  # the same
 
         call_command("migrate", verbosity=0)
-        fill()
+        fill_board()
         add_history(up_to=self._size, before_days=HISTORY_BEGINS_DAYS)
         self._client.force_login(make_user(Role.ADMIN), backend=settings.AUTHENTICATION_BACKENDS[-1])
         self._forget = trends.forget

@@ -14,21 +14,29 @@ from socket import socket
 
 from tests.boards import START_SECONDS, RunningBoard
 from tests.browsers import PASSWORD
+from tests.migrated import give_tables
 
 _FILL = "import json\nfrom tests.demo_rows import fill_board\nprint(json.dumps(fill_board(password={!r})))"
-_MIGRATE = "from django.core.management import call_command\ncall_command('migrate', verbosity=0)"
 
 # By the name of its picture. `{failed}` and so on are ids that demo_rows.py gives.
 PAGES: Mapping[str, str] = {
     "overview": "/",
     "jobs": "/jobs/",
     "jobs-failed": "/jobs/?status=failed",
+    "jobs-hostile": "/jobs/?q=onerror",
     "jobs-nothing": "/jobs/?q=nothing-is-called-so",
     "job-failed": "/jobs/{failed}/",
     "job-running": "/jobs/{running}/",
     "job-queued": "/jobs/{queued}/",
     "job-cancelled": "/jobs/{cancelled}/",
     "job-completed": "/jobs/{completed}/",
+    "job-blocked": "/jobs/{blocked}/",
+    "job-hostile": "/jobs/{hostile}/",
+    "job-hostile-artifacts": "/jobs/{hostile}/?view=artifacts",
+    "job-artifacts": "/jobs/{completed}/?view=artifacts",
+    "job-resources": "/jobs/{completed}/?view=resources",
+    "job-events": "/jobs/{failed}/?view=events",
+    "job-spec": "/jobs/{failed}/?view=spec",
     "job-log": "/jobs/{failed}/log/",
     "job-cancel": "/jobs/{running}/cancel/",
     "job-retry": "/jobs/{failed}/retry/",
@@ -88,7 +96,7 @@ def _web() -> Iterator[RunningBoard]:
     with tempfile.TemporaryDirectory(prefix="bb-demo-") as folder:
         board = RunningBoard(Path(folder), verb="web", port=port)
         try:
-            board.run(_MIGRATE)
+            give_tables(board.data_dir)
             yield board
         finally:
             board.end()

@@ -16,6 +16,11 @@ from tests.demo_board import EMPTY, OUTSIDE, PAGES, demo_board, empty_board
 THEMES = ("light", "dark")
 WIDTHS = {"desktop": 1280, "phone": 390}
 _TALLEST = 4000
+# The bar at the foot of a phone's window would lie across the middle of the page that is taken whole.
+_BAR_TO_THE_END = """() => {
+  const bar = document.querySelector('.bdock');
+  if (bar) bar.style.position = 'static';
+}"""
 
 
 def main(folder: Path, names: list[str]) -> None:
@@ -70,6 +75,7 @@ def picture(page: Page, address: str, path: Path) -> None:
     page.goto(address)
     page.wait_for_load_state("networkidle")
     page.evaluate("() => document.fonts.ready.then(() => true)")
+    page.evaluate(_BAR_TO_THE_END)
     height = int(page.evaluate("() => document.documentElement.scrollHeight"))
     size = page.viewport_size or {"width": 1280, "height": 800}
     page.screenshot(

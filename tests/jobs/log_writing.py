@@ -28,11 +28,11 @@ def append_log(attempt: Attempt, *parts: bytes, at: datetime | None = None) -> N
         assert appended is not None
 
 
-def write_log(attempt: Attempt, data: bytes) -> Attempt:
-    """Keep a log for an attempt in any state, as its follower did while it ran; the attempt as it is then."""
+def write_log(attempt: Attempt, data: bytes, *, at: datetime | None = None) -> Attempt:
+    """Go on with the log of an attempt in any state, as its follower did while it ran; the attempt as it is then."""
     status = attempt.status
     Attempt.objects.filter(pk=attempt.pk).update(status=AttemptStatus.RUNNING)
-    append_log(attempt, data)
+    append_log(attempt, data, at=at)
     Attempt.objects.filter(pk=attempt.pk).update(status=status)
     attempt.refresh_from_db()
     return attempt

@@ -15,15 +15,16 @@ from pytest_django.fixtures import DjangoAssertNumQueries
 from buildboard.core.audit import Actor, record_event
 from buildboard.core.permissions import Role
 from jobs.models import BuildJob
-from jobs.states import JobStatus
+from jobs.states import JobStatus, Priority
 from jobs.views import trends
 from servers.health import set_status
 from servers.leases import acquire_lease
 from servers.models import BuildServer
 from servers.states import ServerStatus
+from tests.demo_logs import BRANCH, HOSTILE
+from tests.demo_rows import fill_board
 from tests.factories import make_job, make_server
 from tests.jobs.pages import FRAGMENT, Page, client_of
-from tests.rich_board import HOSTILE, fill
 
 pytestmark = pytest.mark.django_db
 LIKE = {"source_repository": "https://git.example/linux.git", "target_architecture": "x86_64"}
@@ -270,10 +271,22 @@ def test_a_poll_answers_nothing_until_something_changed() -> None:
 
 
 def test_hostile_names_are_text_on_a_board_full_of_rows() -> None:
-    fill()
+    fill_board()
+    long_ago = timezone.now() - timedelta(hours=3)
+    for status in ("running", "queued", "failed"):
+        job = make_job(
+            status,
+            source_repository=f"https://git.example/{HOSTILE}",
+            branch=BRANCH,
+            priority=Priority.URGENT,
+            created_at=long_ago,
+            started_at=long_ago,
+        )
+    record_event("job", subject_id=job.pk, kind="failed", reason=f"{HOSTILE}\u202e", data={"attempt": 1})
 
     page = shown(client_of(Role.ADMIN))
 
     assert page.broken == []
-    assert "<img src=x onerror=alert(2)>" in page.text
-    assert HOSTILE[:20] in page.text
+    assert page.text.count("evil\\x1b[2J\\u202emain\\u202c<script>alert(1)</script>") == 3
+    assert "onerror=alert(2)>\\u202e" in page.text
+    assert not set("\x1b\u202e\u202c") & set(page.text)
