@@ -67,6 +67,12 @@ class Frame:
             return "servers"
         return _AREAS.get(match.view_name, "jobs" if match.app_name == "jobs" else "")
 
+    @property
+    def is_job_list(self) -> bool:
+        """Whether the page is the list of jobs, which has a search of its own."""
+        match = self._request.resolver_match
+        return match is not None and match.view_name == "jobs:list"
+
 
 def board(request: HttpRequest) -> dict[str, object]:
     """The frame of this request."""

@@ -279,3 +279,12 @@ def test_artifacts_that_were_not_kept_are_named_as_text() -> None:
 
     assert sentence in page.text
     assert page.find("img", src="x") == []
+
+
+def test_all_jobs_are_searched_from_every_page_but_the_list_which_has_its_own_search() -> None:
+    client, label = client_of(), {"aria-label": "Find jobs everywhere"}
+    places = ["/", f"/jobs/{make_job().pk}/", "/servers/", "/jobs/"]
+
+    found = [Page(client.get(place).content.decode()).find("input", **label) for place in places]
+
+    assert [len(one) for one in found] == [1, 1, 1, 0]
