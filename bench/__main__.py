@@ -16,6 +16,7 @@ from bench.ssh import latency as ssh_latency
 from bench.ssh import log as ssh_log
 from bench.ssh import memory as ssh_memory
 from bench.ssh import seen as ssh_seen
+from bench.ssh import seen_in_browser as ssh_seen_in_browser
 from bench.ssh import throughput as ssh_throughput
 from tests.services import durable_postgres_url
 
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[Setting], None]] = {
     "ssh-throughput": ssh_throughput.run,
     "ssh-memory": ssh_memory.run,
     "ssh-seen": ssh_seen.run,
+    "ssh-seen-in-browser": ssh_seen_in_browser.run,
 }
 DATABASES = {"sqlite": (False,), "postgres": (True,), "both": (False, True)}
 

@@ -40,7 +40,9 @@ def chromium() -> Iterator[Browser]:
 class Reader:
     """Somebody at a browser: a signed-in page, and what its console complained of."""
 
-    def __init__(self, browser: Browser, board: RunningBoard, *, width: int = 1280) -> None:
+    def __init__(
+        self, browser: Browser, board: RunningBoard, *, width: int = 1280, password: str = PASSWORD
+    ) -> None:
         self.address = f"http://127.0.0.1:{board.port}"
         self.complaints: list[str] = []
         self.polls: list[int] = []
@@ -52,7 +54,7 @@ class Reader:
         self.page.on("response", self._note_poll)
         self.page.goto(f"{self.address}/login/")
         self.page.get_by_label("Name").fill("admin")
-        self.page.get_by_label("Password").fill(PASSWORD)
+        self.page.get_by_label("Password").fill(password)
         self.page.get_by_role("main").get_by_role("button", name="Sign in").click()
         self.page.wait_for_url(f"{self.address}/")
 

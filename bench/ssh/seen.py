@@ -21,11 +21,11 @@ def run(setting: Setting) -> None:
     command = COMMAND.format(setting.times(LINES))
     with ssh_board(setting) as bench:
         watched = _watch(bench, command)
-        straight = _straight(bench, command)
+        direct = straight(bench, command)
     print("a line printed by a build over SSH to seen by a WebSocket client")
     show(
         Figure("through the board", watched),
-        beside=[Figure("ssh host, kept connection, read as it comes", straight)],
+        beside=[Figure("ssh host, kept connection, read as it comes", direct)],
     )
 
 
@@ -39,20 +39,22 @@ def _watch(bench: SshBoard, command: str) -> list[float]:
         for message in socket:
             frame = json.loads(message)
             if frame["type"] == "log":
-                seconds += _delays(frame["text"].splitlines())
+                seconds += delays(frame["text"].splitlines())
             elif frame["type"] == "end":
                 break
     assert len(seconds) > 1, "no line was seen"
     return seconds[1:]  # while it begins the socket may have come after the first
 
 
-def _straight(bench: SshBoard, command: str) -> list[float]:
+def straight(bench: SshBoard, command: str) -> list[float]:
+    """The delays of the same lines read as they come from `ssh`, in seconds."""
     with subprocess.Popen(bench.kept(command), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        return [delay for line in process.stdout for delay in _delays([line])]
+        return [delay for line in process.stdout for delay in delays([line])]
 
 
-def _delays(lines: Iterable[str]) -> list[float]:
+def delays(lines: Iterable[str]) -> list[float]:
+    """How many seconds ago each of these lines was printed."""
     now = time.time()
     words = [line.split() for line in lines]
     return [
