@@ -47,6 +47,7 @@ from servers.starts import note_refused_start
 logger = logging.getLogger(__name__)
 
 FRESH_SECONDS = 0.04
+LIVE_SECONDS = 0.05
 FAST_SECONDS = 0.1
 SLOW_SECONDS = 2.0
 IDLE_SECONDS = 1.0
@@ -71,6 +72,7 @@ class ServerFollower(threading.Thread):
         self._pace = FAST_SECONDS
         self._poll_at = 0.0
         self._eager_until = 0.0
+        self._live_until = 0.0
         self._behind = False
         self._guard = Guard(
             server_id, self._followed, slow_down=self._slow_down, note_unreachable=self._note_unreachable
@@ -168,7 +170,8 @@ class ServerFollower(threading.Thread):
                 self._leave_alone(attempt, error)
                 continue
             if attempt_id in self._followed:
-                self._followed[attempt_id].renew(attempt, provider)
+                if self._followed[attempt_id].renew(attempt, provider):
+                    self._hurry()
             else:
                 self._followed[attempt_id] = Followed(attempt, provider)
                 self._eager_until = time.monotonic() + EAGER_SECONDS
@@ -320,6 +323,8 @@ class ServerFollower(threading.Thread):
                 if one.attempt.job.follow_crashes:
                     BuildJob.objects.filter(pk=one.attempt.job_id).update(follow_crashes=0)
                 self._eager_until = time.monotonic() + EAGER_SECONDS
+                if one.watched:
+                    self._live_until = self._eager_until
                 self._behind = self._behind or not (follows or one.has_all(report))
             ended = report.status.is_final and one.has_all(report)
             collects = ended and collect.has_files(one, report)
@@ -355,15 +360,18 @@ class ServerFollower(threading.Thread):
         self._pace = SLOW_SECONDS
 
     def _wait_seconds(self, *, took: float) -> float:
-        """0.1 s while bytes flow or somebody watches, less at first, backing off to 2 s; a second when idle.
+        """0.1 s while bytes flow or somebody watches, half of that when both, backing off to 2 s; a second when idle.
 
-        None at all while a log is longer than what one reply brought. `took` is how long the poll took: a machine
-        that is busy is asked for a third of the time at most.
+        Less where something begins, none at all while a log is longer than what one reply brought. `took` is how
+        long the poll took: a machine that is busy is asked for a third of the time at most.
         """
         if not self._followed:
             return IDLE_SECONDS
         if self._behind:
             return 0.0
-        eager = time.monotonic() < self._eager_until and self._reach.reached
-        self._pace = min(FAST_SECONDS if eager else SLOW_SECONDS, self._pace * 1.5)
+        now = time.monotonic()
+        most = LIVE_SECONDS if now < self._live_until else FAST_SECONDS
+        if now >= self._eager_until or not self._reach.reached:
+            most = SLOW_SECONDS
+        self._pace = min(most, self._pace * 1.5)
         return max(self._pace, 2 * took)

@@ -32,10 +32,15 @@ class Followed:
         self._cancel_sent = 0.0
         self._tail_from: int | None = None  # set once the log is at its limit
 
-    def renew(self, attempt: Attempt, provider: BuildProvider) -> None:
-        """Take the row as it is now, and the way there; the build's secrets do not change."""
+    def renew(self, attempt: Attempt, provider: BuildProvider) -> bool:
+        """Take the row as it is now, and the way there; whether somebody watches who did not when it was read last.
+
+        The build's secrets do not change.
+        """
+        was_watched = self.watched
         self.attempt = attempt
         self.provider = provider
+        return self.watched and not was_watched
 
     @property
     def limits(self) -> Limits:

@@ -2,7 +2,8 @@
 
 The thread is woken by the doorbells `log:<attempt>` and `jobs`, looks by itself every two seconds, reads new
 bytes once however many watch, and keeps `watched_until` of those attempts fresh, so that the runner follows
-them closely. It has a database connection of its own, starts with the first watcher and ends after the last.
+them closely; that somebody begins to watch it hears at once (`server:<id>`). The thread has a database connection
+of its own, starts with the first watcher and ends after the last.
 
 It is not in charge of older bytes: who is behind reads the store.
 """
@@ -19,7 +20,7 @@ from datetime import timedelta
 from django.db import DatabaseError, connections
 from django.utils import timezone
 
-from buildboard.core.doorbell import Listener
+from buildboard.core.doorbell import Listener, ring
 from jobs.logs import store
 from jobs.logs.ring import RING_BYTES, Ring
 from jobs.logs.store import LogGap, Piece
@@ -176,8 +177,15 @@ class Tails:
         if stale:
             ids = [tail.attempt_id for tail in stale]
             Attempt.objects.active().filter(pk__in=ids).update(watched_until=timezone.now() + WATCHED_FOR)
+            self._tell_followers(tail for tail in stale if tail.watched_at == float("-inf"))
         for tail in stale:
             tail.watched_at = now
+
+    def _tell_followers(self, new: Iterable[Tail]) -> None:
+        """Whoever follows an attempt that is watched from now on may have slowed down: it is to look at once."""
+        attempts = Attempt.objects.active().filter(pk__in=[tail.attempt_id for tail in new])
+        for server_id in attempts.order_by().values_list("server_id", flat=True).distinct():
+            ring(f"server:{server_id}")
 
 
 _TAILS = Tails()

@@ -14,7 +14,7 @@ from pytest_django import DjangoAssertNumQueries
 from buildboard.core.crypto import encrypt, generate_ssh_key_pair
 from buildboard.core.machine import machine_id
 from buildboard.core.models import Event
-from jobs.execution import runner
+from jobs.execution import follow, runner
 from jobs.execution.dispatch import Dispatcher
 from jobs.execution.follow import ServerFollower
 from jobs.execution.followed import Followed
@@ -393,6 +393,63 @@ def test_fake_build_streams_and_ends() -> None:
 
     assert (job.status, job.exit_code) == (JobStatus.FAILED, 2)
     assert log_of(job.attempt_set.get()).count(b"\n") == 5
+
+
+def follow_a_growing_log() -> tuple[ServerFollower, Attempt]:
+    """A follower that has taken in the first lines, by hand: it is no thread."""
+    server = make_server()
+    job = make_job(provider="fake", labels={"fake": "lines=10000,seconds=600"})
+    attempt = claim_job(job.pk, server=server)
+    follower = ServerFollower(server.pk, name="by hand")
+
+    def has_a_line() -> bool:
+        follower.round()
+        return bool(log_of(attempt))
+
+    wait_for(has_a_line, what="a line was kept")
+    return follower, attempt
+
+
+def watch(attempt: Attempt) -> None:
+    Attempt.objects.filter(pk=attempt.pk).update(watched_until=timezone.now() + timedelta(minutes=5))
+
+
+def slowest(follower: ServerFollower, *, took: float = 0.0) -> float:
+    """The pace that it comes to."""
+    return max(follower._wait_seconds(took=took) for _ in range(20))
+
+
+def test_log_that_grows_is_followed_twice_as_closely_while_somebody_watches() -> None:
+    follower, attempt = follow_a_growing_log()
+    size = len(log_of(attempt))
+    assert slowest(follower) == follow.FAST_SECONDS
+
+    def grows() -> bool:
+        follower.round()
+        return len(log_of(attempt)) > size
+
+    watch(attempt)
+    wait_for(grows, what="more lines")
+
+    assert slowest(follower) == follow.LIVE_SECONDS
+    assert slowest(follower, took=0.5) == 1.0
+    close(follower)
+
+
+def test_who_begins_to_watch_need_not_wait_for_a_slow_pace() -> None:
+    follower, attempt = follow_a_growing_log()
+    follower._poll_at = slow = time.monotonic() + 3600
+    follower.round(poll=False)
+    assert follower._poll_at == slow
+
+    watch(attempt)
+    follower.round(poll=False)
+    soon = follower._poll_at
+    follower.round(poll=False)
+
+    assert soon <= time.monotonic() + follow.FRESH_SECONDS
+    assert follower._poll_at == soon
+    close(follower)
 
 
 def close(follower: ServerFollower) -> None:

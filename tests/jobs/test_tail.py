@@ -9,12 +9,13 @@ import pytest
 from django.db.models import F
 from django.utils import timezone
 
+from buildboard.core.doorbell import Listener
 from jobs.logs import tail
 from jobs.logs.ring import RING_BYTES
 from jobs.logs.tail import Standing, Tail, Tails
 from jobs.models import Attempt, LogChunk
 from jobs.states import AttemptStatus, Phase
-from tests.factories import make_attempt
+from tests.factories import make_attempt, make_server
 from tests.jobs.log_writing import append_log
 from tests.waiting import WAIT_SECONDS, wait_for
 
@@ -54,6 +55,24 @@ def test_the_first_look_gives_the_standing_and_says_that_somebody_watches(tails:
     attempt.refresh_from_db()
     assert attempt.watched_until is not None
     assert timedelta() < attempt.watched_until - timezone.now() <= timedelta(seconds=10)
+
+
+def test_who_follows_the_server_is_told_that_somebody_watches_from_now_on(tails: Tails) -> None:
+    attempt, ended = make_attempt(server=make_server()), make_attempt(status=AttemptStatus.COMPLETED)
+    heard: set[str] = set()
+
+    def hear() -> set[str]:
+        heard.update(listener.wait(0.1))
+        return heard
+
+    with (
+        Listener() as listener,
+        tails.watch(ended.pk, notify=nothing),
+        tails.watch(attempt.pk, notify=nothing),
+    ):
+        wait_for(hear, what="a bell")
+
+    assert heard == {f"server:{attempt.server_id}"}
 
 
 def test_all_watchers_of_an_attempt_share_one_tail_and_are_told_of_what_comes(tails: Tails) -> None:
