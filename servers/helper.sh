@@ -14,7 +14,8 @@
 #   swept   empty: the wrapper saw that nothing else of its build runs any more
 # Files: script env spec (input), log, out (pipe to it), ws (work tree), ballast and reserve (room for the last
 # records on a full disk: the log may take what the first leaves, and the second goes when nothing writes any
-# more), starts (a line a real start), hb (its mtime is the heartbeat), err (the helper's own errors).
+# more), starts (a line a real start), forks (how many processes the kernel had made before it), hb (its mtime is
+# the heartbeat), err (the helper's own errors).
 #
 # Replies: `BB1 NONCE` LF body `BBEND NONCE STATUS` LF; login shells print noise before it.
 # Status: 64 usage, 65 bad input, 66 no such job, 69 not supported here, 74 no room, 75 not now.

@@ -1,5 +1,7 @@
 """A cancel, a limit or an end leaves nothing of a build, however its processes behave."""
 
+from pathlib import Path
+
 import pytest
 
 from servers.frames import RunLimits, RunState
@@ -66,6 +68,32 @@ def test_end_leaves_no_daemon_and_keeps_the_code(durable: Durable, name: str) ->
     assert (entry.exit.reason, entry.exit.code, entry.exit.left) == ("exited", 4, False)
     assert not is_alive(int((durable.job(attempt) / "ws" / "pid").read_text()))
     durable.wait_empty()
+
+
+def test_end_leaves_none_of_several_that_shed_all_but_the_session(durable: Durable) -> None:
+    """What the kernel says of eight in a row is not taken for the numbers that say that none is left."""
+    attempt = durable.start(
+        "printf '#!/bin/sh\\nkill -STOP $$\\n' >nap.1.2; chmod +x nap.1.2; tree=$PWD; cd /\n"
+        'for one in 1 2 3 4 5 6 7 8; do env -i "$tree/nap.1.2" </dev/null >/dev/null 2>&1 & '
+        'echo $! >>"$tree/pids"; done\n'
+        'until [ -e "$tree/stopped" ]; do sleep 0.01; done; exit 4\n',
+        limits=RunLimits(grace_seconds=1),
+    )
+    tree = durable.job(attempt) / "ws"
+
+    def stopped() -> list[int]:
+        pids = [int(line) for line in (tree / "pids").read_text().split()] if (tree / "pids").exists() else []
+        words = [Path(f"/proc/{pid}/stat").read_text().split()[1:3] for pid in pids]
+        return pids if words == [["(nap.1.2)", "T"]] * 8 else []
+
+    pids = wait_for(stopped)
+    (tree / "stopped").touch()
+    entry = durable.finish(attempt)
+
+    assert entry.exit is not None
+    assert (entry.exit.reason, entry.exit.code, entry.exit.left) == ("exited", 4, False)
+    assert [pid for pid in pids if is_alive(pid)] == []
+    assert (durable.job(attempt) / "err").read_text() == ""
 
 
 def test_cancel_under_every_shell(durable_any_shell: Durable) -> None:
