@@ -99,8 +99,8 @@ save_code() {
     keep rc "$KNOWN_END"
 }
 
-# judge: STATE; once done SIZE and EXIT. It only looks; MARK is `watch` when no wrapper lives and a watchdog is to
-# end the rest. What a build may have done to its records must not break the reply.
+# judge: STATE; once done SIZE and EXIT. It only looks; MARK is `watch` when a watchdog is to be started: no wrapper
+# lives, or it died, or it was killed before it came. What a build may have done to its records must not break the reply.
 judge() {
     EXIT='' MARK=-
     measure
@@ -120,7 +120,10 @@ judge() {
         STATE=prepared
     else
         if alive runner; then STATE=running; else STATE=orphan; fi
-        if { [ "$STATE" = orphan ] || [ -e watch ]; } && ! alive watch; then MARK=watch; fi
+        now # in seconds, and START of the runner is in hundredths; the watchdog comes after one second
+        if [ "$STATE" = orphan ] || [ -e watch ] || [ $((NOW - START / 100)) -gt 5 ]; then
+            alive watch || MARK=watch
+        fi
     fi
 }
 # read_marks: PHASE and COMMIT, "-" when there is none or it is not one.

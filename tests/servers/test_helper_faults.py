@@ -86,6 +86,26 @@ def test_kill_of_runner_and_wrapper_reports_lost_and_ends_the_rest(durable: Dura
     durable.wait_empty()
 
 
+def test_watchdog_that_was_killed_before_it_came_is_started_by_a_poll(durable: Durable) -> None:
+    attempt = durable.start("sleep 60", limits=RunLimits(wall_seconds=7, grace_seconds=1))
+    known = {durable.pid(attempt, name) for name in ("build", "logger")}
+    runner = durable.pid(attempt, "runner")
+
+    def to_come() -> set[int]:
+        """The runner's child that waits for its second."""
+        begun = (durable.job(attempt) / "starts").read_text()
+        children = Path(f"/proc/{runner}/task/{runner}/children").read_text()
+        return {int(word) for word in children.split()} - known if begun else set()
+
+    kill(*wait_for(to_come))
+    assert not (durable.job(attempt) / "watch").exists()
+    entry = durable.finish(attempt)
+
+    assert entry.exit is not None
+    assert (entry.exit.reason, entry.exit.left) == ("timeout", False)
+    durable.wait_empty()
+
+
 def test_kill_of_everything_but_the_build_ends_in_a_verdict_without_blocking_the_poll(
     durable: Durable,
 ) -> None:
