@@ -52,7 +52,7 @@ op_gc() {
     # shellcheck disable=SC2044
     for record in $(find jobs/*/exit -prune -mtime "+$1" 2>/dev/null); do
         directory=${record%/*}
-        op_rm "${directory##*/}" >/dev/null && jobs=$((jobs + 1))
+        case $(op_rm "${directory##*/}") in *' removed' | *' partial') jobs=$((jobs + 1)) ;; esac
     done
     cd "$ROOT" && set +f || return
     # shellcheck disable=SC2044

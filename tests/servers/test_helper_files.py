@@ -221,6 +221,18 @@ def unprivileged(folder: Path) -> Durable:
     return durable
 
 
+def test_what_cannot_be_moved_away_is_kept_and_counts_as_nothing_removed(durable: Durable) -> None:
+    attempt = durable.start("true")
+    durable.finish(attempt)
+    age(durable.job(attempt) / "exit", days=4)
+    (durable.root / "trash").write_text("no folder\n")
+
+    assert durable.client.remove([attempt]) == {attempt: RemoveOutcome.KEPT}
+    assert durable.client.collect_garbage(days=3) == (0, 0)
+
+    assert (durable.job(attempt) / "exit").exists()
+
+
 def test_list_names_every_job_with_its_state(durable: Durable) -> None:
     done, running = durable.start("exit 3"), durable.start("sleep 60")
     durable.finish(done)
