@@ -8,9 +8,10 @@ means (follow.py), nor of what becomes of a build that does not answer (polling.
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from uuid import UUID
 
 from django.db import connections
@@ -54,9 +55,12 @@ class _Reading:
                 asked, offset = offset, None
                 reports = provider.read_log(build_id, asked, max_bytes=READ_BYTES, part_bytes=PART_BYTES)
                 with closing(reports):
+                    end_before = b""
                     for report in reports:
-                        if not self._give(report, wake):
+                        part = _joined(end_before, report)
+                        if not self._give(part, wake):
                             return
+                        end_before = part.data[-self.overlap :] if self.overlap else b""
                         offset = report.reads_on_at(self.overlap)
                         offset = offset if offset is not None and offset > asked else None
         except ProviderError as error:
@@ -77,6 +81,13 @@ class _Reading:
         return False
 
 
+def _joined(end_before: bytes, report: Report) -> Report:
+    """The report and the end of the one before: masking may have held that back, and it counts as known otherwise."""
+    if not end_before:
+        return report
+    return replace(report, offset=report.offset - len(end_before), data=end_before + report.data)
+
+
 class Ahead:
     """What one follower reads ahead; it alone calls this. `wake` is called, by any thread, when a part came."""
 
@@ -93,6 +104,11 @@ class Ahead:
     def is_reading(self, one: Followed) -> bool:
         """Whether what follows in this build's log comes by itself."""
         return self._reading is not None and self._reading.attempt_id == one.attempt.pk
+
+    def keep_to(self, followed: Container[UUID]) -> None:
+        """Read nothing more of a build that is not one of these."""
+        if self._reading is not None and self._reading.attempt_id not in followed:
+            self._let_go()
 
     def read_on(self, one: Followed, report: Report) -> None:
         """Read what follows this report, which is not kept yet, unless another build has its turn.

@@ -100,6 +100,7 @@ class Poller:
         """What those that were asked alone have answered since; forgets who is not followed any more."""
         for gone in self._doubts.keys() - followed.keys():
             del self._doubts[gone]
+        self._ahead.keep_to(followed)
         found = self._read_ahead(followed)
         for attempt_id, doubt in list(self._doubts.items()):
             if doubt.answer is None or not doubt.answer.done():
@@ -111,7 +112,7 @@ class Poller:
     def _read_ahead(self, followed: dict[UUID, Followed]) -> list[Answer]:
         """What came of reading on. That nothing comes from there at all, the next question about all finds out."""
         taken = self._ahead.taken()
-        if taken is None or taken[0] not in followed:
+        if taken is None:
             return []
         attempt_id, result = taken
         if isinstance(result, ProviderGarbled):

@@ -3,7 +3,7 @@
 import json
 import random
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -241,6 +241,64 @@ def test_what_does_not_follow_what_is_kept_is_dropped() -> None:
 
         assert not current.is_reading(one)
         assert current.taken() is None
+
+
+def test_reading_on_ends_with_a_build_that_is_not_followed_any_more() -> None:
+    provider = GatedProvider()
+    gone, other = make_followed(provider), make_followed(provider)
+    poller = Poller("test", wake=lambda: None)
+    try:
+        assert poller.read_on(gone, report_at(0, build_id=gone.build_id))
+        assert not poller.read_on(other, report_at(0, build_id=other.build_id))
+
+        assert poller.late_answers({other.attempt.pk: other}) == []
+
+        assert poller.read_on(other, report_at(0, build_id=other.build_id))
+    finally:
+        provider.gate.set()
+        poller.close(wait=True)
+
+
+class PartedProvider(FakeProvider):
+    """Its log is the first byte of a secret again and again: the last one of every part is held back."""
+
+    log = b"s" * len(SOURCE)
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def read_log(
+        self, build_id: str, offset: int, *, max_bytes: int, part_bytes: int
+    ) -> Generator[Report, None, None]:
+        self.asked.append(offset)
+        for at in range(offset, len(self.log), PART):
+            yield self.part(at)
+
+    def part(self, at: int) -> Report:
+        data = self.log[at : at + PART]
+        return Report("fake://x", BuildStatus.RUNNING, offset=at, data=data, size=len(self.log))
+
+
+def test_what_masking_holds_back_comes_again_with_the_next_part() -> None:
+    provider = PartedProvider()
+    secrets = encrypt(json.dumps({"TOKEN": "secret-of-some-length"}))
+    one = Followed(make_attempt(job=make_job("running", provider="fake"), masked_values=secrets), provider)
+    with reading() as current:
+        current.read_on(one, provider.part(0))
+        assert one.keep(provider.part(0))
+
+        def all_taken() -> bool:
+            taken = current.taken()
+            if taken is not None:
+                assert isinstance(taken[1], Report)
+                current.read_on(one, taken[1])
+                assert one.keep(taken[1])
+            return one.attempt.source_read == len(provider.log) - 1
+
+        wait_for(all_taken, what="each part is kept")
+
+    assert len(provider.asked) == 1
+    assert log_of(one.attempt) == provider.log[:-1]
 
 
 # ---- the whole ---------------------------------------------------------------------------------------------
