@@ -21,12 +21,26 @@ class Migration(migrations.Migration):
                 blank=True, db_default="", default="", help_text="What sets the colours that follow the kept log."
             ),
         ),
-        migrations.AddField(
-            model_name="logchunk",
-            name="sgr",
-            field=models.TextField(
-                blank=True, db_default="", default="", help_text="What sets the colours that it begins with."
-            ),
+        # In SQL, which both databases understand: on SQLite Django would copy the whole table, and it holds all logs.
+        migrations.SeparateDatabaseAndState(
+            database_operations=[
+                migrations.RunSQL(
+                    "ALTER TABLE jobs_logchunk ADD COLUMN sgr text DEFAULT '' NOT NULL",
+                    "ALTER TABLE jobs_logchunk DROP COLUMN sgr",
+                ),
+            ],
+            state_operations=[
+                migrations.AddField(
+                    model_name="logchunk",
+                    name="sgr",
+                    field=models.TextField(
+                        blank=True,
+                        db_default="",
+                        default="",
+                        help_text="What sets the colours that it begins with.",
+                    ),
+                ),
+            ],
         ),
         migrations.AddIndex(
             model_name="logchunk",
