@@ -21,7 +21,7 @@ def iter_log(
     """
     source = Source(chunks, nonce=nonce)
     if not source.line().startswith(b"= "):
-        raise BadReply("a poll begins with the server's time")
+        raise BadReply("a poll begins with the server's uptime")
     entry, left = parse_entry_line(source.line(), id=id, offset=offset)
     while True:
         data = _part(source, most=min(left, part_bytes))

@@ -1,6 +1,6 @@
 """The client of runs: answers as plain values, refusals that say what to do, a missing helper brought."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -217,5 +217,12 @@ def test_an_answer_that_no_helper_gives_is_a_bad_reply(tmp_path: Path, ask: str,
     (library / HELPER_NAME).write_text(answer)
     client = RunClient(LocalTransport(tmp_path))
 
+    attempt = str(uuid4())
+    questions: dict[str, Callable[[], object]] = {
+        "cancel": lambda: client.cancel(attempt),
+        "remove": lambda: client.remove([attempt]),
+        "collect_garbage": lambda: client.collect_garbage(days=1),
+    }
+
     with pytest.raises(BadReply):
-        client.collect_garbage(days=1) if ask == "collect_garbage" else getattr(client, ask)(str(uuid4()))
+        questions[ask]()
