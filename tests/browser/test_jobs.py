@@ -50,6 +50,32 @@ def test_what_is_typed_into_the_search_survives_a_poll(reader: Reader, repositor
     assert reader.complaints == []
 
 
+def test_focus_and_place_in_the_page_survive_the_end_of_a_build(
+    reader: Reader, repository: Path, tmp_path: Path
+) -> None:
+    page, go = reader.page, tmp_path / "go"
+    page.set_viewport_size({"width": 1280, "height": 400})
+    reader.submit(repository, f"seq 1 200; while [ ! -e {go} ]; do sleep 0.1; done")
+    page.locator("bb-log .lx", has_text="200").wait_for()
+    link = page.get_by_role("link", name="Edit and run")
+    link.focus()
+    link.evaluate("element => { element.mark = 'same'; }")
+    page.evaluate("() => scrollTo(0, 150)")
+    log = page.locator("bb-log")
+    before = log.bounding_box()
+
+    go.touch()
+    reader.wait_for_badge("Completed")
+
+    expect(link).to_be_focused()
+    assert link.evaluate("element => element.mark") == "same"
+    after = log.bounding_box()
+    assert before is not None
+    assert after is not None
+    assert abs(after["y"] - before["y"]) < 1  # what was above it went away
+    assert reader.complaints == []
+
+
 def test_the_theme_is_kept_by_the_server_and_goes_back_to_the_systems(reader: Reader) -> None:
     root = reader.page.locator("html")
     button = reader.page.locator("[data-theme-toggle]")
