@@ -148,3 +148,18 @@ def test_supervisor_that_was_killed_takes_all_along_and_can_be_started_again() -
 
         board.start()
         assert "first start" not in board.output
+
+
+def test_what_outlives_the_supervisor_and_the_heads_of_the_clusters_ends_itself() -> None:
+    with running_board("--no-local-server") as board:
+        folder = board.data_dir / "busy" / "runner"
+        (busy,) = board.wait_for(lambda: busy_workers(folder), what="a runner", seconds=RECOVER_SECONDS)
+        heads = [board.process.pid, board.leader("buildboard").pid, board.leader("runner").pid]
+        orphan = board.sentinel("runner")
+
+        for pid in [*heads, busy.pid]:  # the runner's next worker has nothing to do
+            os.kill(pid, signal.SIGKILL)
+        board.process.wait()
+
+        assert orphan.is_running()
+        board.assert_nothing_left(within_seconds=RECOVER_SECONDS)

@@ -51,6 +51,12 @@ def note_task(*, row: int, path: str) -> None:
         return
 
 
+def has_task() -> bool:
+    """In a worker: whether it is in a task, as far as it could be noted."""
+    folder = os.environ.get(FOLDER_VARIABLE)
+    return bool(folder) and Path(str(folder), str(os.getpid())).exists()
+
+
 def note_end() -> None:
     """In a worker: its task is over."""
     folder = os.environ.get(FOLDER_VARIABLE)

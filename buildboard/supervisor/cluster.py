@@ -41,7 +41,8 @@ def _on_spawn(**_: object) -> None:
 
 
 def _stop_own_task() -> None:
-    if os.environ["Q_CLUSTER_NAME"] == "runner":
+    """An idle one would die of it, and the next worker too, before any of them ends the group."""
+    if os.environ["Q_CLUSTER_NAME"] == "runner" and busy.has_task():
         os.kill(os.getpid(), signal.SIGTERM)
 
 

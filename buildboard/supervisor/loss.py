@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from buildboard.supervisor import tie
 from buildboard.supervisor.busy import FOLDER_VARIABLE
 
 _NAME = "lost"
@@ -43,15 +44,20 @@ def _note(member: str) -> None:
     folder = os.environ.get(FOLDER_VARIABLE)
     if not folder:
         return
+    supervisor = os.environ.get(tie.SUPERVISOR_VARIABLE, "")
     try:
-        Path(folder, _NAME).write_text(member)
+        Path(folder, _NAME).write_text(f"{supervisor} {member}")
     except OSError:  # on a full disk the pings still tell
         return
 
 
 def lost_member(folder: Path) -> str:
-    """What the cluster of this folder has lost since it was started: `monitor`, ...; empty if nothing."""
+    """What the cluster of this folder has lost since it was started: `monitor`, ...; empty if nothing.
+
+    What an earlier supervisor left behind may still write there, and counts for nothing.
+    """
     try:
-        return (folder / _NAME).read_text()
+        supervisor, _, member = (folder / _NAME).read_text().partition(" ")
     except OSError:
         return ""
+    return member if supervisor == tie.describe_supervisor() else ""
