@@ -69,11 +69,11 @@ _KINDS = (
 _FAILURES = (
     (ErrorCategory.EXIT_CODE, 2, "The build command failed with exit code 2."),
     (ErrorCategory.EXIT_CODE, 137, "The build command failed with exit code 137 (ended by SIGKILL)."),
-    (ErrorCategory.TIMEOUT, None, "The build was ended on {server}: it ran longer than its limit of 3600 s."),
+    (ErrorCategory.TIMEOUT, None, "The build was ended on {server}: it printed nothing for 120 s."),
     (
         ErrorCategory.CHECKOUT,
         66,
-        "There is no branch release/9 in the repository.\nfatal: couldn't find remote ref refs/heads/release/9",
+        "There is no branch {branch} in the repository.\nfatal: couldn't find remote ref refs/heads/{branch}",
     ),
 )
 # How far the builds are that run, by their usual time; the first is the one whose page is looked at.
@@ -122,7 +122,7 @@ def _make_tokens(person: User, *, now: datetime) -> None:
 def _make_history(scene: Scene, servers: list[BuildServer], people: list[User]) -> None:
     """The last day, busiest some hours ago, and some of each day before, whose failures are all there."""
     chance = scene.chance
-    ages = [chance.triangular(120, _DAY_SECONDS, 0.3 * _DAY_SECONDS) for _ in range(_LAST_DAY)]
+    ages = [120 + _DAY_SECONDS * abs(chance.triangular(-0.15, 0.99, 0.25)) for _ in range(_LAST_DAY)]
     failing = [0.03] * _LAST_DAY
     for day in range(1, _DAYS_BEFORE + 1):
         ages += [(day + chance.random()) * _DAY_SECONDS for _ in range(_A_DAY_BEFORE)]
@@ -150,6 +150,7 @@ def _ended(scene: Scene, servers: list[BuildServer], person: User, *, age: float
         (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED), (0.98 - failing, failing, 0.02)
     )[0]
     category, exit_code, message = chance.choice(_FAILURES)
+    branch = chance.choice(kind.branches)
     has_failed = status == JobStatus.FAILED
     ended = scene.ago(age)
     ran = timedelta(minutes=kind.minutes * chance.uniform(0.85, 1.2))
@@ -157,7 +158,7 @@ def _ended(scene: Scene, servers: list[BuildServer], person: User, *, age: float
     return BuildJob(
         id=uuid.UUID(int=chance.getrandbits(128), version=4),
         source_repository=kind.repository,
-        branch=chance.choice(kind.branches),
+        branch=branch,
         target_architecture=kind.architecture,
         resolved_commit=scene.commit(),
         status=status,
@@ -171,7 +172,7 @@ def _ended(scene: Scene, servers: list[BuildServer], person: User, *, age: float
         progress=100,
         exit_code=exit_code if has_failed else 0 if status == JobStatus.COMPLETED else None,
         error_category=category if has_failed else "",
-        error_message=message.format(server=server.name) if has_failed else "",
+        error_message=message.format(server=server.name, branch=branch) if has_failed else "",
     )
 
 
