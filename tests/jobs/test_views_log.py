@@ -96,14 +96,14 @@ def test_odd_numbers_are_answered(query: str) -> None:
 
 def test_attempts_are_chosen_by_the_address() -> None:
     job = make_job("running")
-    write_log(make_attempt(job, AttemptStatus.LOST), b"first\n")
-    write_log(make_attempt(job), b"second\n")
+    write_log(make_attempt(job, AttemptStatus.LOST), b"one line of the first\n")
+    write_log(make_attempt(job), b"one line of the second\n")
     client = client_of()
 
     def texts(query: str) -> Any:
         return [
-            b"first" in client.get(f"/jobs/{job.pk}/log/{query}").content,
-            b"second" in client.get(f"/jobs/{job.pk}/log/{query}").content,
+            b"one line of the first" in client.get(f"/jobs/{job.pk}/log/{query}").content,
+            b"one line of the second" in client.get(f"/jobs/{job.pk}/log/{query}").content,
         ]
 
     assert texts("") == [False, True]
