@@ -10,7 +10,6 @@ import pytest
 # The eight runners come a little later than they might: on PostgreSQL, where less is before them, they run first.
 LONGEST = (
     "tests/test_durability.py",
-    "tests/browser/test_every_page.py",
     "tests/browser/test_log.py",
     "tests/browser/test_jobs.py",
     "tests/test_up.py",
@@ -18,7 +17,6 @@ LONGEST = (
     "tests/test_dispatchers.py",
     "tests/faults/test_board.py",
     "tests/faults/test_links.py",
-    "tests/browser/test_log_budgets.py",
     "tests/servers/test_ssh_faults.py",
     "tests/jobs/test_follow.py",
     "tests/servers/test_helper_run.py",
