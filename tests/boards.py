@@ -24,7 +24,7 @@ T = TypeVar("T")
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 60.0
 RECOVER_SECONDS = 30.0
-STOP_SECONDS = 10.0
+STOP_SECONDS = 30.0
 _SHOWN = 3000
 
 

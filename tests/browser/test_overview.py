@@ -89,6 +89,7 @@ def test_a_build_comes_and_goes_on_the_overview_without_a_reload(reader: Reader,
     feed = page.locator("#activity li").filter(has=page.locator(f'a[href="/jobs/{job_id}/"]'))
     expect(feed).to_contain_text("main completed in")
 
+    wait_for(lambda: 204 in reader.polls, what="a poll of a page that is as it was")
     assert set(reader.polls) == {200, 204}
     assert reader.complaints == []
 

@@ -261,7 +261,8 @@ def test_disk_full_in_the_middle_still_delivers_the_code(small_disk: Durable) ->
 
 def test_disk_full_again_after_the_room_for_the_code_still_delivers_it(small_disk: Durable) -> None:
     # As the log does by chance: it takes the room that was made for the code before the code is there.
-    fill = "head -c 10000000 /dev/zero >fill; rm -f ../ballast; head -c 10000000 /dev/zero >more; exit 9"
+    logged = "until grep -q first ../log; do sleep 0.05; done"
+    fill = f"{logged}; head -c 10000000 /dev/zero >fill; rm -f ../ballast; head -c 10000000 /dev/zero >more; exit 9"
     attempt = small_disk.start(f"echo first; {fill}")
     entry = small_disk.finish(attempt)
 
