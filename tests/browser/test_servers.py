@@ -134,8 +134,13 @@ def test_a_build_on_a_server_is_watched_cancelled_with_a_reason_and_retried(
     reader.wait_for_badge("Completed")
     expect(page.get_by_role("link", name="far-3").first).to_be_visible()
     page.locator("[data-q]").fill("needle")
-    expect(page.locator("[data-hits]")).to_have_text("1 of 2")  # the command itself is in the log
-    page.locator("[data-q]").press("Enter")
+    hits = page.locator("[data-hits]")
+    expect(hits).to_have_text(
+        re.compile("[12] of 2")
+    )  # the command itself is in the log; it begins where one is
+    if hits.inner_text() == "1 of 2":
+        page.locator("[data-q]").press("Enter")
+    expect(hits).to_have_text("2 of 2")
     page.locator("bb-log .ll.cur .ln").click()
     link, _, number = page.url.rpartition("#L")
     assert link.endswith("/?attempt=1")
@@ -162,7 +167,8 @@ def test_a_changed_host_key_raises_the_alarm_until_it_is_accepted(
     expect(alarm.locator("#seen-key")).to_have_text(new)
     reader.wait_for_badge("Offline")
     page.goto(f"{reader.address}/servers/")
-    expect(page.locator("#servers .note")).to_contain_text("far-2 shows another host key.")
+    alarms = page.locator("#servers .note")  # other servers have ended by now, and each says so
+    expect(alarms.filter(has_text="far-2")).to_contain_text("far-2 shows another host key.")
     page.get_by_role("link", name="Look at it").click()
     accept_key(reader, ssh_server, button="Compare and accept the new key")
     reader.wait_for_badge("Online")

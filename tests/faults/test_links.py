@@ -13,6 +13,7 @@ from tests.faults.world import Server, World
 pytestmark = [pytest.mark.slow, pytest.mark.ssh, pytest.mark.timeout(1800)]
 
 STOPPED_SECONDS = 10.0
+ALARM = "host_key_changed"
 
 
 @pytest.mark.both_databases
@@ -155,10 +156,11 @@ def test_a_host_key_that_changes_while_builds_run_is_an_alarm_and_costs_no_build
     old = [(path, path.read_bytes()) for path in sorted(sshd.folder.glob("host_*"))]
     logins = sshd.auth_log().count("Accepted publickey")
 
+    alarms = what_happened(world, server).count(ALARM)
     sshd.kill_all()
     changed = sshd.change_host_key()
     sshd.start()
-    wait_for_event(world, server, "host_key_changed")
+    wait_for_alarm(world, server, before=alarms)
     row = world.row(server)
     assert (row["status"], row["seen_host_key"]) == ("offline", changed)
     assert row["status_reason"].startswith("Its host key changed:")
@@ -186,10 +188,11 @@ def test_a_changed_host_key_that_is_accepted_brings_running_builds_back(
     job = world.submit(server, rounds=10, pause=0.5)
     world.wait_building(job)
 
+    alarms = what_happened(world, server).count(ALARM)
     sshd.kill_all()
     sshd.change_host_key()
     sshd.start()
-    wait_for_event(world, server, "host_key_changed")
+    wait_for_alarm(world, server, before=alarms)
     shown = world.row(server)["seen_host_key_fingerprint"]
     path = f"/infrastructure/build-servers/{server.id}/accept-host-key"
     world.board.call("POST", path, {"fingerprint": shown})
@@ -202,11 +205,12 @@ def test_a_changed_host_key_that_is_accepted_brings_running_builds_back(
     assert happened[happened.index("host_key_accepted") :] == ["host_key_accepted", "unknown", "online"]
 
 
-def wait_for_event(world: World, server: Server, kind: str) -> None:
-    """Until it happened once more often than it had."""
-    before = what_happened(world, server).count(kind)
+def wait_for_alarm(world: World, server: Server, *, before: int) -> None:
+    """Until there is one about its host key more than there were."""
     world.board.wait_for(
-        lambda: what_happened(world, server).count(kind) > before, what=f"{kind} of {server.name}", seconds=60
+        lambda: what_happened(world, server).count(ALARM) > before,
+        what=f"{ALARM} of {server.name}",
+        seconds=60,
     )
 
 
