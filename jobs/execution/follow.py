@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, connections, transaction
+from django.db import DatabaseError, InterfaceError, connections
 from django.utils import timezone
 
 from jobs import lifecycle
@@ -317,7 +317,7 @@ class ServerFollower(threading.Thread):
             return
         follows = self._poller.read_on(one, report)
         small = len(report.data) <= SMALL_BYTES
-        with transaction.atomic() if small else nullcontext():
+        with one.one_transaction() if small else nullcontext():
             phase = one.attempt.phase
             if one.keep(report):
                 if one.attempt.job.follow_crashes:

@@ -1,10 +1,13 @@
 """One attempt that is being followed: its row, its provider, its masker, and how far its log was taken in."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from jobs import lifecycle
@@ -73,6 +76,20 @@ class Followed:
         until = self.attempt.watched_until
         return until is not None and until > timezone.now()
 
+    @contextmanager
+    def one_transaction(self) -> Iterator[None]:
+        """What is kept meanwhile is in the database when this ends; an error takes it back there and here.
+
+        Else a build whose end failed would look as if all of its log were stored, though it is not any more.
+        """
+        before = self.attempt.source_read, self.attempt.log_size, self._tail_from
+        try:
+            with transaction.atomic():
+                yield
+        except BaseException:
+            self.attempt.source_read, self.attempt.log_size, self._tail_from = before
+            raise
+
     def keep(self, report: Report) -> bool:
         """Store what a report brought: phase, commit, log bytes. True when bytes came.
 
@@ -91,9 +108,11 @@ class Followed:
             return ended and self._close(report)
         room = settings.MAX_LOG_BYTES
         head = limit.head(self.masker, report.data, log_size=self.attempt.log_size, limit=room, final=ended)
-        if head.full:
+        if head.consumed and not self._append(head.kept, head.consumed):
+            return False
+        if head.full:  # only now: what follows is not read any more
             self._tail_from = self._next_tail(report)
-        return bool(head.consumed) and self._append(head.kept, head.consumed)
+        return bool(head.consumed)
 
     @property
     def offset(self) -> int:
