@@ -10,6 +10,7 @@ import logging
 import time
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -59,13 +60,17 @@ def seal_log(attempt_id: uuid.UUID) -> bool:
         return False
     if not attempt.log_size or begun.filter(begun_at__gt=timezone.now() - BUSY).exists():
         return False
-    draft = SealedLog.objects.create(attempt=attempt, storage_key=objects.new_key(attempt.pk))
+    try:
+        draft = SealedLog.objects.create(attempt=attempt, storage_key=objects.new_key(attempt.pk))
+    except IntegrityError:  # the attempt was deleted since it was read
+        return False
     try:
         written = _write(attempt, draft)
         published = _publish(attempt, draft, written)
     except (OSError, LogGap) as error:
-        # The row stays, so that the next try is not at once.
-        objects.remove(draft.storage_key)
+        # The row stays, so that the next try is not at once; with it goes what cannot be removed now.
+        with suppress(OSError):
+            objects.remove(draft.storage_key)
         extra = {"action": "log.seal", "attempt": str(attempt.pk), "error": str(error)}
         logger.error("A log could not be sealed and stays in the database", extra=extra)
         return False
@@ -136,8 +141,20 @@ def _drop_rows(attempt: Attempt) -> None:
 
 
 def _discard(draft: SealedLog) -> None:
-    """The object first: without its row nobody would know of it."""
-    objects.remove(draft.storage_key)
+    """Remove what nobody reads, the object first: without its row nobody would know of it.
+
+    It is taken from whoever may still write it, who then publishes nothing. What cannot be removed now is `_left`
+    again after a while.
+    """
+    unread = SealedLog.objects.filter(Q(published_at__isnull=True) | Q(attempt__isnull=True), pk=draft.pk)
+    if not unread.update(attempt=None, published_at=None, begun_at=timezone.now()):
+        return
+    try:
+        objects.remove(draft.storage_key)
+    except OSError as error:
+        extra = {"action": "log.discard", "key": draft.storage_key, "error": str(error)}
+        logger.warning("What is left of a log could not be removed from the storage", extra=extra)
+        return
     SealedLog.objects.filter(pk=draft.pk).delete()
 
 
@@ -180,5 +197,8 @@ def unsealed(*, most: int) -> list[uuid.UUID]:
 
 
 def _left() -> QuerySet[SealedLog]:
+    """What nobody reads and nobody can be writing: drafts of some age, whose attempts may be gone, and the logs of
+    attempts that are gone."""
     abandoned = Q(published_at__isnull=True, begun_at__lt=timezone.now() - BUSY)
-    return SealedLog.objects.filter(abandoned | Q(attempt__isnull=True)).order_by("begun_at")
+    orphaned = Q(published_at__isnull=False, attempt__isnull=True)
+    return SealedLog.objects.filter(abandoned | orphaned).order_by("begun_at")

@@ -1,5 +1,6 @@
 """Sealing: the same bytes and windows from either form, and nothing lost wherever it breaks off."""
 
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -326,6 +327,72 @@ def test_the_object_goes_with_its_job() -> None:
     assert not seal.has_work()
     assert stored_objects() == {SealedLog.objects.get().storage_key}
     assert whole(other) == b"other\n"
+
+
+def age(*drafts: SealedLog) -> None:
+    """As if nobody could be writing them any more."""
+    ids = [draft.pk for draft in drafts]
+    SealedLog.objects.filter(pk__in=ids).update(begun_at=timezone.now() - seal.BUSY - timedelta(seconds=1))
+
+
+def test_an_object_that_cannot_be_removed_holds_up_nothing_and_is_tried_again_later() -> None:
+    attempt, kept, gone = ended_with([LOG]), ended_with([b"kept\n"]), ended_with([b"gone\n"])
+    stuck, left = (SealedLog.objects.create(attempt=kept, storage_key=objects.new_key(kept.pk)) for _ in "12")
+    assert seal_log(gone.pk)
+    orphan = SealedLog.objects.get(attempt=gone)
+    gone.job.delete()
+    for row in (stuck, orphan):
+        (objects._root() / row.storage_key).unlink(missing_ok=True)
+        (objects._root() / row.storage_key).mkdir(parents=True)
+    age(stuck, left, orphan)
+
+    assert seal_all(seconds=60) == 2
+
+    assert is_sealed(attempt)
+    assert set(SealedLog.objects.filter(attempt=None)) == {stuck, orphan}
+    assert not seal.has_work()
+    for row in (stuck, orphan):
+        (objects._root() / row.storage_key).rmdir()
+    age(stuck, orphan)
+    assert seal_all(seconds=60) == 0
+    assert set(SealedLog.objects.values_list("attempt", flat=True)) == {attempt.pk, kept.pk}
+
+
+def test_whoever_writes_for_too_long_publishes_nothing_that_was_removed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    attempt = ended_with([LOG])
+    draft = SealedLog.objects.create(attempt=attempt, storage_key=objects.new_key(attempt.pk))
+    written = seal._write(attempt, draft)
+    published = []
+
+    def removed_before_its_row(key: str) -> None:
+        published.append(seal._publish(attempt, draft, written))
+
+    monkeypatch.setattr(objects, "remove", removed_before_its_row)
+
+    seal._discard(draft)
+
+    assert published == [False]
+    assert LogChunk.objects.filter(attempt=attempt).exists()
+    monkeypatch.undo()
+    objects.remove(draft.storage_key)
+
+
+@pytest.mark.django_db(transaction=True)  # a key is looked at when a transaction ends
+def test_a_log_whose_job_is_deleted_just_then_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempt = ended_with([LOG])
+    original = objects.new_key
+
+    def deleted_first(attempt_id: uuid.UUID) -> str:
+        attempt.job.delete()
+        return original(attempt_id)
+
+    monkeypatch.setattr(objects, "new_key", deleted_first)
+
+    assert seal_log(attempt.pk) is False
+
+    assert (SealedLog.objects.count(), stored_objects()) == (0, set())
 
 
 # ---- who asks for it --------------------------------------------------------------------------------------
