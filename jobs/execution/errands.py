@@ -33,10 +33,14 @@ START_SECONDS = 0.1  # how long a round waits for starts: they usually take less
 
 @dataclass
 class Forgotten:
-    """Attempts of which the server keeps nothing any more, and what stopped the removal before its end."""
+    """Attempts of which the server keeps nothing any more, and those of which it still does: to be tried again.
+
+    `is_away`: it is not there, so the rest was not tried.
+    """
 
     attempts: list[UUID] = field(default_factory=list)
-    error: ProviderError | None = None
+    left: list[UUID] = field(default_factory=list)
+    is_away: bool = False
 
 
 class Errands:
@@ -143,15 +147,18 @@ def _forget(
             left = dict.fromkeys(sent, error)
         for build_id, why in left.items():
             logger.info("%s", why, extra={"action": "forget", "attempt": str(sent[build_id].pk)})
-            result.error = why
         result.attempts += [attempt.pk for build_id, attempt in sent.items() if build_id not in left]
-        if result.error is not None:
-            hear(result.error)
-            if isinstance(result.error, ProviderUnreachable) and not isinstance(
-                result.error, ProviderGarbled
-            ):
-                break
+        result.left += [sent[build_id].pk for build_id in left]
+        for why in dict.fromkeys(left.values()):
+            hear(why)
+            result.is_away |= _says_that_nobody_is_there(why)
+        if result.is_away:
+            break
     return result
+
+
+def _says_that_nobody_is_there(error: ProviderError) -> bool:
+    return isinstance(error, ProviderUnreachable) and not isinstance(error, ProviderGarbled)
 
 
 def _ask_list(server: BuildServer, *, hear: Callable[[BaseException], None]) -> tuple[RunListing, ...] | None:
