@@ -56,13 +56,6 @@ def open_client(server: BuildServer) -> RunClient:
     return _keep(server).client
 
 
-def open_transport(server: BuildServer) -> Transport:
-    """The transport that `open_client` uses; it is not the caller's to close."""
-    if server.transport == TransportKind.LOCAL:
-        return LocalTransport(work_dir_of(server))
-    return _keep(server).transport
-
-
 def open_fresh_transport(server: BuildServer) -> Transport:
     """One that shares nothing and has seen no failure yet; the caller closes it."""
     if server.transport == TransportKind.LOCAL:

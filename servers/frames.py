@@ -82,15 +82,6 @@ class PollEntry:
 
 
 @dataclass(frozen=True)
-class PollReply:
-    """The attempts in the order asked for; uptime and load of the server."""
-
-    uptime_seconds: int
-    load: str
-    entries: tuple[PollEntry, ...]
-
-
-@dataclass(frozen=True)
 class RunListing:
     """One job that the server knows."""
 
@@ -164,16 +155,13 @@ def parse_removal(reply: bytes, *, nonce: str) -> dict[str, str]:
     return {attempt_id: word for attempt_id, _, word in lines}
 
 
-def parse_poll(reply: bytes, *, nonce: str, requests: Sequence[tuple[str, int]]) -> PollReply:
+def parse_poll(reply: bytes, *, nonce: str, requests: Sequence[tuple[str, int]]) -> tuple[PollEntry, ...]:
     """Exactly the attempts that were asked for, each with all its bytes, or BadReply."""
     lines = _Lines(reply, at=_body_start(reply, nonce=nonce))
-    head = lines.next_line().split(b" ", 2)
-    if head[0] != b"=" or len(head) != 3 or not _NUMBER.fullmatch(head[1].decode(errors="replace")):
-        raise BadReply("a poll begins with the server's uptime")
     entries = tuple(_parse_entry(lines, id=id, offset=offset) for id, offset in requests)
     if lines.next_line() != f"BBEND {nonce} 0".encode():
         raise BadReply("a poll ends after what was asked for")
-    return PollReply(uptime_seconds=int(head[1]), load=head[2].decode(errors="replace"), entries=entries)
+    return entries
 
 
 def parse_list(reply: bytes, *, nonce: str) -> tuple[RunListing, ...]:

@@ -20,8 +20,6 @@ def iter_log(
     are good.
     """
     source = Source(chunks, nonce=nonce)
-    if not source.line().startswith(b"= "):
-        raise BadReply("a poll begins with the server's uptime")
     entry, left = parse_entry_line(source.line(), id=id, offset=offset)
     while True:
         data = _part(source, most=min(left, part_bytes))

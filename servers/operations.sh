@@ -105,14 +105,11 @@ check_start() {
 
 # ---- following and ending
 
-# poll MAX ID:OFFSET ... -> `= uptime load`, then for each `@ ID state offset count size phase commit [exit]` and
-# the bytes. Up to ten times a second: only a child, ls and, with news, dd are processes here.
+# poll MAX ID:OFFSET ... -> for each `@ ID state offset count size phase commit [exit]` and the bytes. Up to ten times a
+# second: only a child, ls and, with news, dd are processes here.
 op_poll() {
-    max=$1 load=
+    max=$1
     shift
-    { read -r load </proc/loadavg; } 2>/dev/null
-    now
-    echo "= $NOW $load"
     [ $# = 0 ] || survey poll_one "$@"
 }
 poll_one() {

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from servers import frames
 from servers.file_frames import FileListing, PackedFile, iter_file, iter_pack, parse_files
-from servers.frames import PollEntry, PollReply, RunLimits, RunListing
+from servers.frames import PollEntry, RunLimits, RunListing
 from servers.log_frames import iter_log
 from servers.probe import parse_facts
 from servers.transport import PROBE_TEXT, BadReply, Chunks, Completed, HelperRefused, Transport, said
@@ -82,7 +82,7 @@ class RunClient:
 
     def poll(
         self, requests: Sequence[tuple[str, int]], *, max_bytes: int = POLL_BYTES, timeout_seconds: float = 30
-    ) -> PollReply:
+    ) -> tuple[PollEntry, ...]:
         """State and new bytes of these attempts, each from its offset, at most `max_bytes` each."""
         asked = [f"{attempt_id}:{offset:d}" for attempt_id, offset in requests]
         reply, nonce = self._ask("poll", str(max_bytes), *asked, timeout_seconds=timeout_seconds)

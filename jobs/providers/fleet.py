@@ -85,7 +85,7 @@ class FleetProvider:
             asked = [(identifier_of(build_id), offset) for build_id, offset in requests]
             seconds = POLL_SECONDS if len(asked) > 1 else POLL_ONE_SECONDS
             reply = self._client.poll(asked, max_bytes=max_bytes, timeout_seconds=seconds)
-        return [_report(build_id_of(self.name, identifier=entry.id), entry) for entry in reply.entries]
+        return [_report(build_id_of(self.name, identifier=entry.id), entry) for entry in reply]
 
     def read_log(
         self, build_id: str, offset: int, *, max_bytes: int, part_bytes: int

@@ -1,6 +1,5 @@
 """What the page of one server shows, part by part: load, builds, tools, its last check, events in words."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -192,8 +191,3 @@ def tools_of(server: BuildServer) -> list[Any]:
     return sorted(
         server.toolchains.all(), key=lambda tool: (tool.target_architecture, tool.name, tool.version)
     )
-
-
-def shown_chips(pairs: dict[str, str]) -> Iterable[str]:
-    """Labels or variables, one short text each."""
-    return [f"{key}={value}" for key, value in pairs.items()]

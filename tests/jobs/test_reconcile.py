@@ -57,7 +57,7 @@ def start_of_another_board(server: BuildServer) -> str:
 def end(server: BuildServer, run: str) -> None:
     client = open_client(server)
     client.cancel(run)
-    wait_for(lambda: client.poll([(run, 0)]).entries[0].state == RunState.DONE)
+    wait_for(lambda: client.poll([(run, 0)])[0].state == RunState.DONE)
 
 
 @pytest.mark.slow
@@ -83,7 +83,7 @@ def test_build_that_was_given_up_is_ended_when_its_server_returns(
     assert (job.status, job.error_category) == (JobStatus.FAILED, ErrorCategory.LOST)
     assert job.error_message == "local was not reachable past the build's time limit; presumed lost."
     assert not Path(f"/proc/{pid}").exists()
-    assert open_client(server).poll([(others, 0)]).entries[0].state == RunState.RUNNING
+    assert open_client(server).poll([(others, 0)])[0].state == RunState.RUNNING
     end(server, others)
 
 
@@ -113,7 +113,7 @@ def test_run_of_an_attempt_that_counts_as_cleared_away_is_found_and_ended(
         str(server.pk),
         "Given up here and still there, so ended now: 1",
     )
-    assert open_client(server).poll([(others, 0)]).entries[0].state == RunState.RUNNING
+    assert open_client(server).poll([(others, 0)])[0].state == RunState.RUNNING
     end(server, others)
 
 

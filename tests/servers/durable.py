@@ -53,7 +53,7 @@ class Durable:
 
     def look(self, attempt: str, *, offset: int = 0) -> PollEntry:
         """The attempt now."""
-        return self.client.poll([(attempt, offset)]).entries[0]
+        return self.client.poll([(attempt, offset)])[0]
 
     def finish(self, attempt: str, *, seconds: float = 30) -> PollEntry:
         """The attempt once it is done, with its first MiB of log."""

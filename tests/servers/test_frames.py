@@ -11,7 +11,6 @@ from servers.frames import (
     ExitRecord,
     PhaseMark,
     PollEntry,
-    PollReply,
     RunLimits,
     RunListing,
     RunState,
@@ -28,31 +27,25 @@ FIRST, SECOND, THIRD = (f"{digit * 8}-0000-4000-8000-000000000000" for digit in 
 REQUESTS = [(FIRST, 5), (SECOND, 0), (THIRD, 0)]
 DATA = b"\xff\0BBEND " + NONCE.encode() + b" 0\n@ x\n"
 POLL = (
-    f"BB1 {NONCE}\n= 1700000000 0.10 0.20 0.30 1/100 4242\n".encode()
+    f"BB1 {NONCE}\n".encode()
     + f"@ {FIRST} running 5 {len(DATA)} 900 building:1700000001:17 abc123 \n".encode()
     + DATA
     + f"@ {SECOND} done 0 0 12 - - exited 7 12 1700000002 left=0\n".encode()
     + f"@ {THIRD} absent 0 0 0 - -\n".encode()
     + f"BBEND {NONCE} 0\n".encode()
 )
-PARSED = PollReply(
-    uptime_seconds=1700000000,
-    load="0.10 0.20 0.30 1/100 4242",
-    entries=(
-        PollEntry(
-            FIRST,
-            RunState.RUNNING,
-            5,
-            DATA,
-            900,
-            phase=PhaseMark("building", 1700000001, 17),
-            commit="abc123",
-        ),
-        PollEntry(
-            SECOND, RunState.DONE, 0, b"", 12, exit=ExitRecord("exited", 7, 12, 1700000002, left=False)
-        ),
-        PollEntry(THIRD, RunState.ABSENT, 0, b"", 0),
+PARSED = (
+    PollEntry(
+        FIRST,
+        RunState.RUNNING,
+        5,
+        DATA,
+        900,
+        phase=PhaseMark("building", 1700000001, 17),
+        commit="abc123",
     ),
+    PollEntry(SECOND, RunState.DONE, 0, b"", 12, exit=ExitRecord("exited", 7, 12, 1700000002, left=False)),
+    PollEntry(THIRD, RunState.ABSENT, 0, b"", 0),
 )
 
 
@@ -106,13 +99,11 @@ def test_poll_with_the_wrong_count_is_refused() -> None:
 
 @given(st.binary(max_size=200), st.integers(min_value=0, max_value=10**12))
 def test_poll_keeps_any_bytes(data: bytes, offset: int) -> None:
-    reply = (
-        f"BB1 {NONCE}\n= 1 load\n@ {FIRST} running {offset} {len(data)} {offset + len(data)} - - \n".encode()
-    )
+    reply = f"BB1 {NONCE}\n@ {FIRST} running {offset} {len(data)} {offset + len(data)} - - \n".encode()
 
     parsed = parse_poll(
         reply + data + f"BBEND {NONCE} 0\n".encode(), nonce=NONCE, requests=[(FIRST, offset)]
-    ).entries[0]
+    )[0]
 
     assert (parsed.data, parsed.size) == (data, offset + len(data))
 
@@ -139,7 +130,7 @@ def test_poll_with_a_number_of_no_log_is_refused(number: str) -> None:
 def test_phase_and_commit_that_a_build_forged_are_none(number: str) -> None:
     forged = POLL.replace(b":1700000001:17 abc123 ", f":{number}:17 {'a' * 65} ".encode())
 
-    entry = parse_poll(forged, nonce=NONCE, requests=REQUESTS).entries[0]
+    entry = parse_poll(forged, nonce=NONCE, requests=REQUESTS)[0]
 
     assert (entry.phase, entry.commit, entry.data) == (None, None, DATA)
 

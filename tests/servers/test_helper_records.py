@@ -216,9 +216,9 @@ def test_records_that_a_build_wrote_do_not_break_the_reply_for_others(
 
     reply = durable.client.poll([(forged, 0), (other, 0)])
 
-    assert [(entry.data, entry.size) for entry in reply.entries] == [(b"forged\n", 7), (b"other\n", 6)]
-    assert (reply.entries[0].phase, reply.entries[0].commit) == (None, None)
-    assert reply.entries[1].exit is not None
+    assert [(entry.data, entry.size) for entry in reply] == [(b"forged\n", 7), (b"other\n", 6)]
+    assert (reply[0].phase, reply[0].commit) == (None, None)
+    assert reply[1].exit is not None
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_records_that_never_end_hold_up_neither_the_reply_nor_the_end(
         durable.client.cancel(attempt, timeout_seconds=10)
     ended = [durable.finish(attempt) for attempt in (forged, other)]
 
-    assert [entry.data for entry in reply.entries] == [b"forged\n", b"other\n"]
+    assert [entry.data for entry in reply] == [b"forged\n", b"other\n"]
     assert [entry.exit is not None for entry in ended] == [True, True]
     assert ended[1].exit is not None and ended[1].exit.reason == "cancelled"
 
@@ -257,7 +257,7 @@ def test_log_that_is_none_has_no_bytes(durable: Durable, forge: str) -> None:
 
     reply = durable.client.poll([(forged, 0), (other, 0)], timeout_seconds=10)
 
-    assert [(entry.data, entry.size) for entry in reply.entries] == [(b"", 0), (b"other\n", 6)]
+    assert [(entry.data, entry.size) for entry in reply] == [(b"", 0), (b"other\n", 6)]
 
 
 def test_exit_record_without_an_end_of_line_is_an_end(durable: Durable) -> None:

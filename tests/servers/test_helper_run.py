@@ -104,7 +104,7 @@ def test_poll_reads_any_offset_around_blocks(durable_any_shell: Durable) -> None
     whole = durable_any_shell.finish(attempt).data
     offsets = [0, 1, 4095, 4096, 4097, 8191, 8192, 8193, len(whole) - 1, len(whole), len(whole) + 5]
 
-    pieces = [durable_any_shell.client.poll([(attempt, o)], max_bytes=50).entries[0] for o in offsets]
+    pieces = [durable_any_shell.client.poll([(attempt, o)], max_bytes=50)[0] for o in offsets]
 
     assert [piece.data for piece in pieces] == [whole[o : o + 50] for o in offsets]
     assert {piece.size for piece in pieces} == {len(whole)}
@@ -121,7 +121,7 @@ def test_poll_reads_whole_blocks_and_what_lies_across_them(durable_any_shell: Du
         (at, size) for at in (0, 1, block - 1, block, 2 * block) for size in (block, 2 * block, block + 1)
     ]
 
-    pieces = [durable_any_shell.client.poll([(attempt, at)], max_bytes=size).entries[0] for at, size in asked]
+    pieces = [durable_any_shell.client.poll([(attempt, at)], max_bytes=size)[0] for at, size in asked]
 
     assert [piece.data for piece in pieces] == [whole[at : at + size] for at, size in asked]
 
@@ -138,7 +138,7 @@ def test_poll_reads_beyond_two_and_four_gigabytes(durable_any_shell: Durable) ->
     record = durable_any_shell.job(attempt) / "exit"
     record.write_text(f"exited 0 {size} 1 left=0\n")
 
-    pieces = [durable_any_shell.client.poll([(attempt, o)], max_bytes=6).entries[0] for o in offsets]
+    pieces = [durable_any_shell.client.poll([(attempt, o)], max_bytes=6)[0] for o in offsets]
 
     assert [piece.data for piece in pieces] == [b"here\0\0", b"here\0\0", b"here"]
     assert {piece.size for piece in pieces} == {size}

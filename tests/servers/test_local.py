@@ -216,7 +216,7 @@ def test_follower_killed_again_and_again_loses_no_byte(durable: Durable, tmp_pat
         "from servers.runs import RunClient\nclient = RunClient(LocalTransport(Path(sys.argv[1])))\n"
         "while True:\n"
         "    with open(sys.argv[3], 'ab', buffering=0) as log:\n"
-        "        entry = client.poll([(sys.argv[2], log.tell())], max_bytes=1000).entries[0]\n"
+        "        entry = client.poll([(sys.argv[2], log.tell())], max_bytes=1000)[0]\n"
         "        log.write(entry.data)\n"
         "        if entry.state == 'done' and log.tell() == entry.size: break\n"
     )

@@ -73,18 +73,17 @@ def test_poll_tells_of_many_in_their_order_and_of_none(durable: Durable) -> None
 
     reply = durable.client.poll([(attempt, 1) for attempt in [*reversed(attempts), unknown]])
 
-    assert [entry.id for entry in reply.entries] == [*reversed(attempts), unknown]
-    assert [entry.state for entry in reply.entries] == [RunState.DONE] * 5 + [RunState.ABSENT]
-    assert [entry.data for entry in reply.entries] == [b"\n"] * 5 + [b""]
-    assert durable.client.poll([]).entries == ()
-    assert abs(reply.uptime_seconds - float(Path("/proc/uptime").read_text().split()[0])) < 60
+    assert [entry.id for entry in reply] == [*reversed(attempts), unknown]
+    assert [entry.state for entry in reply] == [RunState.DONE] * 5 + [RunState.ABSENT]
+    assert [entry.data for entry in reply] == [b"\n"] * 5 + [b""]
+    assert durable.client.poll([]) == ()
 
 
 def test_poll_of_40_attempts_in_one_exec(durable: Durable) -> None:
     attempt = durable.start("echo hi")
     durable.finish(attempt)
 
-    entries = durable.client.poll([(attempt, 0)] * 40).entries
+    entries = durable.client.poll([(attempt, 0)] * 40)
 
     assert [entry.data for entry in entries] == [b"hi\n"] * 40
 
@@ -132,7 +131,7 @@ def test_noise_of_a_login_shell_is_ignored(durable: Durable) -> None:
         already=False
     )
     durable.finish(attempt)
-    assert client.poll([(attempt, 0)]).entries[0].data == b"ran\n"
+    assert client.poll([(attempt, 0)])[0].data == b"ran\n"
     assert [run.id for run in client.list_runs()] == [attempt]
 
 

@@ -31,7 +31,7 @@ def built(client: RunClient) -> tuple[str, dict[str, int]]:
     """An attempt that ended, and its files with their sizes."""
     attempt = str(uuid4())
     client.submit(attempt, script=SCRIPT.encode(), environment={}, limits=RunLimits())
-    wait_for(lambda: client.poll([(attempt, 0)]).entries[0].state == RunState.DONE)
+    wait_for(lambda: client.poll([(attempt, 0)])[0].state == RunState.DONE)
     listing = client.list_files(attempt, starts=[("src", 100)])
     return attempt, {file.path: file.size for file in listing.files}
 
@@ -77,7 +77,7 @@ def test_stream_that_is_broken_off_leaves_nothing_and_the_connection_goes_on(
             next(file.chunks)
             break
 
-    assert client.poll([(attempt, 0)]).entries[0].state == RunState.DONE
+    assert client.poll([(attempt, 0)])[0].state == RunState.DONE
     wait_for(lambda: not ssh_server.processes())
 
 

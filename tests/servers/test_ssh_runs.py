@@ -44,7 +44,7 @@ def start(client: RunClient, script: str, **environment: str) -> str:
 
 def finish(client: RunClient, attempt: str) -> PollEntry:
     def done() -> PollEntry | None:
-        entry = client.poll([(attempt, 0)]).entries[0]
+        entry = client.poll([(attempt, 0)])[0]
         return entry if entry.state == RunState.DONE else None
 
     entry = wait_for(done)
@@ -58,7 +58,7 @@ def follow(client: RunClient, attempt: str, *, seconds: float = 60) -> tuple[byt
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
-            entry = client.poll([(attempt, len(log))], max_bytes=60_000, timeout_seconds=5).entries[0]
+            entry = client.poll([(attempt, len(log))], max_bytes=60_000, timeout_seconds=5)[0]
         except TransportError:
             time.sleep(0.05)
             continue
@@ -86,7 +86,7 @@ def test_a_build_is_started_followed_and_removed(client: RunClient, ssh_server: 
 
 def test_a_build_is_cancelled_with_all_that_it_started(client: RunClient, ssh_server: SshServer) -> None:
     attempt = start(client, "trap '' TERM; setsid sleep 300 & echo up; while :; do sleep 1; done")
-    wait_for(lambda: client.poll([(attempt, 0)]).entries[0].data)
+    wait_for(lambda: client.poll([(attempt, 0)])[0].data)
 
     assert client.cancel(attempt) == CancelOutcome.REQUESTED
     entry = finish(client, attempt)
