@@ -116,14 +116,14 @@ poll_one() {
     offset=${1#*:} COUNT=0 MARK=-
     name_job "${1%%:*}" || return
     if ! cd "$JOB" 2>/dev/null; then
-        mark
+        begin_answer
         echo "@ $ID absent $offset 0 0 - -"
         return 0
     fi
     judge
     range "$offset" "$SIZE" "$max"
     read_marks
-    mark
+    begin_answer
     echo "@ $ID $STATE $offset $COUNT $SIZE $PHASE $COMMIT $EXIT"
     [ "$COUNT" = 0 ] || from log send_whole || head -c "$COUNT" /dev/zero
 }
@@ -198,11 +198,11 @@ op_list() {
 list_one() {
     MARK=-
     if ! enter_job "$1"; then
-        mark
+        begin_answer
         return 0
     fi
     judge
-    mark
+    begin_answer
     echo "$ID $STATE $EXIT"
 }
 list_one_damaged() {

@@ -16,6 +16,7 @@ from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
+RECORDS = Path(__file__).parents[2] / "servers" / "records.sh"
 SWAP_SECONDS = 10
 SHORT_SECONDS = 4  # under the other shells
 # Each record becomes, as fast as it can, what never ends when it is opened or read; and now and then itself again.
@@ -94,7 +95,7 @@ def test_records_that_are_swapped_while_others_are_polled_hold_up_nobody(durable
     with swapping(durable, forged):
         while state != RunState.DONE and time.monotonic() < deadline:
             reply = durable.client.poll([(forged, 0), (other, len(log))], timeout_seconds=20)
-            log, state = log + reply.entries[1].data, reply.entries[1].state
+            log, state = log + reply[1].data, reply[1].state
 
     count = int((durable.job(other) / "count").read_text())
     assert log == b"".join(b"line %d\n" % number for number in range(1, count + 1))
@@ -110,7 +111,44 @@ def test_log_that_is_cut_under_the_reader_is_filled_up(durable: Durable) -> None
     until = time.monotonic() + 3
     while time.monotonic() < until:
         reply = durable.client.poll([(cut, 0), (cut, 65_537), (other, 0)], timeout_seconds=20)
-        assert reply.entries[2].data == b"other\n"
+        assert reply[2].data == b"other\n"
+
+
+# Two items, of which the first takes more than a second of the processor's time, before its answer or within it.
+SLOW_ITEMS = """
+. "$1"
+MARK=- when=$2
+now() { read -r NOW _ </proc/uptime; NOW=${NOW%%.*}; }
+burn() {
+    used=0
+    while [ "$used" -lt 130 ]; do # in hundredths
+        read -r line </proc/self/stat
+        set -- ${line##*) }
+        used=$((${12} + ${13}))
+    done
+}
+act() {
+    [ "$when $1" != "before one" ] || burn
+    begin_answer
+    printf '%s ' "$1"
+    [ "$when $1" != "within one" ] || burn
+    echo answers
+}
+act_damaged() { echo "$1 is damaged"; }
+survey act one two
+"""
+
+
+@pytest.mark.parametrize(
+    ("when", "answers"),
+    [("before", "one is damaged\ntwo answers\n"), ("within", "one answers\ntwo answers\n")],
+)
+def test_answer_that_was_begun_comes_whole_however_long_it_took_until_then(when: str, answers: str) -> None:
+    words = ["sh", "-c", SLOW_ITEMS, "sh", str(RECORDS), when]
+
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+
+    assert (done.stdout, done.returncode) == (answers, 0)
 
 
 LYING_LS = """#!/bin/sh
@@ -135,7 +173,7 @@ def test_record_that_takes_too_long_is_damaged_and_the_next_is_told(tmp_path: Pa
     try:
         reply = durable.client.poll([(attempt, 0) for attempt in attempts])
 
-        assert [(entry.state, entry.data) for entry in reply.entries] == [
+        assert [(entry.state, entry.data) for entry in reply] == [
             (RunState.RUNNING, b"one\n"),
             (RunState.DAMAGED, b""),
             (RunState.ORPHAN, b"three\n"),
