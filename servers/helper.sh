@@ -128,6 +128,7 @@ finalize() {
     [ ! -e exit ] || return 0
     keep build "0 0 $BOOT" # an inner that has not begun by now never will
     left=0 reason=lost code=-1 boot=
+    # A build that makes this file itself could as well hide what it leaves.
     if [ -e swept ]; then measure; else stop_tree || left=1; fi
     WAITED=0 tries=0
     while logs && [ "$WAITED" -lt 500 ]; do nap 01; done

@@ -5,7 +5,13 @@
 # that is surely ours, marked in its environment, working in the work tree or writing to the output. And
 # MEMBER_GROUPS, their process groups, but those that the helper is in itself.
 # A daemon that shed all of these (environment, session, work tree, output) escapes, and so does another account's.
+# Who is gone when it is looked at may have left a child that was not there when the list was made: so nobody is found
+# only by two looks. A chain of processes each of which lives shorter than a look takes (milliseconds) escapes both.
 find_members() {
+    look_for_members
+    [ -n "$MEMBERS" ] || look_for_members
+}
+look_for_members() {
     read_stat $$
     spared=" $$ " kept=" -$GROUP -0 -1 " leader='' found='' output=$JOB/log
     [ -p out ] && output=$JOB/out # then the one that writes the log is the logger's
@@ -46,24 +52,45 @@ is_alone() {
     (:) &
     newest=$!
     wait "$newest"
-    spared=' ' output=$JOB/log links='' marks=''
+    spared=' ' output=$JOB/log
     [ ! -p out ] || output=$JOB/out
     for record in runner watch logger; do
         if alive $record; then spared="$spared$PID "; fi
     done
+    list_younger
+    are_strangers || return 1
+    # As for find_members, but here it is known who is gone.
+    ! has_lost_one || ! list_younger || are_strangers
+}
+# list_younger: LISTED, the processes that were not listed before, and where to look at them; false when there are none.
+list_younger() {
+    LISTED='' links='' marks=''
     set +f
     for process in /proc/[0-9]*; do
         process=${process#/proc/}
         { [ "$process" -gt $$ ] && [ "$process" -lt $((newest + 1000)) ]; } || continue
         case $spared in *" $process "*) continue ;; esac
+        LISTED="$LISTED $process" spared="$spared$process "
         links="$links /proc/$process/cwd /proc/$process/fd/1 /proc/$process/fd/2"
         marks="$marks /proc/$process/environ /proc/$process/stat"
     done
     set -f
+    [ -n "$LISTED" ]
+}
+# has_lost_one: whether somebody who is LISTED may be gone. A zombie has no folder to work in any more.
+has_lost_one() {
+    for process in $LISTED; do
+        [ -e "/proc/$process/cwd" ] || return 0
+    done
+    return 1
+}
+# are_strangers: whether surely none of those LISTED is of the build.
+are_strangers() {
     [ "${#links}" -lt 100000 ] || return 1 # more than a command may be asked about
-    # All that is said must be the two numbers, or one of the processes is the build's.
+    # All that is said must be the two numbers, or one of the processes is the build's: that an environment, which is no
+    # text, has the mark, some say as an error.
     # shellcheck disable=SC2046,SC2086 # lists of names without blanks; must be split
-    set -- $(count_forks -e "BUILDBOARD_ATTEMPT=$ID" -e ") . [0-9]* $$ " -e ") . [0-9]* [0-9]* $$ " $marks) "$made_before"
+    set -- $(count_forks -e "BUILDBOARD_ATTEMPT=$ID" -e ") . [0-9]* $$ " -e ") . [0-9]* [0-9]* $$ " $marks 2>&1) "$made_before"
     [ $# = 4 ] || return 1
     case $2:$3:$4 in :* | *::* | *: | *[!0-9:]*) return 1 ;; esac
     made=$(($2 - $4))

@@ -1,5 +1,8 @@
 """A cancel, a limit or an end leaves nothing of a build, however its processes behave."""
 
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,7 @@ TREES = {
     "double-fork": "(setsid sh -c 'sleep 300 & echo $! >pid; touch ready' &); sleep 300",
     "empty-environment": f"env -i setsid sh -c '{TELL} exec sleep 300' & wait",
     "empty-environment-elsewhere": f"env -i setsid sh -c '{TELL} cd /; exec sleep 300' & wait",
+    "marked-alone": f"setsid sh -c '{TELL} cd /; exec sleep 300 >/dev/null 2>&1' & wait",
     "own-session-silent": (
         f"env -i sh -c '{TELL} cd /; trap : TERM; exec >/dev/null 2>&1; while :; do sleep 1; done' & wait"
     ),
@@ -54,7 +58,7 @@ def test_cancel_leaves_nothing_of_a_tree(durable: Durable, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["plain", "new-session", "empty-environment", "own-session-silent", "forking"]
+    "name", ["plain", "new-session", "empty-environment", "marked-alone", "own-session-silent", "forking"]
 )
 def test_end_leaves_no_daemon_and_keeps_the_code(durable: Durable, name: str) -> None:
     script = TREES[name].replace("wait", "").replace("sleep 300\n", "")
@@ -179,3 +183,43 @@ def test_build_within_its_limits_ends_by_itself(durable: Durable) -> None:
 
     assert entry.exit is not None
     assert (entry.exit.reason, entry.exit.code) == ("exited", 2)
+
+
+@pytest.fixture
+def armed(tmp_path: Path) -> Iterator[Durable]:
+    """A server whose next look at processes that were listed waits until one of them has left a child and gone."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "grep").write_text(
+        f"#!/bin/sh\nif [ -e {tmp_path}/armed ]; then touch {tmp_path}/listed; "
+        f"until [ -e {tmp_path}/gone ]; do sleep 0.02; done; fi\n"
+        f'exec {shutil.which("grep")} "$@"\n'
+    )
+    (tools / "grep").chmod(0o755)
+    server = Durable(tmp_path / "work", environment={"PATH": f"{tools}:{os.environ['PATH']}"})
+    yield server
+    server.clear()
+
+
+@pytest.mark.parametrize("ended_by", ["itself", "kill -9 of its wrapper"])
+def test_end_finds_what_a_process_leaves_that_goes_while_it_is_looked_for(
+    armed: Durable, tmp_path: Path, ended_by: str
+) -> None:
+    leaves = (
+        f'until [ -e "{tmp_path}/listed" ]; do sleep 0.02; done; '
+        "(cd /; exec >/dev/null 2>&1; while [ -e /proc/$$/cwd ]; do sleep 0.02; done; "
+        f"touch {tmp_path}/gone; exec sleep 60) & echo $! >pid"
+    )
+    ways = {"itself": f"setsid sh -c '{leaves}' & exit 4", "kill -9 of its wrapper": f"exec sh -c '{leaves}'"}
+    attempt = armed.start(f"touch {tmp_path}/armed; {ways[ended_by]}")
+
+    wait_for((tmp_path / "armed").exists)
+    if ended_by != "itself":
+        kill(armed.pid(attempt, "build"))
+    entry = armed.finish(attempt)
+
+    assert entry.exit is not None
+    code = 4 if ended_by == "itself" else 137
+    assert (entry.exit.reason, entry.exit.code, entry.exit.left) == ("exited", code, False)
+    assert not is_alive(int((armed.job(attempt) / "ws" / "pid").read_text()))
+    armed.wait_empty()
