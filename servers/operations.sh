@@ -88,10 +88,17 @@ op_launch() {
     from runner read -r pid record
     if [ "$pid" = "$child" ]; then echo "launched $pid $record"; else echo "already $pid $record"; fi
 }
+# shows_own: whether /proc tells of this process under its own number. In a pid namespace without a /proc of its own, the
+# numbers there are another's: every look for a process would find strangers, or nobody.
+shows_own() {
+    PID=
+    { read -r PID _ </proc/self/stat; } 2>/dev/null
+    [ "$PID" = $$ ] && read_stat $$
+}
 # check_start: everything that the last records need has its room before anything runs.
 check_start() {
     [ -e script ] || refuse noscript 65 || return
-    read_stat $$ || refuse noproc 69 || return
+    shows_own || refuse noproc 69 || return
     read_limits
     # Random bytes: zeros would take no room on a file system that compresses.
     {

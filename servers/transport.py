@@ -113,8 +113,8 @@ class HelperRefused(Exception):
     """The helper answered that it will not: `word` says why, `detail` more of it, `status` is its code.
 
     Words: `full` and `diskfull` (no room on the server), `noscript`, `notstarted`, `noproc` (a server without
-    /proc), `short` (the input was cut), `running` (not before it has ended), `absent`, `missing`, `refused`,
-    and `usage`.
+    a /proc of its own processes), `short` (the input was cut), `running` (not before it has ended), `absent`,
+    `missing`, `refused`, and `usage`.
     """
 
     def __init__(self, word: str, *, status: int, detail: str = "") -> None:

@@ -223,5 +223,5 @@ def _sentence(server: str, error: HelperRefused) -> str:
     if error.word in _FILE_SENTENCES:
         return _FILE_SENTENCES[error.word]
     if error.word == "noproc":
-        return f"{server} has no /proc, which the helper needs."
+        return f"{server} has no /proc that shows its own processes, which the helper needs."
     return f"{server} refused: {error}."

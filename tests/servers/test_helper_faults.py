@@ -15,7 +15,7 @@ import pytest
 from servers.frames import RunLimits, RunState, build_submission
 from servers.transport import HELPER_NAME, HELPER_TEXT, HelperRefused
 from tests.requirements import require
-from tests.servers.durable import Durable, is_alive, kill
+from tests.servers.durable import SHELLS, Durable, is_alive, kill
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -70,6 +70,20 @@ def test_kill_of_the_wrapper_reports_137(durable: Durable) -> None:
         b"hi\n",
     )
     durable.wait_empty()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_server_whose_proc_shows_the_processes_of_others_is_refused(tmp_path: Path, shell: str) -> None:
+    require("root")
+    require("unshare")
+    require(SHELLS[shell][0])
+    server = Durable(tmp_path / "work", shell=("unshare", "--pid", "--fork", *SHELLS[shell]))
+
+    with pytest.raises(HelperRefused) as refused:
+        server.start("echo ran")
+
+    assert (refused.value.word, refused.value.status) == ("noproc", 69)
+    assert list(server.root.glob("jobs/*/starts")) == []
 
 
 @pytest.mark.parametrize("also", [["watch"], ["watch", "logger"], []])
