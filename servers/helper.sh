@@ -206,7 +206,8 @@ mode_run() {
     if alive watch; then kill -s TERM -- "-$PID" 2>/dev/null || kill -s TERM "$PID" 2>/dev/null; fi
     exit 0
 }
-# start_logger: one that this process can ask how it ended.
+# start_logger: one that this process can ask how it ended. It is of the same process group, since a session of its own
+# would cost a shell that reads all of this anew: who kills that group has the next watchdog, or inner, start another.
 start_logger() {
     (exec </dev/null >/dev/null 2>&1 3>&- && mode_logger) &
     LOGGER=$!
@@ -236,6 +237,12 @@ mode_inner() {
     save_code "$code" # here, so that a dead runner loses nothing
     # While this process lives its session is surely ours.
     if is_alone || stop_tree; then true >swept; fi
+    # With the last who holds the pipe goes what is in it: should nobody be left who reads it, somebody begins first.
+    if [ -p out ] && ! alive runner && ! alive logger; then
+        WAITED=0
+        detach logger
+        until alive logger || [ "$WAITED" -ge 500 ]; do nap 01; done
+    fi
     exit "$code"
 }
 # A subshell, and after the environment is read only positional parameters: a build may name its variables as it likes.

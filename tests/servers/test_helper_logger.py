@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.servers.durable import Durable, kill
+from tests.servers.durable import Durable, is_alive, kill
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -136,6 +136,32 @@ def test_a_logger_that_is_killed_at_the_very_end_loses_nothing(
     wait_for(lambda: (durable_any_shell.job(attempt) / "rc").exists(), what="the build ended")
 
     kill(*stopped)
+    entry = durable_any_shell.finish(attempt)
+
+    assert entry.data == b"first\n" + b"".join(b"%d\n" % number for number in range(1, 5001))
+    assert entry.exit is not None
+    assert (entry.exit.reason, entry.exit.code, entry.exit.left) == ("exited", 3, False)
+    durable_any_shell.wait_empty()
+
+
+def test_output_outlasts_runner_and_logger_that_die_together(
+    durable_any_shell: Durable, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    attempt = durable_any_shell.start(
+        f"echo first; until [ -e '{go}' ]; do sleep 0.05; done; seq 1 5000; exit 3"
+    )
+    runner = durable_any_shell.pid(attempt, "runner")
+    log, watch = (durable_any_shell.job(attempt) / name for name in ("log", "watch"))
+    wait_for(lambda: log.read_bytes() == b"first\n")
+
+    os.killpg(runner, signal.SIGKILL)  # before anybody looks, which would start a watchdog
+    if watch.exists():
+        kill(durable_any_shell.pid(attempt, "watch"))
+    go.touch()
+    wait_for(lambda: (durable_any_shell.job(attempt) / "rc").exists(), what="the build ended")
+    inner = durable_any_shell.pid(attempt, "build")
+    wait_for(lambda: not is_alive(inner), what="its wrapper ended, too")
     entry = durable_any_shell.finish(attempt)
 
     assert entry.data == b"first\n" + b"".join(b"%d\n" % number for number in range(1, 5001))
