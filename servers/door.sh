@@ -15,31 +15,33 @@ run | inner | logger | watch)
     ;;
 '' | *[!a-z]*) exit 64 ;;
 esac
-# serve OPERATIONS WORD...: the end, if the words are a call of one of these, in a frame; but for what a build's own
-# script calls. A dot says that there are no more.
+# serve OPERATIONS OPERATION WORD...: does what is called for and exits, if it is one of OPERATIONS; else what comes next in
+# this file may know it, unless OPERATIONS end with a dot.
 serve() {
     case " $1 " in
-    *" $operation "*) ;;
+    *" $operation "*) shift 2 ;;
     *" . "*) exit 64 ;;
     *) return 0 ;;
     esac
-    nonce=$3
     case $operation in
-    tidying)
-        shift 2
-        mode_tidying "$@"
-        exit
-        ;;
-    phase | commit)
-        enter_job "$3" || exit
-        "op_$operation" "$4"
-        exit
-        ;;
+    phase | commit) serve_build "$@" ;;
+    tidying) mode_tidying "$@" ;;
+    *) serve_framed "$@" ;;
     esac
-    shift 3
+    exit
+}
+# serve_build ID WORD: what a build's own script calls.
+serve_build() {
+    enter_job "$1" || return
+    "op_$operation" "$2"
+}
+# serve_framed NONCE WORD...: what the controller calls.
+serve_framed() {
+    nonce=$1
+    shift
     echo "BB1 $nonce"
     "op_$operation" "$@"
-    status=$?
-    echo "BBEND $nonce $status"
-    exit $status
+    set -- $?
+    echo "BBEND $nonce $1"
+    return "$1"
 }

@@ -11,7 +11,9 @@ once() {
         return 2
     fi
     if ln "$1.tmp.$$" "$1" 2>/dev/null; then
-        case $1 in runner | build | rc | exit) ;; *) rm -f "$1.tmp.$$" ;; esac # somebody waits: they go with others
+        # Of these somebody waits for, so no process is spent on removing the second name: finalize does with the first
+        # three, and that of `exit` goes with the folder.
+        case $1 in runner | build | rc | exit) ;; *) rm -f "$1.tmp.$$" ;; esac
         return 0
     fi
     # Either another was first, or this file system has no hard links.
@@ -154,16 +156,33 @@ survey() {
             [ "$mark" != watch ] || { enter_job "${1%%:*}" && detach watch; }
             shift
         done
-        [ "$status" -gt 128 ] && [ $# -gt 0 ] || return "$status"
-        "${act}_damaged" "$1"
-        shift
+        [ $# -gt 0 ] || return "$status"
+        if [ "$status" -gt 128 ]; then
+            "${act}_damaged" "$1"
+            shift
+        elif [ "$status" != 0 ]; then
+            return "$status"
+        fi
     done
 }
+# each_item ITEM...: some of them, at least one; a child that may have used much of its second leaves the rest to the next.
 each_item() {
-    # shellcheck disable=SC3045 # every shell that is tested has it; without it only the bound is lost
-    ulimit -t 1 2>/dev/null
-    for item; do "$act" "$item" || return; done
+    now
+    began=$NOW
+    for item; do
+        # shellcheck disable=SC3045 # every shell that is tested has it; without it only the bound is lost
+        ulimit -S -t 1 2>/dev/null
+        "$act" "$item" || return
+        now
+        [ "$NOW" = "$began" ] || return 0
+    done
 }
 mark() {
     echo "$MARK" >&3
+}
+# begin_answer: as mark, when all is read that a build may have made: half an answer would spoil those of the others.
+begin_answer() {
+    # shellcheck disable=SC3045
+    ulimit -S -t 60 2>/dev/null
+    mark
 }
