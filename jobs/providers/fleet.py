@@ -139,22 +139,25 @@ class FleetProvider:
         left: dict[str, ProviderError] = {}
         for build_id in build_ids:
             outcome = outcomes[identifier_of(build_id)]
-            if outcome is RemoveOutcome.KEPT:
-                left[build_id] = ProviderRefused(
-                    f"{self._server} could not remove the build; is its disk full?"
-                )
-            elif outcome is RemoveOutcome.RUNNING:
-                try:
-                    self._end_given_up(identifier_of(build_id))
-                except ProviderError as error:
-                    left[build_id] = error
+            try:
+                if outcome is RemoveOutcome.RUNNING:
+                    outcome = self._end_given_up(identifier_of(build_id))
+                self._check_removed(outcome)
+            except ProviderError as error:
+                left[build_id] = error
         return left
 
-    def _end_given_up(self, identifier: str) -> None:
+    def _end_given_up(self, identifier: str) -> RemoveOutcome:
         with self._translated():
             if self._client.cancel(identifier) is not CancelOutcome.NEVER_STARTED:
-                raise ProviderError(f"{self._server} still ends a build that was given up.")
-            self._client.remove([identifier])
+                return RemoveOutcome.RUNNING
+            return self._client.remove([identifier])[identifier]
+
+    def _check_removed(self, outcome: RemoveOutcome) -> None:
+        if outcome is RemoveOutcome.RUNNING:
+            raise ProviderError(f"{self._server} still ends a build that was given up.")
+        if outcome is RemoveOutcome.KEPT:
+            raise ProviderRefused(f"{self._server} could not remove the build; is its disk full?")
 
     def close(self) -> None:
         """Nothing is kept open between calls."""
