@@ -18,7 +18,10 @@ class Source:
         self._nonce = nonce
         self._left = most
         self._tail = b""
-        self._held = b""
+        self._held = (
+            b""  # what came last, of which `_at` bytes were given: cutting them off would copy the rest
+        )
+        self._at = 0
         self._skip_noise()
 
     def _skip_noise(self) -> None:
@@ -28,7 +31,7 @@ class Source:
             if not more or len(self._held) > _HEADER_LIMIT:
                 raise BadReply("no reply")
             self._held += more
-        self._held = self._held[self._held.index(mark) + len(mark) :]
+        self._at = self._held.index(mark) + len(mark)
 
     def _next(self) -> bytes:
         for piece in self._pieces:
@@ -44,19 +47,22 @@ class Source:
 
     def line(self) -> bytes:
         """The next line, without its end."""
-        while b"\n" not in self._held:
+        while (end := self._held.find(b"\n", self._at)) < 0:
             more = self._next()
-            if not more or len(self._held) > _LINE_LIMIT:
+            if not more or len(self._held) - self._at > _LINE_LIMIT:
                 raise BadReply("the reply was cut")
-            self._held += more
-        line, _, self._held = self._held.partition(b"\n")
+            self._held, self._at = self._held[self._at :] + more, 0
+        line = self._held[self._at : end]
+        self._at = end + 1
         return line
 
     def piece(self, most: int) -> bytes:
         """Some of the bytes that follow, none at the end."""
-        data = self._held or self._next()
-        self._held = data[most:]
-        return data[:most]
+        if self._at == len(self._held):
+            self._held, self._at = self._next(), 0
+        data = self._held[self._at : self._at + most]
+        self._at += len(data)
+        return data
 
     def read(self, size: int) -> bytes:
         """As a file does, but BadReply at its end, which an archive never asks for, and past what was asked for."""
