@@ -4,12 +4,15 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from buildboard.core.enqueue import enqueue
 from buildboard.core.machine import machine_id
-from jobs.execution.runner import Runner, live_runner_here
 from jobs.logs import seal
+
+if TYPE_CHECKING:
+    from jobs.execution.runner import Runner
 
 RUN_SECONDS = 600.0
 SEAL_SECONDS = 60.0
@@ -17,6 +20,8 @@ SEAL_SECONDS = 60.0
 
 def run_builds() -> None:
     """Run builds for up to ten minutes, then hand over to the next task; at once when a live runner is here."""
+    from jobs.execution.runner import Runner, live_runner_here  # noqa: PLC0415  # other clusters need nothing of it
+
     if live_runner_here():
         return
     runner = Runner()
@@ -37,7 +42,7 @@ def seal_all() -> None:
 
 
 @contextmanager
-def _stopped_by_sigterm(runner: Runner) -> Iterator[None]:
+def _stopped_by_sigterm(runner: "Runner") -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         runner.stop()
 

@@ -17,7 +17,6 @@ from django.utils import timezone
 from buildboard.core.audit import Actor, record_event
 from buildboard.core.doorbell import ring_on_commit
 from servers.check_notes import Notes, Superseded
-from servers.check_steps import try_way
 from servers.models import BuildServer, ServerCheck
 from servers.states import TransportKind
 
@@ -72,6 +71,8 @@ def run_check(check_id: uuid.UUID) -> bool:
     claim = claim_check(check_id)
     if claim is None:
         return False
+    from servers.check_steps import try_way  # noqa: PLC0415  # with it all of SSH is loaded; who only asks never needs it
+
     server = BuildServer.objects.select_related("jump_host").filter(checks=check_id).first()
     if server is None:
         return False  # deleted just now, and its checks with it

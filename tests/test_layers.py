@@ -1,6 +1,9 @@
 """Which way imports run: `buildboard` -> `jobs` -> `servers` -> `buildboard.core`, and the ranks inside `jobs`."""
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -117,3 +120,25 @@ def test_no_modules_import_each_other_in_a_circle(package: str) -> None:
         left = {name: imported for name, imported in left.items() if name not in free}
 
     assert sorted(left) == []
+
+
+def test_web_and_short_tasks_do_not_load_what_only_others_need(tmp_path: Path) -> None:
+    """Each process that starts would take half as long again."""
+    program = (
+        "import sys, django; django.setup()\n"
+        "import buildboard.core.tasks, buildboard.urls, jobs.tasks\n"
+        "print(sorted({'paramiko', 'psycopg', 'redis', 'servers.connections'} & sys.modules.keys()))"
+    )
+    environment = {"BUILDBOARD_DATA_DIR": str(tmp_path), "DATABASE_URL": "", "REDIS_URL": ""}
+    settings = {"DJANGO_SETTINGS_MODULE": "buildboard.settings"}
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, **environment, **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -27,7 +27,8 @@ def main(name: str) -> None:
     signals.post_spawn.connect(_on_spawn, weak=False)
     signals.pre_execute.connect(_on_begin, weak=False)
     signals.post_execute_in_worker.connect(_on_end, weak=False)
-    for module in ("buildboard.core.tasks", "jobs.tasks"):
+    runners = ("jobs.execution.runner", "jobs.providers.fleet") if name == "runner" else ()
+    for module in ("buildboard.core.tasks", "jobs.tasks", *runners):
         import_module(module)
     # What is loaded now is shared by all forks; without the freeze the first collection would copy it.
     gc.collect()

@@ -6,14 +6,20 @@ from importlib.metadata import entry_points
 
 from jobs.providers.base import BuildProvider
 from jobs.providers.fake import FakeProvider
-from jobs.providers.fleet import connect_fleet
 from servers.models import BuildServer
 
 ENTRY_POINT_GROUP = "buildboard.providers"
 Connect = Callable[[BuildServer], BuildProvider]
 
+
+def _connect_fleet(server: BuildServer) -> BuildProvider:
+    from jobs.providers.fleet import connect_fleet  # noqa: PLC0415  # with it all of SSH is loaded; web never needs it
+
+    return connect_fleet(server)
+
+
 _BUILT_IN: dict[str, Connect] = {
-    "fleet": connect_fleet,
+    "fleet": _connect_fleet,
     "fake": FakeProvider.connect,
 }
 

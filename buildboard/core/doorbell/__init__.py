@@ -16,8 +16,6 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from buildboard.core.doorbell.carrier import Carrier
-from buildboard.core.doorbell.postgres import PostgresCarrier
-from buildboard.core.doorbell.redis_pubsub import RedisCarrier
 from buildboard.core.doorbell.sockets import SocketCarrier
 
 __all__ = ["Listener", "ring", "ring_on_commit"]
@@ -31,8 +29,12 @@ OPEN_SECONDS = 6.0
 
 def _carrier() -> Carrier:
     if settings.REDIS_URL:
+        from buildboard.core.doorbell.redis_pubsub import RedisCarrier  # noqa: PLC0415  # slow to load, often not used
+
         return RedisCarrier(settings.REDIS_URL)
     if connection.vendor == "postgresql":
+        from buildboard.core.doorbell.postgres import PostgresCarrier  # noqa: PLC0415  # same
+
         return PostgresCarrier()
     return SocketCarrier(settings.DATA_DIR)
 

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser
 from typing import Any
 
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand
 
 from buildboard.launch import Wanted, add_web_arguments, add_worker_arguments, launch
@@ -10,6 +11,8 @@ from buildboard.launch import Wanted, add_web_arguments, add_worker_arguments, l
 
 class Command(BaseCommand):
     help = "Run the whole board: web, workers and runner, with this machine as build server `local`."
+    # Bad combinations of settings. What Django would look at besides, its authors see; it takes a second of each start.
+    requires_system_checks = [Tags.security]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Where to listen and how much to start."""

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser
 from typing import Any
 
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand
 
 from buildboard.launch import Wanted, add_worker_arguments, launch
@@ -10,6 +11,8 @@ from buildboard.launch import Wanted, add_worker_arguments, launch
 
 class Command(BaseCommand):
     help = "Run the working half alone: the runner, which executes builds, and the short tasks."
+    # Bad combinations of settings. What Django would look at besides, its authors see; it takes a second of each start.
+    requires_system_checks = [Tags.security]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """How many workers."""
