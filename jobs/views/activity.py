@@ -1,6 +1,6 @@
-"""What happened lately on the whole board, in words: how jobs ended, what became of servers. Three queries."""
+"""What happened lately on the whole board, in words: how jobs ended, what became of servers. Four queries."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -8,7 +8,7 @@ from uuid import UUID
 from django.urls import reverse
 
 from buildboard.core.models import Event
-from jobs.models import BuildJob
+from jobs.models import Attempt, BuildJob
 from jobs.views.server_parts import SERVER_EVENT_LOOKS, STATUS_LOOKS
 
 _SHOWN = 8
@@ -62,17 +62,32 @@ def recent_activity(servers: Mapping[UUID, str]) -> list[Activity]:
     # By their number alone: by what they are about, an index would be read to its end and sorted.
     latest = Event.objects.order_by("-sequence")
     wanted = [event for event in latest[:_LOOKED_AT] if _matters(event)][:_SHOWN]
-    ids = [event.subject_id for event in wanted if event.subject_type == "job"]
-    rows = BuildJob.objects.filter(pk__in=ids).only(*_COLUMNS)
-    jobs = {str(job.pk): job for job in rows} if ids else {}
+    of_jobs = [event for event in wanted if event.subject_type == "job"]
+    rows = BuildJob.objects.filter(pk__in={event.subject_id for event in of_jobs}).only(*_COLUMNS)
+    jobs = {str(job.pk): job for job in rows} if of_jobs else {}
+    places = _places(of_jobs)
     names = {str(server_id): name for server_id, name in servers.items()}
     found = []
     for event in wanted:
         if event.subject_type == "server":
             found.append(_of_server(event, name=names.get(event.subject_id, "")))
         elif event.subject_id in jobs:
-            found.append(_of_job(event, jobs[event.subject_id]))
+            job = jobs[event.subject_id]
+            place = places.get((event.subject_id, event.data.get("attempt")), job.server_name)
+            found.append(_of_job(event, job, place=place))
     return found
+
+
+def _places(events: Iterable[Event]) -> dict[tuple[str, object], str]:
+    """The names of the servers of the attempts that events tell of, by job and number: a job may have had several."""
+    told = {(event.subject_id, event.data["attempt"]) for event in events if event.data.get("attempt")}
+    if not told:
+        return {}
+    jobs, numbers = zip(*told, strict=True)
+    rows = Attempt.objects.filter(job__in=set(jobs), number__in=set(numbers))
+    return {
+        (str(job), number): name for job, number, name in rows.values_list("job", "number", "server_name")
+    }
 
 
 def _matters(event: Event) -> bool:
@@ -82,13 +97,13 @@ def _matters(event: Event) -> bool:
     return is_of_server and (event.kind == "status" or event.kind in _SERVER_KINDS)
 
 
-def _of_job(event: Event, job: BuildJob) -> Activity:
+def _of_job(event: Event, job: BuildJob, *, place: str) -> Activity:
     icon, colour, words = _JOB_LOOKS[event.kind]
     reason = next(iter(event.reason.strip().splitlines()), "")
     quoted = reason[:_MOST_CHARACTERS] if words.endswith(":") else ""
     by = f" by {event.actor}" if event.actor and event.kind in ("cancelled", "retried") else ""
     number = event.data.get("attempt")
-    told = [job.server_name, f"attempt {number} of {job.max_attempts}" if number else ""]
+    told = [place, f"attempt {number} of {job.max_attempts}" if number else ""]
     return Activity(
         id=event.sequence,
         at=event.at,
