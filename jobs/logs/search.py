@@ -1,4 +1,4 @@
-"""Owns the search of one log: which lines show a text, over all of it, in bounded memory and time.
+"""Owns the search of one log: which lines show a text, over all of it or what is new, in bounded memory and time.
 
 A text is looked for as it is shown, without colours; upper and lower case are the same unless asked otherwise.
 There are no regular expressions: those of a stranger could take any time.
@@ -26,12 +26,14 @@ _DENSE = 1000
 class Found:
     """The first `lines` that show it, from 0, and how many do; `truncated`: not all are named.
 
-    `whole` is False when the time ran out: then there are at least `count`.
+    `whole` is False when the time ran out: then there are at least `count`. `total` is the number of whole lines
+    that the log had; behind the last LF it was looked, too.
     """
 
     count: int
     lines: list[int]
     whole: bool
+    total: int
 
     @property
     def truncated(self) -> bool:
@@ -39,24 +41,33 @@ class Found:
         return not self.whole or self.count > len(self.lines)
 
 
-def search(attempt: Attempt, *, text: str, match_case: bool = False, seconds: float | None = None) -> Found:
-    """Find the lines that show `text`, at most MAX_LINES of them by number. Raises LogGap.
+def search(
+    attempt: Attempt,
+    *,
+    text: str,
+    match_case: bool = False,
+    first_line: int = 0,
+    seconds: float | None = None,
+) -> Found:
+    """Find the lines from `first_line` on that show `text`, at most MAX_LINES of them by number. Raises LogGap.
 
     The text is one line of at most MAX_QUERY_CHARACTERS; an empty one is found nowhere.
     """
     needle = _Needle(text, match_case=match_case)
-    if not text:
-        return Found(0, [], whole=True)
+    size, total = store.extent(attempt)
+    if not text or first_line > total:
+        return Found(0, [], whole=True, total=total)
     deadline = time.monotonic() + (MOST_SECONDS if seconds is None else seconds)
     count, lines = 0, list[int]()
-    pieces = store.read_pieces(attempt, start=0, end=store.size(attempt))
+    pieces = store.read_pieces(attempt, start=store.locate_line(attempt, first_line).offset, end=size)
     for block in line_blocks(((piece.data, piece.at) for piece in pieces), joined_bytes=_BLOCK_BYTES):
         found = needle.lines_of(block.data)
-        lines += [block.first_line + line for line in found[: MAX_LINES - len(lines)]]
+        begin = first_line + block.first_line
+        lines += [begin + line for line in found[: MAX_LINES - len(lines)]]
         count += len(found)
         if time.monotonic() > deadline:
-            return Found(count, lines, whole=False)
-    return Found(count, lines, whole=True)
+            return Found(count, lines, whole=False, total=total)
+    return Found(count, lines, whole=True, total=total)
 
 
 class _Needle:

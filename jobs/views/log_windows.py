@@ -3,8 +3,8 @@
 Lines count from 0 here, and times are milliseconds since `start`, itself in milliseconds since 1970:
 `lines`: {"from", "total", "live", "start", "lines": [[ms, text], ...], "rest": [ms, text] or null}. A line that is
 too long to show has a third element, 1. `total` counts whole lines; while the log is live `rest` is what follows
-the last of them. `search`: {"count", "lines": [number, ...], "truncated"}. `outline`: {"groups": [{"a", "b",
-"title", "ms", "state", "fold", "live"}, ...], "marks": [[line, "error" or "warning"], ...], "totals", "whole"}.
+the last of them. `search`: {"count", "lines": [number, ...], "truncated", "total"}. `outline`: {"groups": [{"a",
+"b", "title", "ms", "state", "fold", "live"}, ...], "marks": [[line, "error" or "warning"], ...], "totals", "whole"}.
 
 What a line shows, what is found and what is marked are jobs/logs' matters.
 """
@@ -54,7 +54,7 @@ def log_lines(request: HttpRequest, job_id: UUID) -> HttpResponse:
 @require_safe
 @gzip_page
 def log_search(request: HttpRequest, job_id: UUID) -> HttpResponse:
-    """The lines that show the text `q`; upper and lower case differ with `case=1`."""
+    """The lines `from` (0) on that show the text `q`; upper and lower case differ with `case=1`."""
     return _answer(request, job_id, _search)
 
 
@@ -134,8 +134,19 @@ def _search(request: HttpRequest, attempt: Attempt) -> tuple[dict[str, Any], boo
     text = request.GET.get("q", "")
     if len(text) > MAX_QUERY_CHARACTERS or "\n" in text:
         raise ApiError(400, detail=f"q must be one line of at most {MAX_QUERY_CHARACTERS} characters.")
-    found = search(attempt, text=text, match_case=request.GET.get("case") == "1")
-    return {"count": found.count, "lines": found.lines, "truncated": found.truncated}, found.whole
+    found = search(
+        attempt,
+        text=text,
+        match_case=request.GET.get("case") == "1",
+        first_line=_number(request, "from", 0),
+    )
+    content = {
+        "count": found.count,
+        "lines": found.lines,
+        "truncated": found.truncated,
+        "total": found.total,
+    }
+    return content, found.whole
 
 
 def _outline(request: HttpRequest, attempt: Attempt) -> tuple[dict[str, Any], bool]:

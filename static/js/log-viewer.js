@@ -310,7 +310,8 @@ export class LogViewer extends HTMLElement {
     const number = event.target.closest(".ln");
     if (!number || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
-    this.selection.click(number.parentNode.line, { extend: event.shiftKey });
+    const isTouch = event.pointerType ? event.pointerType === "touch" : matchMedia("(pointer: coarse)").matches;
+    this.selection.click(number.parentNode.line, { extend: event.shiftKey, isTouch });
   }
 
   // ---- what the feed brings -----------------------------------------------------------------------------

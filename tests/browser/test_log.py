@@ -58,7 +58,7 @@ def test_a_build_is_watched_to_its_end(reader: Reader, repository: Path) -> None
     )
 
     reader.page.locator(".lx", has_text="red <b>bold</b>").last.wait_for()
-    assert reader.page.locator(".lx .f1", has_text="red").count() == 1
+    expect(reader.page.locator(".lx .f1", has_text="red")).to_have_count(1)  # the command is in the log, too
     assert "100%" in shown(reader).values()
     reader.wait_for_badge("Failed")
     wait_for_end(reader)
@@ -120,6 +120,54 @@ def test_a_link_to_lines_opens_them_and_names_the_attempt(reader: Reader, reposi
     pasted = reader.page.locator("[data-q]").input_value()
     first = int(chosen.first.locator(".lx").inner_text())
     assert pasted.split() == [str(number) for number in range(first, first + 6)]
+    assert reader.complaints == []
+
+
+def test_two_taps_choose_a_range_and_the_next_begins_anew(
+    browser: Browser, reader: Reader, repository: Path
+) -> None:
+    path = reader.submit(repository, "seq 1 6000")
+    reader.wait_for_badge("Completed")
+    state = reader.context.storage_state()
+    context = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True, storage_state=state)
+    page = context.new_page()
+    page.goto(f"{reader.address}{path}#L4000")
+    chosen, tap = page.locator("bb-log .ll.sel"), page.locator("[data-next-tap]")
+    expect(chosen).to_be_in_viewport()
+    expect(tap).to_be_hidden()
+    # Rows are used again and again: they stay where they are once all is there.
+    page.wait_for_function("() => document.querySelector('bb-log').feed.hasOutline")
+    expect(page.locator("bb-log .ll.ph")).to_have_count(0)
+
+    addresses = []
+    for number in (4003, 4001, 4002):
+        page.locator("bb-log .ln", has_text=f"{number}").tap()
+        addresses.append(page.url.removeprefix(f"{reader.address}{path}"))
+
+    assert addresses == ["?attempt=1#L4003", "?attempt=1#L4001-L4003", "?attempt=1#L4002"]
+    expect(chosen).to_have_count(1)
+    expect(tap).to_be_visible()
+    context.close()
+
+
+def test_the_hits_of_a_search_grow_with_the_log_and_the_reader_stays_at_theirs(
+    reader: Reader, repository: Path, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    reader.submit(
+        repository,
+        f"printf 'nee''dle\\n'; while [ ! -e {go} ]; do sleep 0.1; done; printf 'nee''dle\\n'; seq 300",
+    )
+    reader.page.locator(".lx", has_text="needle").wait_for()
+    reader.page.locator("[data-q]").fill("needle")
+    hits = reader.page.locator("[data-hits]")
+    expect(hits).to_have_text("1 of 1")
+    line = reader.page.locator("bb-log .ll.cur .ln").inner_text()
+
+    go.touch()
+
+    expect(hits).to_have_text("1 of 2")
+    expect(reader.page.locator("bb-log .ll.cur .ln")).to_have_text(line)
     assert reader.complaints == []
 
 

@@ -53,7 +53,7 @@ def test_what_is_shown_is_found(text: str, lines: list[int]) -> None:
         b"st\n\xff",
     )
 
-    assert search(attempt, text=text) == Found(len(lines), lines, whole=True)
+    assert search(attempt, text=text) == Found(len(lines), lines, whole=True, total=8)
 
 
 def test_case_is_matched_when_it_is_asked_for() -> None:
@@ -103,9 +103,11 @@ LINES = st.lists(
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(lines=LINES, text=st.sampled_from(["a", "ab", "ba", "é", "aé", "x1b"]))
-def test_search_agrees_with_looking_at_each_line(lines: list[str], text: str) -> None:
+@given(lines=LINES, text=st.sampled_from(["a", "ab", "ba", "é", "aé", "x1b"]), first=st.integers(0, 12))
+def test_search_agrees_with_looking_at_each_line(lines: list[str], text: str, first: int) -> None:
     attempt = write_log(make_attempt(), "\n".join(lines).encode()) if any(lines) else make_attempt()
     shown = [plain_line(line.encode()).lower() for line in lines] if any(lines) else []
+    wanted = [number for number, line in enumerate(shown) if text in line]
 
-    assert search(attempt, text=text).lines == [number for number, line in enumerate(shown) if text in line]
+    assert search(attempt, text=text).lines == wanted
+    assert search(attempt, text=text, first_line=first).lines == [one for one in wanted if one >= first]

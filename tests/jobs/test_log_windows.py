@@ -58,9 +58,12 @@ def test_the_last_line_of_a_finished_log_needs_no_end() -> None:
 def test_search_finds_what_is_shown_whatever_its_colours() -> None:
     attempt = write_log(make_attempt(), b"a\n\x1b[1mIce\x1b[0m_probe\nnothing\nice_PROBE ice_probe\n")
 
-    assert ask(attempt, "search", "?q=ice_probe") == {"count": 2, "lines": [1, 3], "truncated": False}
-    assert ask(attempt, "search", "?q=ice_probe&case=1") == {"count": 1, "lines": [3], "truncated": False}
-    assert ask(attempt, "search", "?q=") == {"count": 0, "lines": [], "truncated": False}
+    whole = {"truncated": False, "total": 4}
+    assert ask(attempt, "search", "?q=ice_probe") == {"count": 2, "lines": [1, 3], **whole}
+    assert ask(attempt, "search", "?q=ice_probe&from=2") == {"count": 1, "lines": [3], **whole}
+    assert ask(attempt, "search", "?q=ice_probe&from=5") == {"count": 0, "lines": [], **whole}
+    assert ask(attempt, "search", "?q=ice_probe&case=1") == {"count": 1, "lines": [3], **whole}
+    assert ask(attempt, "search", "?q=") == {"count": 0, "lines": [], **whole}
 
 
 def test_the_outline_names_groups_and_marks() -> None:

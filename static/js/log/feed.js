@@ -67,6 +67,7 @@ export class Feed {
     const added = Math.max(0, total - viewer.total);
     viewer.setTotal(viewer.total + added);
     if (viewer.isLive) this.#loadOutlineLater(OUTLINE_PACE_MS);
+    viewer.searchBox.growSoon();
     if (viewer.isFollowing) {
       viewer.goToEnd();
       return;

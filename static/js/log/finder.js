@@ -1,8 +1,11 @@
-// The search over the whole log, which the server does, and the hit where the reader is.
+// The search over the whole log, which the server does, and the hit where the reader is. Of a log that grows only what
+// is new is searched again.
 
 const HIGHLIGHT = "log-hit";
+const MAX_LINES = 10000;
 
 export class Finder {
+  // `search(query, {from, signal})` answers as the server does.
   constructor(search) {
     this.search = search;
     this.clear();
@@ -14,6 +17,7 @@ export class Finder {
     this.lines = [];
     this.count = 0;
     this.isCut = false;
+    this.searchedLines = 0; // whole lines that were looked at
     this.at = -1;
   }
 
@@ -26,20 +30,47 @@ export class Finder {
     this.abort?.abort();
     const abort = new AbortController();
     this.abort = abort;
-    let answer;
-    try {
-      answer = await this.search(query, abort.signal);
-    } catch (error) {
-      if (abort.signal.aborted) return false;
-      throw error;
-    }
-    if (abort.signal.aborted) return false;
+    const answer = await this.#ask(query, 0, abort.signal);
+    if (!answer) return false;
     this.query = query;
     this.lines = answer.lines;
     this.count = answer.count;
     this.isCut = answer.truncated;
+    this.searchedLines = answer.total;
     this.at = -1;
     return true;
+  }
+
+  // Nothing when another search was faster.
+  async #ask(query, from, signal) {
+    try {
+      const answer = await this.search(query, { from, signal });
+      return signal.aborted ? undefined : answer;
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      throw error;
+    }
+  }
+
+  // Whether there may be more hits than are known: where not all are named, more say nothing.
+  get mayGrow() {
+    return this.query !== "" && !this.isCut;
+  }
+
+  // Search what is new; true when there are other hits than before. The reader stays at theirs. Throws as `start` does.
+  async grow() {
+    const { query, searchedLines: from } = this;
+    const answer = await this.#ask(query, from, this.abort.signal);
+    if (!answer || this.query !== query || this.searchedLines !== from) return false;
+    const known = this.lines.filter((line) => line < from); // a line without its end may have changed
+    const hadCount = this.count;
+    this.count = known.length + answer.count;
+    this.lines = [...known, ...answer.lines];
+    this.isCut = answer.truncated || this.lines.length > MAX_LINES;
+    this.lines.length = Math.min(this.lines.length, MAX_LINES);
+    this.searchedLines = answer.total;
+    this.at = Math.min(this.at, this.lines.length - 1);
+    return this.count !== hadCount;
   }
 
   // Stand before the first hit from this line on, so that a step forward leads to it.

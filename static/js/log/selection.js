@@ -1,5 +1,6 @@
 // The lines that a reader has chosen, and their address: `?attempt=2#L120-L140`. Clicking a line's number
-// chooses it, shift-click a range; opening an address chooses its lines and goes there.
+// chooses it, shift-click a range; where there is no shift key, the next tap does. Opening an address chooses its lines
+// and goes there.
 
 import { copyText } from "../clipboard.js";
 import { plainText } from "../ansi.js";
@@ -13,6 +14,8 @@ export class Selection {
   constructor(viewer) {
     this.viewer = viewer;
     this.range = null; // [first, last], numbered from 0
+    this.anchor = 0; // where the next range begins
+    this.awaitsTap = false; // one line was tapped: the next tap makes a range
     this.onHashChange = () => this.open({ focus: true });
     addEventListener("hashchange", this.onHashChange);
   }
@@ -37,6 +40,7 @@ export class Selection {
   // Choose lines, in either order, and put them into the address of the page.
   choose(one, other) {
     this.range = [Math.min(one, other), Math.max(one, other)];
+    this.anchor = one;
     history.replaceState(history.state, "", this.addressOf(...this.range));
     this.#show();
   }
@@ -47,6 +51,8 @@ export class Selection {
     if (!range || range[0] >= this.viewer.total) return false;
     this.viewer.follow(false);
     this.range = range;
+    this.anchor = range[0];
+    this.awaitsTap = false;
     this.#show();
     this.viewer.goToLine(range[0]);
     this.viewer.bringIntoView(range[0]);
@@ -54,9 +60,12 @@ export class Selection {
     return true;
   }
 
-  click(line, { extend }) {
+  // `extend`: the shift key is down.
+  click(line, { extend, isTouch }) {
     this.viewer.follow(false);
-    this.choose(extend && this.range ? this.range[0] : line, line);
+    const makesRange = this.range !== null && (extend || (isTouch && this.awaitsTap));
+    this.awaitsTap = isTouch && !makesRange;
+    this.choose(makesRange ? this.anchor : line, line);
     this.viewer.render({ again: true });
   }
 
@@ -65,6 +74,7 @@ export class Selection {
     const count = this.range[1] - this.range[0] + 1;
     part.hidden = false;
     this.viewer.querySelector("[data-hint]").hidden = true;
+    part.querySelector("[data-next-tap]").hidden = !this.awaitsTap;
     part.querySelector("[data-act=copy-lines] [data-label]").textContent =
       count === 1 ? "Copy line" : `Copy ${grouped(Math.min(count, MAX_COPIED_LINES))} lines`;
   }
