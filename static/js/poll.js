@@ -4,7 +4,7 @@
 //
 //   - never while the tab is hidden; at once when it is shown again and the element is due
 //   - one request at a time; the next is counted from the end of the last; +-10 % jitter; failures back off
-//     to 30 s
+//     to 30 s, and so does what is not answered within htmx's `timeout` (_head.html)
 //   - [data-live] says "Live", "Paused", or "Reconnecting" and of when the page then is; what is shown stays
 
 const TICK_MS = 250;
