@@ -37,7 +37,7 @@ PAGES: Mapping[str, str] = {
     "job-resources": "/jobs/{completed}/?view=resources",
     "job-events": "/jobs/{failed}/?view=events",
     "job-spec": "/jobs/{failed}/?view=spec",
-    "job-log": "/jobs/{failed}/log/",
+    "job-log": "/jobs/{failed}/log/?from=4300",
     "job-cancel": "/jobs/{running}/cancel/",
     "job-retry": "/jobs/{failed}/retry/",
     "job-priority": "/jobs/{queued}/priority/",
@@ -78,25 +78,26 @@ def demo_board() -> Iterator[tuple[RunningBoard, Mapping[str, str]]]:
 
 
 @contextmanager
-def empty_board() -> Iterator[RunningBoard]:
-    """A board as it is before the first server and the first job, with `admin` on it."""
+def empty_board(*, database_url: str = "") -> Iterator[RunningBoard]:
+    """A board as it is before the first server and the first job, with `admin` on it; SQLite is its default."""
     person = f"make_user('admin', username='admin', password={PASSWORD!r})"
-    with _web() as board:
-        board.run(f"from tests.factories import make_user\n{person}")
+    with _web(database_url=database_url) as board:
         _answer(board)
+        board.run(f"from tests.factories import make_user\n{person}")
         yield board
 
 
 @contextmanager
-def _web() -> Iterator[RunningBoard]:
-    """A web process that is still to be launched, with its tables."""
+def _web(*, database_url: str = "") -> Iterator[RunningBoard]:
+    """A web process that is still to be launched, with its tables on SQLite."""
     with socket() as chosen:
         chosen.bind(("127.0.0.1", 0))
         port = chosen.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="bb-demo-") as folder:
-        board = RunningBoard(Path(folder), verb="web", port=port)
+        board = RunningBoard(Path(folder), verb="web", port=port, extra={"DATABASE_URL": database_url})
         try:
-            give_tables(board.data_dir)
+            if not database_url:
+                give_tables(board.data_dir)
             yield board
         finally:
             board.end()

@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that misbehaves on demand: falls silent, cuts or damages what a server says.
+"""A TCP proxy on loopback that misbehaves on demand: falls silent, goes away, cuts or damages what a server says.
 
 It asserts nothing.
 """
@@ -6,7 +6,7 @@ It asserts nothing.
 import contextlib
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Self
 
 from tests.listening import Listener
@@ -27,6 +27,7 @@ class TcpProxy:
         self._cut_after: int | None = None
         self._threads: list[threading.Thread] = []
         self.connections = 0
+        self._is_away = False
         self.damages = False  # one bit of each piece from the server
 
     def __enter__(self) -> Self:
@@ -51,6 +52,16 @@ class TcpProxy:
                 with contextlib.suppress(OSError):
                     one.shutdown(socket.SHUT_RDWR)
 
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """End the connections of now, and meanwhile new ones at once."""
+        self._is_away = True
+        self.cut()
+        try:
+            yield
+        finally:
+            self._is_away = False
+
     def cut_after(self, count: int) -> None:
         """End each connection, those of now too, after so many more bytes from the server."""
         self._cut_after = count
@@ -58,6 +69,9 @@ class TcpProxy:
     def _accept(self) -> None:
         for client in self._listener.clients():
             self.connections += 1
+            if self._is_away:
+                client.close()
+                continue
             try:
                 server = socket.create_connection(("127.0.0.1", self._target_port), 5)
             except OSError:

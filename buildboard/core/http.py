@@ -121,7 +121,7 @@ def error_answer(
     try:
         page = render_to_string(
             [f"{status}.html", "error.html"],
-            {"detail": detail, "status": status},
+            {"detail": detail, "status": status, "is_safe": request.method in ("GET", "HEAD")},
             request=request if status < 500 else None,
         )
     except Exception:  # noqa: BLE001  # last resort: the sentence gets out

@@ -71,6 +71,13 @@ def test_headers_of_an_error_are_sent() -> None:
 
 
 @pytest.mark.django_db
+def test_a_page_comes_back_by_itself_where_nothing_was_sent() -> None:
+    pages = [ask("/test/raise/away").content.decode() for ask in (Client().get, Client().post)]
+
+    assert [("js/return" in page, "Try again" in page) for page in pages] == [(True, True), (False, True)]
+
+
+@pytest.mark.django_db
 def test_a_mistake_in_a_query_is_not_taken_for_an_outage() -> None:
     answered = Client(raise_request_exception=False).get("/api/test/raise/mistake")
 
