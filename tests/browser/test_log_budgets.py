@@ -5,7 +5,6 @@ are fetched and drawn, how much memory is taken), and the times with much slack.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -13,20 +12,19 @@ from playwright.sync_api import Browser, Request, expect
 
 from tests.boards import RunningBoard
 from tests.browsers import Reader
+from tests.demo_board import empty_board
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 LINES = 1_000_000
 FIRST_LINES_MS = 5_000
-BUILD_MS = 180_000
 HEAP_BYTES = 20_000_000
-# 60 bytes a line, as compilers write them.
-COMMAND = f"seq -f '%09.0f  CC      drivers/net/ethernet/intel/ice/ice_library.o' 1 {LINES}"
+FILL = f"from tests.long_log import make_long_job\nprint(make_long_job({LINES}).pk)"
 SCROLL = """async () => {
   const scroller = document.querySelector("[data-scroll]");
   const times = [];
   let last = performance.now();
-  for (let step = 0; step < 200; step++) {
+  for (let step = 0; step < 60; step++) {
     scroller.scrollTop += 60;
     await new Promise((resolve) => requestAnimationFrame(resolve));
     times.push(performance.now() - last);
@@ -37,13 +35,24 @@ SCROLL = """async () => {
 
 
 @pytest.fixture(scope="module")
-def million(browser: Browser, board: RunningBoard, repository: Path) -> Iterator[str]:
+def board() -> Iterator[RunningBoard]:
+    """A board that builds nothing."""
+    with empty_board() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def million(board: RunningBoard) -> str:
     """The path of a job with a log of a million lines."""
+    return f"/jobs/{board.run(FILL).strip()}/"
+
+
+@pytest.fixture
+def reader(browser: Browser, board: RunningBoard) -> Iterator[Reader]:
+    """Somebody who is signed in there."""
     person = Reader(browser, board)
-    path = person.submit(repository, COMMAND)
-    expect(person.page.locator("h1 .badge")).to_have_text("Completed", timeout=BUILD_MS)
+    yield person
     person.context.close()
-    yield path
 
 
 def fetched_lines(requests: list[Request]) -> int:
