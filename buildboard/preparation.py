@@ -17,6 +17,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, IntegrityError, InterfaceError, connection, transaction
 from django.db.migrations.exceptions import MigrationSchemaMissing
 
+from buildboard import sqlite_file
 from buildboard.core.audit import Actor, record_event
 from buildboard.core.auth import create_token
 from buildboard.core.models import User
@@ -55,21 +56,33 @@ def check_data_dir() -> None:
 def prepare_database() -> None:
     """Bring the tables up to date; of several machines that start at once one does it, the others wait.
 
-    Raises NotPreparedError when the database is away or refuses.
+    From then on this process makes no database file any more. Raises NotPreparedError when the database is away or
+    refuses, or when its file is missing beside what builds left in the storage.
     """
+    file = sqlite_file.path_of(str(connection.settings_dict["NAME"]))
+    if connection.vendor == "sqlite":
+        _miss_no_file(file)
     try:
         with _migration_lock():
             call_command("migrate", interactive=False, verbosity=0)
     except (DatabaseError, InterfaceError, MigrationSchemaMissing) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        where = "DATABASE_URL" if connection.vendor == "postgresql" else _sqlite_file()
+        where = "DATABASE_URL" if connection.vendor == "postgresql" else file
         raise NotPreparedError(f"the database ({where}) cannot be used: {reason}") from error
+    if connection.vendor == "sqlite":
+        connection.settings_dict["NAME"] = sqlite_file.name_of(file)  # of the connections of all threads
 
 
-def _sqlite_file() -> str:
-    """The path of the database; one that is there is named by an address in the settings."""
-    name = str(connection.settings_dict["NAME"])
-    return unquote(urlsplit(name).path) if name.startswith("file:") else name
+def _miss_no_file(file: Path) -> None:
+    """A new database would know nothing of what lies in the storage, and a new board would clear it away."""
+    address = urlsplit(str(settings.STORAGE_URL))
+    storage = Path(unquote(address.path))
+    if file.exists() or address.scheme != "file" or not any(one.is_file() for one in storage.rglob("*")):
+        return
+    raise NotPreparedError(
+        f"there is no database {file}, but {storage} has logs or artifacts of a board; put the file back, "
+        f"or set DATABASE_URL to where the database is, or move {storage} away to begin a new board"
+    )
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from buildboard import env
+from buildboard import env, sqlite_file
 from buildboard.core.crypto import make_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -67,7 +67,7 @@ _SQLITE = {
 def _sqlite(file: Path) -> dict[str, object]:
     """The first start makes the file. One that is gone later is away: it is not made again, empty."""
     is_made = PROCESS or file.exists()
-    return {**_SQLITE, "NAME": f"{file.resolve().as_uri()}?mode=rw" if is_made else file}
+    return {**_SQLITE, "NAME": sqlite_file.name_of(file) if is_made else file}
 
 
 def _database() -> dict[str, object]:

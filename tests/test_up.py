@@ -116,6 +116,22 @@ def test_probes_answer(board: RunningBoard) -> None:
     assert body == {"status": "ready", "checks": checks}
 
 
+def test_database_file_that_is_gone_later_is_not_made_again(tmp_path: Path) -> None:
+    board = RunningBoard(tmp_path, bare=True)
+
+    said = board.run(
+        "from django.db import OperationalError, connection, connections\n"
+        "from buildboard.preparation import prepare_database\n"
+        "prepare_database(); connections.close_all()\n"
+        f"import pathlib; file = pathlib.Path({str(board.data_dir)!r}, 'buildboard.sqlite3')\n"
+        "file.rename(file.with_suffix('.away'))\n"
+        "try: connection.cursor()\n"
+        "except OperationalError as error: print(error, file.exists())"
+    )
+
+    assert said == "unable to open database file False\n"
+
+
 def test_second_up_on_the_same_data_dir_is_refused(board: RunningBoard) -> None:
     status, said = run_command("up", "--port", "0", data_dir=board.data_dir)
 
@@ -213,6 +229,23 @@ def test_database_file_that_is_none(tmp_path: Path) -> None:
         1,
         f"CommandError: the database ({file}) cannot be used: file is not a database\n",
     )
+
+
+def test_database_file_that_is_missing_beside_a_board_s_logs(tmp_path: Path) -> None:
+    log = tmp_path / "storage" / "logs" / "ab" / "abc.zst"
+    log.parent.mkdir(parents=True)
+    log.write_bytes(b"a log")
+    file = tmp_path / "buildboard.sqlite3"
+
+    status, said = run_command("up", "--port", "0", data_dir=tmp_path)
+
+    assert (status, said) == (
+        1,
+        f"CommandError: there is no database {file}, but {tmp_path}/storage has logs or artifacts of a board; "
+        f"put the file back, or set DATABASE_URL to where the database is, or move {tmp_path}/storage away "
+        "to begin a new board\n",
+    )
+    assert not file.exists()
 
 
 @pytest.mark.parametrize(
