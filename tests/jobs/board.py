@@ -10,6 +10,7 @@ from django.db import connections
 
 from buildboard.core.audit import Actor
 from buildboard.core.machine import machine_id
+from jobs.execution.follow import ServerFollower
 from jobs.execution.runner import Runner
 from jobs.lifecycle import submit_job
 from jobs.logs import store
@@ -53,6 +54,12 @@ def running_runner() -> Iterator[Runner]:
         runner.stop()
         thread.join(20)
         assert not thread.is_alive()
+
+
+def end_follower(follower: ServerFollower) -> None:
+    """The end of one that worked by hand: it is no thread."""
+    follower.stop()
+    follower.close(wait=True)
 
 
 def wait_until_finished(job: BuildJob, *, seconds: float = BUILD_SECONDS) -> BuildJob:

@@ -1,4 +1,4 @@
-"""Following: two at once by force, a follower that dies anywhere, what a poison job does."""
+"""Following: two at once by force, a start that fails, a result that is known, a log that grows and is watched."""
 
 import time
 from collections.abc import Callable
@@ -9,17 +9,14 @@ import pytest
 from django.conf import LazySettings
 from django.db import connection
 from django.utils import timezone
-from pytest_django import DjangoAssertNumQueries
 
-from buildboard.core.crypto import encrypt, generate_ssh_key_pair
+from buildboard.core.crypto import encrypt
 from buildboard.core.machine import machine_id
 from buildboard.core.models import Event
-from jobs.execution import follow, runner
+from jobs.execution import follow
 from jobs.execution.dispatch import Dispatcher
 from jobs.execution.follow import ServerFollower
 from jobs.execution.followed import Followed
-from jobs.execution.guard import MOST_CRASHES
-from jobs.execution.marker import CrashMarker
 from jobs.execution.polling import Answer
 from jobs.lifecycle import claim_job
 from jobs.models import Attempt, BuildJob, LogChunk, Secret
@@ -27,10 +24,11 @@ from jobs.providers.base import BuildStatus, Report
 from jobs.providers.registry import connect
 from jobs.queue.explain import explain_job
 from jobs.states import AttemptStatus, ErrorCategory, JobStatus, Phase
-from servers.leases import HeldLease, acquire_lease, acquire_leases
-from servers.models import BuildServer, ServerLease
+from servers.leases import acquire_lease
+from servers.models import BuildServer
 from tests.factories import make_attempt, make_job, make_server
 from tests.jobs.board import (
+    end_follower,
     log_of,
     make_local_server,
     running_runner,
@@ -38,7 +36,6 @@ from tests.jobs.board import (
     wait_until_finished,
 )
 from tests.repositories import make_repository
-from tests.ssh_servers import calm_port
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -49,21 +46,6 @@ SECONDS = 60 if connection.vendor == "sqlite" else 15
 def repository(tmp_path: Path, settings: LazySettings) -> Path:
     settings.LOCAL_REPOSITORIES = (tmp_path,)
     return make_repository(tmp_path / "demo", {"README": "hello\n"})
-
-
-@pytest.fixture
-def ssh_row() -> BuildServer:
-    """A server over SSH at which nobody answers."""
-    key = generate_ssh_key_pair("x")
-    return make_server(
-        transport="ssh",
-        hostname="127.0.0.1",
-        ssh_port=calm_port(),
-        ssh_username="build",
-        host_key=key[1],
-        private_key=encrypt(key[0]),
-        public_key=key[1],
-    )
 
 
 def follow_twice(server: BuildServer, *, until: Callable[[], bool]) -> None:
@@ -124,7 +106,7 @@ def test_unreachable_start_is_given_back_and_tried_again() -> None:
     server.refresh_from_db()
     assert (attempt.status, job.status, job.attempts) == ("released", JobStatus.QUEUED, 0)
     assert (server.status, server.unreachable_since is None) == ("offline", False)
-    close(follower)
+    end_follower(follower)
 
 
 def test_refused_start_is_given_back() -> None:
@@ -137,7 +119,7 @@ def test_refused_start_is_given_back() -> None:
 
     job.refresh_from_db()
     assert (job.status, job.not_before is not None) == (JobStatus.QUEUED, True)
-    close(follower)
+    end_follower(follower)
 
 
 def test_full_server_gives_its_build_to_another_one_at_once_and_explain_says_why() -> None:
@@ -164,7 +146,7 @@ def test_full_server_gives_its_build_to_another_one_at_once_and_explain_says_why
         f"full is not asked until {until} UTC: The disk of the fake server is full; make room there.",
     ]
     assert [attempt.server_id for attempt in Dispatcher().dispatch()] == [other.pk]
-    close(follower)
+    end_follower(follower)
 
 
 def test_build_that_vanished_before_its_command_began_is_a_system_error() -> None:
@@ -178,7 +160,7 @@ def test_build_that_vanished_before_its_command_began_is_a_system_error() -> Non
     job.refresh_from_db()
     assert (job.status, job.error_category) == (JobStatus.FAILED, ErrorCategory.SYSTEM)
     assert job.error_message == f"{server.name} knows nothing of this build any more; its directory is gone."
-    close(follower)
+    end_follower(follower)
 
 
 def test_system_error_is_tried_again_by_itself() -> None:
@@ -191,7 +173,7 @@ def test_system_error_is_tried_again_by_itself() -> None:
 
     job.refresh_from_db()
     assert (job.status, job.attempts, job.not_before is not None) == (JobStatus.QUEUED, 1, True)
-    close(follower)
+    end_follower(follower)
 
 
 @pytest.mark.parametrize(("is_collecting", "status"), [(True, "running"), (False, "lost")])
@@ -213,139 +195,7 @@ def test_build_whose_result_is_known_is_not_given_up(
 
     attempt.refresh_from_db()
     assert attempt.status == status
-    close(follower)
-
-
-def test_server_that_is_deleted_meanwhile_ends_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    server = make_server(machine_id=machine_id())
-    follower = ServerFollower(server.pk, name="x")
-
-    def acquire_and_delete(id: str, *, machine: str) -> list[HeldLease]:
-        leases = acquire_leases(id, machine=machine)
-        BuildServer.objects.all().delete()
-        return leases
-
-    monkeypatch.setattr(runner, "acquire_leases", acquire_and_delete)
-    holder = runner.Runner()
-
-    holder._hold_leases()
-    follower.round()
-
-    assert holder._followers == {}
-    assert ServerLease.objects.count() == 0
-    close(follower)
-
-
-def test_poison_job_is_set_aside_and_the_others_go_on() -> None:
-    server = make_server()
-    poison = make_job(provider="fake", labels={"fake": "broken,seconds=60"}, max_attempts=1)
-    good = make_job(provider="fake", labels={"fake": "lines=1"})
-    claim_job(poison.pk, server=server)
-    claim_job(good.pk, server=server)
-    follower = ServerFollower(server.pk, name="x")
-
-    for _ in range(MOST_CRASHES + 1):
-        follower.round()
-
-    poison.refresh_from_db()
-    good.refresh_from_db()
-    assert (poison.status, poison.error_category, poison.follow_crashes) == (
-        JobStatus.FAILED,
-        ErrorCategory.SYSTEM,
-        MOST_CRASHES,
-    )
-    assert good.status == JobStatus.COMPLETED
-    close(follower)
-
-
-def test_poison_job_on_a_server_that_went_away_is_set_aside_all_the_same(
-    ssh_row: BuildServer,
-) -> None:
-    job = make_job(max_attempts=1, follow_crashes=MOST_CRASHES - 1)
-    attempt = claim_job(job.pk, server=ssh_row)
-    follower = ServerFollower(ssh_row.pk, name="x")
-    follower._refresh()
-
-    went_on = follower._guard(follower._followed[attempt.pk], lambda one: int("a defect"))
-
-    job.refresh_from_db()
-    assert (went_on, job.status, job.error_category) == (False, JobStatus.FAILED, ErrorCategory.SYSTEM)
-    close(follower)
-
-
-def test_builds_behind_jump_hosts_cost_no_queries_each(
-    ssh_row: BuildServer, django_assert_num_queries: DjangoAssertNumQueries
-) -> None:
-    hop: BuildServer | None = None
-    for number in range(4):
-        hop = make_server(f"hop-{number}", transport="ssh", hostname="h", ssh_username="u", jump_host=hop)
-    BuildServer.objects.filter(pk=ssh_row.pk).update(jump_host=hop)
-    follower = ServerFollower(ssh_row.pk, name="x")
-
-    for _ in range(3):
-        claim_job(make_job(provider="fake").pk, server=ssh_row)
-        with django_assert_num_queries(2):  # the attempts, and the jump hosts
-            follower._refresh()
-    close(follower)
-
-
-def test_provider_that_is_no_more_stops_no_other_build(caplog: pytest.LogCaptureFixture) -> None:
-    server = make_server()
-    claimed, running = make_job(), make_job()
-    claim_job(claimed.pk, server=server)
-    claim_job(running.pk, server=server)
-    Attempt.objects.filter(job=running).update(submitted_at=timezone.now(), status=AttemptStatus.RUNNING)
-    BuildJob.objects.filter(pk=running.pk).update(status=JobStatus.RUNNING)
-    BuildJob.objects.update(provider="gone")
-    good = make_job(provider="fake", labels={"fake": "lines=1"})
-    claim_job(good.pk, server=server)
-    follower = ServerFollower(server.pk, name="x")
-
-    for _ in range(3):
-        follower.round()
-
-    for job in (claimed, running, good):
-        job.refresh_from_db()
-    assert (claimed.status, claimed.error_category) == (JobStatus.FAILED, ErrorCategory.SYSTEM)
-    assert claimed.error_message.startswith("There is no provider gone; known are ")
-    assert running.status == JobStatus.RUNNING  # what it came to is not known
-    assert good.status == JobStatus.COMPLETED
-    told = [one for one in caplog.records if one.getMessage().startswith("There is no provider gone")]
-    assert len(told) == 1
-    close(follower)
-
-
-def test_defect_that_ends_a_thread_is_told_once_and_another_thread_goes_on(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    server = make_server(machine_id=machine_id())
-    job = make_job(provider="fake", labels={"fake": "crash=1,lines=2"})
-
-    with running_runner():
-        wait_until_finished(job)
-
-    job.refresh_from_db()
-    assert (job.status, job.attempts) == (JobStatus.COMPLETED, 1)
-    told = [one for one in caplog.records if one.name == "jobs.execution.follow" and one.exc_info]
-    assert [one.getMessage() for one in told] == ["Following a server failed; another thread goes on with it"]
-    assert "a defect of the fake provider" in str(told[0].exc_info)
-    assert ServerLease.objects.get(server=server).fence == 1  # it was never given up
-
-
-def test_job_whose_following_ended_the_process_three_times_is_set_aside() -> None:
-    server = make_server()
-    job = make_job(provider="fake", labels={"fake": "silent,seconds=60"}, max_attempts=1)
-    attempt = claim_job(job.pk, server=server)
-
-    for _ in range(MOST_CRASHES):
-        CrashMarker(server.pk).begin(attempt.pk)  # what a killed follower leaves
-        follower = ServerFollower(server.pk, name="x")
-        follower.round()
-        close(follower)
-
-    job.refresh_from_db()
-    assert (job.status, job.error_category) == (JobStatus.FAILED, ErrorCategory.SYSTEM)
-    assert job.error_message == "The board failed 3 times while it followed this build: its process ended"
+    end_follower(follower)
 
 
 def test_progress_takes_crashes_back() -> None:
@@ -363,7 +213,7 @@ def test_progress_takes_crashes_back() -> None:
 
     job.refresh_from_db()
     assert (job.status, job.follow_crashes) == (JobStatus.RUNNING, 0)
-    close(follower)
+    end_follower(follower)
 
 
 def test_who_takes_a_server_over_says_what_was_found() -> None:
@@ -374,7 +224,7 @@ def test_who_takes_a_server_over_says_what_was_found() -> None:
         claim_job(job.pk, server=server)
     first = ServerFollower(server.pk, name="first")
     first.round()
-    close(first)
+    end_follower(first)
     time.sleep(2)  # so long a build of the fake lasts, from its trigger on
 
     second = ServerFollower(server.pk, name="second")
@@ -382,7 +232,7 @@ def test_who_takes_a_server_over_says_what_was_found() -> None:
 
     event = Event.objects.get(kind="reattached")
     assert event.reason == "1 re-attached, 1 finished while away, 0 lost"
-    close(second)
+    end_follower(second)
 
 
 def test_fake_build_streams_and_ends() -> None:
@@ -433,7 +283,7 @@ def test_log_that_grows_is_followed_twice_as_closely_while_somebody_watches() ->
 
     assert slowest(follower) == follow.LIVE_SECONDS
     assert slowest(follower, took=0.5) == 1.0
-    close(follower)
+    end_follower(follower)
 
 
 def test_who_begins_to_watch_need_not_wait_for_a_slow_pace() -> None:
@@ -449,12 +299,7 @@ def test_who_begins_to_watch_need_not_wait_for_a_slow_pace() -> None:
 
     assert soon <= time.monotonic() + follow.FRESH_SECONDS
     assert follower._poll_at == soon
-    close(follower)
-
-
-def close(follower: ServerFollower) -> None:
-    follower.stop()
-    follower.close(wait=True)
+    end_follower(follower)
 
 
 def test_build_that_begins_while_its_row_is_of_before_goes_through_its_phases() -> None:
