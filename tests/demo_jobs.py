@@ -25,6 +25,7 @@ GATEWAY = "https://git.example.org/edge-gateway.git"
 FAILED_MESSAGE = "The build command failed with exit code 2."
 _CONNECTED_SECONDS, _CHECKED_OUT_SECONDS, _COLLECTED_SECONDS = 1.4, 28, 5.2
 _KERNEL = "make -j16 defconfig bzImage modules"
+_OF_KERNEL = {"source_repository": LINUX, "target_architecture": "x86_64", "required_toolchain": "gcc-14"}
 _FILES = (
     ("build/gateway.elf", 3_481_120),
     ("build/gateway.map", 812_004),
@@ -100,24 +101,57 @@ def attempted(
     return attempt
 
 
+def _begun(
+    scene: Scene, status: str, *, server: BuildServer, started: datetime, waited: float, **fields: Any
+) -> BuildJob:
+    """A job that was begun on this server after so many seconds in the queue."""
+    return submitted(
+        scene,
+        status,
+        resolved_commit=scene.commit(),
+        server=server,
+        server_name=server.name,
+        created_at=started - timedelta(seconds=waited),
+        started_at=started,
+        **{"attempts": 1, **fields},
+    )
+
+
+def _end(scene: Scene, job: BuildJob, server: BuildServer, **fields: Any) -> Attempt:
+    """The job's last attempt, which ended as the job did; the event of that is told."""
+    started, ended = job.started_at, job.completed_at
+    assert started is not None
+    assert ended is not None
+    attempt = attempted(
+        scene,
+        job,
+        AttemptStatus(job.status),
+        server=server,
+        started=started,
+        ended=ended,
+        exit_code=job.exit_code,
+        error_category=job.error_category,
+        error_message=job.error_message,
+        **fields,
+    )
+    status = str(job.status)
+    scene.story.tell(job, status, at=ended, reason=job.error_message, to_state=status, attempt=attempt.number)
+    return attempt
+
+
 def make_running(scene: Scene, server: BuildServer, *, seconds: float, **fields: Any) -> BuildJob:
     """A kernel that has been built for so long; `fields` are of its attempt."""
     started = scene.ago(seconds)
-    job = submitted(
+    job = _begun(
         scene,
         JobStatus.RUNNING,
-        source_repository=LINUX,
-        branch="master",
-        resolved_commit=scene.commit(),
-        target_architecture="x86_64",
-        required_toolchain="gcc-14",
         server=server,
-        server_name=server.name,
-        created_at=started - timedelta(seconds=12),
-        started_at=started,
+        started=started,
+        waited=12,
+        branch="master",
         progress=10,
-        attempts=1,
         spec={"build_command": _KERNEL},
+        **_OF_KERNEL,
     )
     attempt = attempted(scene, job, server=server, started=started, **fields)
     _keep_log(
@@ -132,19 +166,14 @@ def make_failed(scene: Scene, first: BuildServer, second: BuildServer) -> BuildJ
     """A kernel that does not compile, on its second attempt: the server of the first was restarted."""
     ended, seconds = scene.ago(64), 552
     started = ended - timedelta(seconds=seconds)
-    job = submitted(
+    job = _begun(
         scene,
         JobStatus.FAILED,
-        source_repository=LINUX,
-        branch="linux-next",
-        resolved_commit=scene.commit(),
-        target_architecture="x86_64",
-        required_toolchain="gcc-14",
-        priority=Priority.HIGH,
         server=second,
-        server_name=second.name,
-        created_at=started - timedelta(seconds=260),
-        started_at=started,
+        started=started,
+        waited=260,
+        branch="linux-next",
+        priority=Priority.HIGH,
         completed_at=ended,
         attempts=2,
         max_attempts=2,
@@ -152,22 +181,11 @@ def make_failed(scene: Scene, first: BuildServer, second: BuildServer) -> BuildJ
         error_category=ErrorCategory.EXIT_CODE,
         error_message=FAILED_MESSAGE,
         spec={"build_command": _KERNEL, "environment": {"CC": "gcc-14"}, "priority": "high"},
+        **_OF_KERNEL,
     )
     _lose(scene, job, first, started=started - timedelta(seconds=240), seconds=190)
-    attempt = attempted(
-        scene,
-        job,
-        AttemptStatus.FAILED,
-        server=second,
-        started=started,
-        ended=ended,
-        exit_code=2,
-        error_category=ErrorCategory.EXIT_CODE,
-        error_message=FAILED_MESSAGE,
-    )
-    scene.story.tell(job, "failed", at=ended, reason=FAILED_MESSAGE, to_state="failed", attempt=2)
     _keep_log(
-        attempt,
+        _end(scene, job, second),
         demo_logs.begin(repository=LINUX, branch="linux-next", commit=job.resolved_commit),
         demo_logs.kernel(scene.chance, seconds=seconds - 1, lines=4400),
         demo_logs.compile_error(seconds=seconds - 1),
@@ -198,29 +216,22 @@ def _lose(scene: Scene, job: BuildJob, server: BuildServer, *, started: datetime
 
 def make_completed(scene: Scene, server: BuildServer) -> BuildJob:
     """A firmware that was built and tested, and the files that it made."""
-    ended, seconds = scene.ago(24), 458
-    started = ended - timedelta(seconds=seconds)
-    job = submitted(
+    ended = scene.ago(24)
+    job = _begun(
         scene,
         JobStatus.COMPLETED,
+        server=server,
+        started=ended - timedelta(seconds=458),
+        waited=41,
         source_repository=GATEWAY,
         branch="release/4.2",
-        resolved_commit=scene.commit(),
         target_architecture="aarch64",
-        server=server,
-        server_name=server.name,
-        created_at=started - timedelta(seconds=41),
-        started_at=started,
         completed_at=ended,
-        attempts=1,
         exit_code=0,
         progress=100,
         spec={"build_command": "cmake --build . && ctest", "artifact_paths": ["build", "images", "reports"]},
     )
-    attempt = attempted(
-        scene, job, AttemptStatus.COMPLETED, server=server, started=started, ended=ended, exit_code=0
-    )
-    scene.story.tell(job, "completed", at=ended, to_state="completed", attempt=1)
+    attempt = _end(scene, job, server)
     _keep_log(
         attempt,
         demo_logs.begin(repository=GATEWAY, branch=job.branch, commit=job.resolved_commit),
@@ -255,38 +266,23 @@ def make_hostile(scene: Scene, server: BuildServer) -> BuildJob:
     started = scene.ago(26 * 3600)
     ended = started + timedelta(seconds=48)
     message = f"{HOSTILE}\n\x1b[31mred\x1b[0m \u202eback to front\u202c " + "endless" * 60
-    job = submitted(
+    job = _begun(
         scene,
         JobStatus.FAILED,
+        server=server,
+        started=started,
+        waited=9,
         source_repository=f"https://git.example.org/{HOSTILE}.git",
         branch=BRANCH,
-        resolved_commit=scene.commit(),
         target_architecture="x86_64",
-        server=server,
-        server_name=server.name,
-        created_at=started - timedelta(seconds=9),
-        started_at=started,
         completed_at=ended,
-        attempts=1,
         exit_code=1,
         error_category=ErrorCategory.EXIT_CODE,
         error_message=message,
         labels={"evil": HOSTILE},
         spec={"build_command": f"./evil\n# {HOSTILE}\u202e", "environment": {"EVIL": HOSTILE}},
     )
-    attempt = attempted(
-        scene,
-        job,
-        AttemptStatus.FAILED,
-        server=server,
-        started=started,
-        ended=ended,
-        exit_code=1,
-        error_category=ErrorCategory.EXIT_CODE,
-        error_message=message,
-        metrics={"artifacts_left_out": [f"{HOSTILE}\u202e: it is a link"]},
-    )
-    scene.story.tell(job, "failed", at=ended, reason=message, to_state="failed", attempt=1)
+    attempt = _end(scene, job, server, metrics={"artifacts_left_out": [f"{HOSTILE}\u202e: it is a link"]})
     _keep_log(attempt, demo_logs.hostile())
     _keep_files(scene, attempt, [(f"out/{HOSTILE}\x1b[31m\u202e.txt", 1)])
     return job
