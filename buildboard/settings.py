@@ -212,8 +212,9 @@ Q_CLUSTER = {
     "queue_limit": 1,
     "bulk": 1,
     "poll": 0.2,
-    "timeout": 120,
-    "retry": 300,
+    # Nearly all take a second. To seal a log of 1 GiB takes half a minute, but minutes where everything is busy.
+    "timeout": 600,
+    "retry": 660,
     "ack_failures": True,
     "max_attempts": 3,
     "recycle": 500,

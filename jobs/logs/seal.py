@@ -27,8 +27,9 @@ from jobs.states import ATTEMPT_TERMINAL
 
 logger = logging.getLogger(__name__)
 
-# How long somebody who has begun is left alone, and how soon a log that could not be sealed is tried again.
-BUSY = timedelta(minutes=10)
+# How long somebody who has begun is left alone, longer than a task may take; and how soon a log that could not be
+# sealed is tried again.
+BUSY = timedelta(minutes=15)
 # A longer log is sealed by a task of its own as soon as it ends, and with the others when that was lost.
 LONG_BYTES = 1 << 20
 GRACE = timedelta(minutes=1)

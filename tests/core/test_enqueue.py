@@ -125,5 +125,5 @@ def test_outage_of_the_database_is_sat_out() -> None:
 
 
 def test_timeouts_are_of_the_cluster() -> None:
-    assert queue.task_timeout_seconds("buildboard") == 120.0
+    assert queue.task_timeout_seconds("buildboard") == 600.0
     assert queue.task_timeout_seconds("runner") == 900.0

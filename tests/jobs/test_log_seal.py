@@ -12,6 +12,7 @@ from django_q.models import OrmQ  # noqa: TID251  # looks at the task that was a
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from buildboard.core.enqueue import task_timeout_seconds
 from jobs import lifecycle, tasks
 from jobs.execution.sweep import sweep
 from jobs.logs import objects, rows, seal, sealed, store
@@ -393,6 +394,10 @@ def test_a_log_whose_job_is_deleted_just_then_is_left_alone(monkeypatch: pytest.
     assert seal_log(attempt.pk) is False
 
     assert (SealedLog.objects.count(), stored_objects()) == (0, set())
+
+
+def test_nobody_is_disturbed_who_may_still_be_writing() -> None:
+    assert task_timeout_seconds("buildboard") < seal.BUSY.total_seconds()
 
 
 # ---- who asks for it --------------------------------------------------------------------------------------
