@@ -67,9 +67,28 @@ class BuildServer(models.Model):
     )
     status_reason = models.TextField(blank=True, editable=False)
     status_changed_at = models.DateTimeField(default=timezone.now, editable=False)
+    status_changed_by = models.CharField(
+        max_length=150, blank=True, default="", db_default="", editable=False, help_text="Empty: the board."
+    )
+    strains = models.JSONField(
+        null=True, editable=False, help_text="What thresholds.py remembers from one probe to the next."
+    )
+    maintenance_until = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Empty: until somebody ends it."
+    )
     unreachable_since = models.DateTimeField(null=True, blank=True, editable=False)
     draining = models.BooleanField(default=False)
     draining_reason = models.TextField(blank=True)
+    draining_since = models.DateTimeField(null=True, blank=True, editable=False)
+    draining_until = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Empty: until somebody ends it."
+    )
+    draining_by = models.CharField(max_length=150, blank=True, default="", db_default="", editable=False)
+    removal_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
+    removal_requested_by = models.CharField(
+        max_length=150, blank=True, default="", db_default="", editable=False
+    )
+    removal_reason = models.TextField(blank=True, default="", db_default="", editable=False)
     quarantined_until = models.DateTimeField(null=True, blank=True, editable=False)
     quarantine_reason = models.TextField(blank=True, editable=False)
     cpu_limit_percent = models.PositiveSmallIntegerField(default=85)
@@ -170,10 +189,12 @@ class ProbeSample(models.Model):
     memory_percent = models.FloatField(null=True)
     storage_percent = models.FloatField(null=True)
     latency_ms = models.FloatField(null=True)
+    load_per_core = models.FloatField(null=True)
+    memory_stall_percent = models.FloatField(null=True, help_text="Of a minute, by the kernel's PSI.")
 
     class Meta:
         indexes = [
-            # The last hour of one server.
+            # The last hour, day or week of one server.
             models.Index(name="sample_of_server", fields=["server", "-at"]),
         ]
 
