@@ -1,4 +1,6 @@
-"""Tables of the fleet. Status is written by health.py alone, slots by slots.py, leases by leases.py."""
+"""Tables of the fleet. Status is written by health.py alone, quarantine by quarantine.py, slots by slots.py, leases by
+leases.py.
+"""
 
 import uuid
 
@@ -9,7 +11,7 @@ from django.utils import timezone
 
 from buildboard.core.permissions import Right
 from servers.host_keys import parse_host_key
-from servers.states import ServerStatus, TransportKind
+from servers.states import QuarantineKind, ServerStatus, TransportKind
 
 
 class BuildServerQuerySet(models.QuerySet["BuildServer"]):
@@ -91,6 +93,30 @@ class BuildServer(models.Model):
     removal_reason = models.TextField(blank=True, default="", db_default="", editable=False)
     quarantined_until = models.DateTimeField(null=True, blank=True, editable=False)
     quarantine_reason = models.TextField(blank=True, editable=False)
+    quarantined_since = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Set: in quarantine, past quarantined_until on trial with one build; without that, until ended.",
+    )
+    quarantine_kind = models.CharField(
+        max_length=8, choices=QuarantineKind.choices, blank=True, default="", db_default="", editable=False
+    )
+    quarantined_by = models.CharField(
+        max_length=150, blank=True, default="", db_default="", editable=False, help_text="Empty: the board."
+    )
+    quarantine_level = models.PositiveSmallIntegerField(
+        default=0, db_default=0, editable=False, help_text="How many in a row: each doubles the wait."
+    )
+    quarantine_signs = models.JSONField(
+        null=True, editable=False, help_text="Fingerprints of the failures that led to it."
+    )
+    quarantine_ended_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Of the last one: failures before it are settled."
+    )
+    canary_id = models.UUIDField(
+        null=True, blank=True, editable=False, help_text="Who holds the one slot of a server on trial."
+    )
     cpu_limit_percent = models.PositiveSmallIntegerField(default=85)
     memory_limit_percent = models.PositiveSmallIntegerField(default=85)
     storage_limit_percent = models.PositiveSmallIntegerField(default=85)
@@ -118,6 +144,12 @@ class BuildServer(models.Model):
         constraints = [
             models.CheckConstraint(
                 name="server_status_known", condition=models.Q(status__in=ServerStatus.values)
+            ),
+            # Without its kind nobody would know what ends a quarantine.
+            models.CheckConstraint(
+                name="server_quarantine_known",
+                condition=models.Q(quarantined_since__isnull=True, quarantine_kind="")
+                | models.Q(quarantined_since__isnull=False, quarantine_kind__in=QuarantineKind.values),
             ),
             # Over SSH there must be somebody and somewhere to connect to.
             models.CheckConstraint(

@@ -1,5 +1,7 @@
 """The states of a build server, without the ORM (contract section 1)."""
 
+from enum import StrEnum
+
 from django.db.models import TextChoices
 
 
@@ -11,6 +13,23 @@ class ServerStatus(TextChoices):
     DEGRADED = "degraded", "Degraded"
     MAINTENANCE = "maintenance", "Maintenance"
     UNKNOWN = "unknown", "Unknown"
+
+
+class QuarantineKind(TextChoices):
+    """Who keeps a server from builds, and so what ends it: a canary build, a person, or the host key."""
+
+    FAULT = "fault", "Host fault"
+    HAND = "hand", "By hand"
+    HOST_KEY = "host_key", "Host key"
+
+
+class QuarantineStage(StrEnum):
+    """How far a quarantine is: no build at all, one canary is due, or it runs."""
+
+    NONE = "none"
+    HELD = "held"
+    CANARY_DUE = "canary_due"
+    CANARY_RUNS = "canary_runs"
 
 
 class TransportKind(TextChoices):
