@@ -54,7 +54,7 @@ class ErrorCategory(TextChoices):
 
 
 class Priority(IntegerChoices):
-    """Who goes first; first in, first out within one."""
+    """Who goes first; first in, first out within one. What waits long goes up: models/rank.py."""
 
     LOW = 0, "low"
     NORMAL = 10, "normal"

@@ -115,7 +115,7 @@ class UserForm(UserModelForm):
 
     class Meta:
         model = User
-        fields = ("username", "role", "is_active")
+        fields = ("username", "role", "is_active", "share_weight")
 
     def clean(self) -> dict[str, Any]:
         """Keeps one admin who can come in."""
@@ -150,6 +150,7 @@ class UserAdmin(Audited, BaseUserAdmin):
     fieldsets = (
         (None, {"fields": ("username", "password_link")}),
         ("Rights", {"fields": ("role", "is_active")}),
+        ("Queue", {"fields": ("share_weight",)}),
         ("Times", {"fields": ("last_login", "created_at")}),
     )
     add_fieldsets = ((None, {"fields": ("username", "role", "usable_password", "password1", "password2")}),)

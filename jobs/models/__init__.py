@@ -2,6 +2,7 @@
 
 from jobs.models.artifact import Artifact
 from jobs.models.attempt import Attempt, LogChunk
+from jobs.models.fair_share import FairShare
 from jobs.models.job import SUBMITTED_COLUMNS, BuildJob, JobDependency
 from jobs.models.orchestrator import Orchestrator
 from jobs.models.refusal import Refusal
@@ -13,6 +14,7 @@ __all__ = [
     "Artifact",
     "Attempt",
     "BuildJob",
+    "FairShare",
     "JobDependency",
     "LogChunk",
     "Orchestrator",

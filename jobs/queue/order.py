@@ -1,4 +1,7 @@
-"""The order in which queued jobs are looked at: priority, then age, and one class of need never blocks another."""
+"""The order in which queued jobs are looked at: priority and age together, as their rank says.
+
+The rank itself is the database's (`models/rank.py`), whose turn it is within one class of need fairness.py's.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,6 +12,7 @@ from uuid import UUID
 from django.db.models import Count, Q
 
 from jobs.models import BuildJob
+from jobs.models.rank import rank_of
 from jobs.queue.conditions import Needs
 
 PULLED = "orchestrator"  # the provider whose jobs are pulled: no build server is chosen for them
@@ -78,7 +82,7 @@ def ready_jobs(
     behind = Q()
     while seen < limit:
         size = min(size, limit - seen)
-        page = list(rows.filter(behind).values_list("pk", "priority", "created_at", "not_before")[:size])
+        page = list(rows.filter(behind).values_list("pk", "rank_ms", "created_at", "not_before")[:size])
         unsure = [job_id for job_id, *_ in page if job_id not in known or known[job_id].server]
         known.update(read_needs(unsure))
         for job_id, _, created_at, not_before in page:
@@ -87,15 +91,15 @@ def ready_jobs(
         if len(page) < size:
             return
         # Behind the last one rather than after so many: those that were claimed meanwhile are in no page any more.
-        last_id, priority, created_at, _ = page[-1]
-        behind = _after(last_id, priority=priority, created_at=created_at)
+        last_id, rank_ms, created_at, _ = page[-1]
+        behind = _after(last_id, rank_ms=rank_ms, created_at=created_at)
         seen, size = seen + len(page), _PAGE
 
 
-def _after(job_id: UUID, *, priority: int, created_at: datetime) -> Q:
-    same = Q(priority=priority)
+def _after(job_id: UUID, *, rank_ms: int, created_at: datetime) -> Q:
+    same = Q(rank_ms=rank_ms)
     return (
-        Q(priority__lt=priority)
+        Q(rank_ms__gt=rank_ms)
         | (same & Q(created_at__gt=created_at))
         | (same & Q(created_at=created_at, pk__gt=job_id))
     )
@@ -103,10 +107,14 @@ def _after(job_id: UUID, *, priority: int, created_at: datetime) -> Q:
 
 def place_of(job: BuildJob) -> Place:
     """The job's place in the queue. One query."""
+    if job._state.adding:
+        rank_ms = rank_of(job.created_at, priority=job.priority, ageing=job.ageing_seconds)
+    else:
+        rank_ms = job.rank_ms
     before = (
-        Q(priority__gt=job.priority)
-        | Q(priority=job.priority, created_at__lt=job.created_at)
-        | Q(priority=job.priority, created_at=job.created_at, pk__lt=job.pk)
+        Q(rank_ms__lt=rank_ms)
+        | Q(rank_ms=rank_ms, created_at__lt=job.created_at)
+        | Q(rank_ms=rank_ms, created_at=job.created_at, pk__lt=job.pk)
     )
     rivals = Q(target_architecture=job.target_architecture)
     counts = BuildJob.objects.queued().order_by().filter(before)

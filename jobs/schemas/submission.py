@@ -63,6 +63,10 @@ class Submission(Given):
     ] = []
     timeout_seconds: Seconds = 3600
     idle_timeout_seconds: Seconds | None = None
+    queue_timeout_seconds: Annotated[
+        Seconds | None,
+        Field(description="It fails, category `system`, once it waited this long for a server; null: never."),
+    ] = None
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 2
     retry_on: Annotated[Words, Field(description="Error categories to try again after.")] = ["system"]
     environment: Environment = {}
