@@ -97,8 +97,9 @@ class Refused:
 class Needs:
     """What a job asks of a server. Jobs with equal needs are of one class.
 
-    `server` is the id or name as the job gave it (empty: any), `server_id` the server that it meant; `crosses`:
-    it is a kernel build without a command of its own, which the board can point at a cross compiler.
+    `server` is the id or name as the job gave it (empty: any), `server_id` the server that it meant; `fallback`: any
+    other will do when that one cannot take it now; `crosses`: it is a kernel build without a command of its own,
+    which the board can point at a cross compiler.
     """
 
     architecture: str
@@ -111,6 +112,12 @@ class Needs:
     memory_mb: int = 0
     storage_gb: int = 0
     crosses: bool = False
+    fallback: bool = False
+
+    def names(self, server: ServerFacts) -> bool:
+        """Whether it asks for this very server."""
+        named = self.server_id or self.server  # without an id the server was removed: one like it may come
+        return bool(named) and named in {str(server.id), "" if self.server_id else server.name}
 
 
 def judge(server: ServerFacts, *, needs: Needs, now: datetime, waited_seconds: float = 0) -> list[Refused]:
@@ -137,9 +144,8 @@ def memory_text(megabytes: int) -> str:
 
 # ---- what the server is -----------------------------------------------------------------------------------
 def _judge_fit(server: ServerFacts, needs: Needs) -> Iterator[Refused]:
-    named = needs.server_id or needs.server  # without an id the server was removed: one like it may come
-    is_named = bool(named) and named in {str(server.id), "" if needs.server_id else server.name}
-    if needs.server and not is_named:
+    is_named = needs.names(server)
+    if needs.server and not (is_named or needs.fallback):
         yield Refused(Condition.OTHER_SERVER, "is not the server that the job names")
     architecture, toolchain = judge_tools(
         server,
