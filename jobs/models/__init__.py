@@ -5,6 +5,7 @@ from jobs.models.attempt import Attempt, LogChunk
 from jobs.models.fair_share import FairShare
 from jobs.models.job import SUBMITTED_COLUMNS, BuildJob, JobDependency
 from jobs.models.orchestrator import Orchestrator
+from jobs.models.prediction import KeptForecast, Prediction
 from jobs.models.refusal import Refusal
 from jobs.models.sealed_log import SealedLog
 from jobs.models.secret import Secret
@@ -16,8 +17,10 @@ __all__ = [
     "BuildJob",
     "FairShare",
     "JobDependency",
+    "KeptForecast",
     "LogChunk",
     "Orchestrator",
+    "Prediction",
     "Refusal",
     "SealedLog",
     "Secret",
