@@ -135,6 +135,11 @@ class BuildJob(models.Model):
         default=0, help_text="Executions that counted: not released ones."
     )
     max_attempts = models.PositiveSmallIntegerField(default=2)
+    excused_attempts = models.PositiveSmallIntegerField(
+        default=0,
+        db_default=0,
+        help_text="Those that failed by their server's fault, and for which it was queued once more.",
+    )
     follow_crashes = models.PositiveSmallIntegerField(
         default=0, help_text="Runners that died while they followed it; three set it aside."
     )
