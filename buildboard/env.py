@@ -45,6 +45,14 @@ def read_positive(name: str, default: int) -> int:
     return int(value)
 
 
+def read_count(name: str, default: int) -> int:
+    """An integer of at least 0."""
+    value = read("int", name, default)
+    if value < 0:
+        raise ImproperlyConfigured(f"{name}: must be a whole number of at least 0, not {value}")
+    return int(value)
+
+
 def read_weight(name: str, default: float) -> float:
     """A number from 0 to 100."""
     value = read("float", name, default)

@@ -1,9 +1,9 @@
 """The fleet as plain facts, read in a constant number of queries, for the pure functions that choose a server."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q
@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from servers.models import BuildServer, ServerLease, Toolchain
 from servers.slots import count_held_slots
-from servers.states import ServerStatus, TransportKind
+from servers.states import QuarantineStage, ServerStatus, TransportKind, quarantine_stage
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,10 @@ class ServerFacts:
     pinned: bool = True
     draining: bool = False
     draining_reason: str = ""
+    quarantined_since: datetime | None = None
     quarantined_until: datetime | None = None
     quarantine_reason: str = ""
+    canary_id: UUID | None = None
     starts_refused_until: datetime | None = None
     starts_refused_reason: str = ""
     architectures: frozenset[str] = frozenset()
@@ -75,6 +77,17 @@ class ServerFacts:
         """The same of a server that is in service by its row; else none."""
         return self.free_slots if self.enabled and not self.draining and self.status in TAKING else 0
 
+    def quarantine_at(self, now: datetime) -> QuarantineStage:
+        """How far its quarantine is."""
+        return quarantine_stage(
+            since=self.quarantined_since, until=self.quarantined_until, canary_id=self.canary_id, now=now
+        )
+
+    def with_one_more(self, holder: UUID) -> Self:
+        """The same with one more build, which in quarantine is its canary."""
+        canary = holder if self.quarantined_since is not None else None
+        return replace(self, held=self.held + 1, canary_id=canary)
+
     @property
     def free_storage_gb(self) -> int | None:
         """Storage that nothing uses yet, as the last probe saw it; None: not measured."""
@@ -91,15 +104,19 @@ _NOT_FACTS = ("facts", "private_key", "public_key", "host_key", "seen_host_key")
 def takes_jobs(server: BuildServer) -> bool:
     """Whether the server is in service by its row: a last look at what may have changed since the fleet was read."""
     now = timezone.now()
-    is_barred = any(
-        until and until > now for until in (server.quarantined_until, server.starts_refused_until)
+    quarantine = quarantine_stage(
+        since=server.quarantined_since,
+        until=server.quarantined_until,
+        canary_id=server.canary_id,
+        now=now,
     )
     return (
         server.enabled
         and server.status in TAKING
         and server.is_trusted
         and not server.draining
-        and not is_barred
+        and quarantine in {QuarantineStage.NONE, QuarantineStage.CANARY_DUE}
+        and not (server.starts_refused_until and server.starts_refused_until > now)
     )
 
 
@@ -143,8 +160,10 @@ def _facts(server: BuildServer, *, held: int, tools: Sequence[ToolchainFacts]) -
         pinned=server.transport == TransportKind.LOCAL or annotated.has_known_key,
         draining=server.draining,
         draining_reason=server.draining_reason,
+        quarantined_since=server.quarantined_since,
         quarantined_until=server.quarantined_until,
         quarantine_reason=server.quarantine_reason,
+        canary_id=server.canary_id,
         starts_refused_until=server.starts_refused_until,
         starts_refused_reason=server.starts_refused_reason,
         architectures=frozenset(server.architectures),

@@ -1,6 +1,8 @@
 """The states of a build server, without the ORM (contract section 1)."""
 
+from datetime import datetime
 from enum import StrEnum
+from uuid import UUID
 
 from django.db.models import TextChoices
 
@@ -37,3 +39,16 @@ class TransportKind(TextChoices):
 
     SSH = "ssh", "SSH"
     LOCAL = "local", "This machine"
+
+
+def quarantine_stage(
+    *, since: datetime | None, until: datetime | None, canary_id: UUID | None, now: datetime
+) -> QuarantineStage:
+    """How far the quarantine of a server is, by its columns. Without an end it is held until somebody ends it."""
+    if until is not None and until > now:
+        return QuarantineStage.HELD
+    if since is None:
+        return QuarantineStage.NONE
+    if until is None:
+        return QuarantineStage.HELD
+    return QuarantineStage.CANARY_DUE if canary_id is None else QuarantineStage.CANARY_RUNS

@@ -39,6 +39,7 @@ def check(data_dir: Path, **environment: str) -> "subprocess.CompletedProcess[st
         ("BUILDBOARD_PUBLIC_READ", "perhaps"),
         ("BUILDBOARD_DEBUG", "2"),
         ("BUILDBOARD_MAX_QUEUE_SIZE", "0"),
+        ("BUILDBOARD_QUARANTINE_SECONDS", "-1"),
         ("BUILDBOARD_WEIGHT_UTILISATION", "-0.1"),
         ("BUILDBOARD_WEIGHT_WAITING", "nan"),
         ("BUILDBOARD_WEIGHT_FREE", "much"),

@@ -104,7 +104,7 @@ class Dispatcher:
                 look.change(replace(server, held=server.slots))
                 look.count_slots()
             else:
-                look.change(replace(server, held=server.held + 1))
+                look.change(server.with_one_more(attempt.pk))
                 return attempt
         return None
 

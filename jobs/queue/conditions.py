@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from jobs.queue.toolchains import judge_tools
 from servers.fleet import ServerFacts
-from servers.states import ServerStatus
+from servers.states import QuarantineStage, ServerStatus
 
 CPU_PATIENCE_SECONDS = 60
 DISK_FLOOR_MIB = 256  # a build is not started, and is ended, where less is free
@@ -47,6 +47,7 @@ class Condition(StrEnum):
     UNMEASURED = "unmeasured"
     DRAINING = "draining"
     QUARANTINED = "quarantined"
+    CANARY = "canary"
     NOT_FOLLOWED = "not_followed"
     STARTS_REFUSED = "starts_refused"
     DISK_FLOOR = "disk_floor"
@@ -69,6 +70,7 @@ _IMPOSSIBLE = {
     Condition.STORAGE,
 }
 _BUSY = {
+    Condition.CANARY,
     Condition.FREE_STORAGE,
     Condition.MEMORY_LIMIT,
     Condition.STORAGE_LIMIT,
@@ -213,9 +215,7 @@ def _judge_state(server: ServerFacts, now: datetime) -> Iterator[Refused]:
         yield Refused(Condition.UNKNOWN, "was not reached yet")
     if server.draining:
         yield Refused(Condition.DRAINING, f"is draining{_why(server.draining_reason)}")
-    if server.quarantined_until and server.quarantined_until > now:
-        until = f"is in quarantine until {server.quarantined_until:%H:%M} UTC"
-        yield Refused(Condition.QUARANTINED, f"{until}{_why(server.quarantine_reason)}")
+    yield from _judge_quarantine(server, now)
     if not server.followed:
         yield Refused(Condition.NOT_FOLLOWED, "is looked after by no runner now")
     if server.starts_refused_until and server.starts_refused_until > now:
@@ -223,6 +223,15 @@ def _judge_state(server: ServerFacts, now: datetime) -> Iterator[Refused]:
         yield Refused(
             Condition.STARTS_REFUSED, f"is not asked until {until}{_why(server.starts_refused_reason)}"
         )
+
+
+def _judge_quarantine(server: ServerFacts, now: datetime) -> Iterator[Refused]:
+    stage, why = server.quarantine_at(now), _why(server.quarantine_reason)
+    if stage is QuarantineStage.CANARY_RUNS:
+        yield Refused(Condition.CANARY, f"comes out of quarantine through one build, which runs now{why}")
+    elif stage is QuarantineStage.HELD and server.pinned:  # else its key says it all
+        end = f"{server.quarantined_until:%H:%M} UTC" if server.quarantined_until else "somebody ends it"
+        yield Refused(Condition.QUARANTINED, f"is in quarantine until {end}{why}")
 
 
 def _why(reason: str) -> str:

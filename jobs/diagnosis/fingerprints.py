@@ -1,0 +1,50 @@
+"""Gives failures that say the same the same fingerprint, whatever they built, where, and in which folder. Pure."""
+
+import hashlib
+import re
+from collections.abc import Collection
+
+from jobs.logs.findings import Kind, find
+from jobs.logs.plain import plain_lines
+from jobs.states import ErrorCategory
+
+_CHARACTERS = 300  # of one line: what is behind tells builds apart, not faults
+_PATH = re.compile(r"\S*/")
+_HEX = re.compile(r"\b[0-9a-f]{7,}\b")
+_NUMBER = re.compile(r"\d+")
+_BLANKS = re.compile(r"\s+")
+
+
+def fingerprint_of(
+    category: ErrorCategory, *, exit_code: int | None, message: str, output: str, names: Collection[str] = ()
+) -> str:
+    """32 characters; empty for a command that failed without a word of why: such failures are not alike.
+
+    `output` is the end of the log, `names` are words that differ though the failure is the same: of the server, of
+    the repository.
+    """
+    line = _normal(telling_line(output), names)
+    own = category == ErrorCategory.EXIT_CODE  # the message says the exit code alone then
+    if own and not line:
+        return ""
+    parts = (category, exit_code, "" if own else _normal(message, names), line)
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:32]
+
+
+def telling_line(output: str) -> str:
+    """The first line that speaks of an error, as a terminal would show it; empty: none does."""
+    block = output.encode(errors="replace")
+    lines = block.split(b"\n")
+    for findings in find(block):
+        for one in findings:
+            text = plain_lines(lines[one.line], lower=False).decode(errors="replace").strip()
+            if one.kind is Kind.ERROR and not text.startswith("--- "):  # those are the board's own words
+                return text[:_CHARACTERS]
+    return ""
+
+
+def _normal(text: str, names: Collection[str]) -> str:
+    for name in sorted(filter(None, names), key=len, reverse=True):
+        text = text.replace(name, "")
+    text = _PATH.sub("", text[:_CHARACTERS].lower())
+    return _BLANKS.sub(" ", _NUMBER.sub("0", _HEX.sub("0", text))).strip()
