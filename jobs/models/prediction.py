@@ -14,16 +14,16 @@ class PredictionStage(models.TextChoices):
 
 
 class Prediction(models.Model):
-    """One estimate of a job: the first of a stage, or one that differs from those before it.
+    """One estimate of a job: the first of a stage, or one that tells something else than the one before it.
 
-    `is_current` is the last one of a job that has not ended. `started_at` and `ended_at` are what came: set when the
-    job starts and when it completes, on every estimate of it; of a job that came otherwise they stay empty.
+    `is_current` is what holds now of a job that has not ended. `started_at` and `ended_at` are what came, on every
+    estimate of it: set when the job has started and when it has completed; else they stay empty.
     """
 
     job = models.ForeignKey(BuildJob, on_delete=models.CASCADE, related_name="predictions")
     stage = models.CharField(max_length=8, choices=PredictionStage.choices)
     made_at = models.DateTimeField(default=timezone.now)
-    is_first = models.BooleanField(default=True)
+    number = models.PositiveSmallIntegerField(default=1, help_text="From 1 in its stage.")
     is_current = models.BooleanField(default=True)
     start_low_at = models.DateTimeField(null=True)
     start_likely_at = models.DateTimeField(null=True)
@@ -59,12 +59,12 @@ class Prediction(models.Model):
             models.Index(
                 name="prediction_start_came",
                 fields=["-started_at"],
-                condition=models.Q(is_first=True, stage="queued", started_at__isnull=False),
+                condition=models.Q(number=1, stage="queued", started_at__isnull=False),
             ),
             models.Index(
                 name="prediction_end_came",
                 fields=["-ended_at"],
-                condition=models.Q(is_first=True, stage="active", ended_at__isnull=False),
+                condition=models.Q(number=1, stage="active", ended_at__isnull=False),
             ),
             # The oldest are dropped.
             models.Index(name="prediction_made", fields=["made_at"]),
@@ -75,14 +75,16 @@ class Prediction(models.Model):
 
 
 class KeptForecast(models.Model):
-    """The last forecast of the queue as a whole: one row. `waits` are seconds of a job that would come now.
+    """The last forecast of the queue as a whole, and whose turn the next one is: a single row.
 
-    By architecture, the likeliest between the ends of its range; what is missing no server in service builds.
+    `waits` are seconds that a job would wait which came now, by architecture: low, likely, high. What is missing no
+    server in service builds.
     """
 
-    made_at = models.DateTimeField()
-    took_ms = models.PositiveIntegerField()
-    looked_at = models.PositiveIntegerField(help_text="Queued jobs that it is about.")
+    made_at = models.DateTimeField(null=True)
+    next_at = models.DateTimeField(help_text="Until then nobody begins another.")
+    took_ms = models.PositiveIntegerField(default=0)
+    looked_at = models.PositiveIntegerField(default=0, help_text="Queued jobs that it is about.")
     left_out = models.PositiveIntegerField(default=0, help_text="Those behind them.")
     waits = models.JSONField(default=dict)
 
