@@ -42,6 +42,7 @@ class ServerFacts:
     status_reason: str = ""
     followed: bool = True
     pinned: bool = True
+    key_changed: bool = False
     draining: bool = False
     draining_reason: str = ""
     quarantined_since: datetime | None = None
@@ -90,7 +91,9 @@ class ServerFacts:
 
     @property
     def free_storage_gb(self) -> int | None:
-        """Storage that nothing uses yet, as the last probe saw it; None: not measured."""
+        """Storage that a build can still fill, as the last probe saw it; None: not measured."""
+        if self.free_storage_mib is not None:
+            return self.free_storage_mib // 1024
         if self.storage_gb is None or self.storage_percent is None:
             return None
         return int(self.storage_gb * (100 - min(100.0, self.storage_percent)) / 100)
@@ -129,7 +132,11 @@ def load_fleet(*, tools: Tools | None = None) -> list[ServerFacts]:
     live = ServerLease.objects.filter(server=OuterRef("pk"), until__gt=Now())
     servers = (
         BuildServer.objects.defer(*_NOT_FACTS)
-        .annotate(is_followed=Exists(live), has_known_key=~Q(host_key="") & Q(seen_host_key=""))
+        .annotate(
+            is_followed=Exists(live),
+            has_known_key=~Q(host_key="") & Q(seen_host_key=""),
+            has_other_key=~Q(host_key="") & ~Q(seen_host_key=""),
+        )
         .order_by("name")
     )
     tools = read_toolchains() if tools is None else tools
@@ -158,6 +165,7 @@ def _facts(server: BuildServer, *, held: int, tools: Sequence[ToolchainFacts]) -
         status_reason=server.status_reason,
         followed=annotated.is_followed,
         pinned=server.transport == TransportKind.LOCAL or annotated.has_known_key,
+        key_changed=annotated.has_other_key,
         draining=server.draining,
         draining_reason=server.draining_reason,
         quarantined_since=server.quarantined_since,

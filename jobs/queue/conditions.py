@@ -181,13 +181,13 @@ def _judge_size(server: ServerFacts, needs: Needs) -> Iterator[Refused]:
     elif needs.memory_mb > (server.memory_mb or 0):
         has, wanted = _two_sizes(server.memory_mb or 0, needs.memory_mb)
         yield Refused(Condition.MEMORY, f"has {has} of memory, the job needs {wanted}")
-    if needs.storage_gb and server.storage_gb is None:
-        unknown.append("storage")
-    elif needs.storage_gb > (server.storage_gb or 0):
+    if server.storage_gb is not None and needs.storage_gb > server.storage_gb:
         yield Refused(
             Condition.STORAGE,
             f"has {server.storage_gb} GB of storage, the job needs {needs.storage_gb} GB free",
         )
+    elif needs.storage_gb and server.free_storage_gb is None:
+        unknown.append("storage")
     if unknown:
         yield Refused(Condition.UNMEASURED, f"has not told its {' and '.join(unknown)} yet")
 
@@ -240,11 +240,12 @@ def _why(reason: str) -> str:
 
 # ---- whether it has room ----------------------------------------------------------------------------------
 def _judge_room(server: ServerFacts, needs: Needs, waited_seconds: float) -> Iterator[Refused]:
+    """Limits are of what is measured: a server that cannot tell how much is in use is bounded by its slots."""
     free_mib, free = server.free_storage_mib, server.free_storage_gb
     if free_mib is not None and free_mib < DISK_FLOOR_MIB:
         floor = f"has only {free_mib} MiB free of the {DISK_FLOOR_MIB} MiB that a build needs"
         yield Refused(Condition.DISK_FLOOR, floor)
-    if free is not None and free < needs.storage_gb <= (server.storage_gb or 0):
+    if free is not None and free < needs.storage_gb <= (server.storage_gb or needs.storage_gb):
         yield Refused(
             Condition.FREE_STORAGE, f"has {free} GB of storage free, the job needs {needs.storage_gb} GB"
         )

@@ -42,7 +42,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "cores": SIZE,
     "memory_mb": SIZE,
     "storage_gb": SIZE,
-    "free_storage_mib": st.none() | st.integers(0, 2 * DISK_FLOOR_MIB),
+    "free_storage_mib": st.none() | st.sampled_from([0, DISK_FLOOR_MIB - 1, DISK_FLOOR_MIB, 8191, 8192]),
     "cpu_percent": PERCENT,
     "memory_percent": PERCENT,
     "storage_percent": PERCENT,
@@ -95,7 +95,7 @@ def is_free_to_build(server: ServerFacts, needs: Needs) -> bool:
         and needs.group in ("", server.group)
         and needs.cores <= (server.cores or 0)
         and needs.memory_mb <= (server.memory_mb or 0)
-        and needs.storage_gb <= (server.storage_gb or 0)
+        and (not needs.storage_gb or needs.storage_gb <= (server.free_storage_gb or 0))
         and (server.memory_percent or 0) <= server.memory_limit_percent
         and (server.storage_percent or 0) <= server.storage_limit_percent
         and (server.free_storage_mib is None or server.free_storage_mib >= DISK_FLOOR_MIB)

@@ -174,6 +174,23 @@ def test_a_server_that_has_no_room_is_busy(
     assert refused[0].kind is Kind.BUSY
 
 
+@pytest.mark.parametrize(("mib", "condition"), [(20 * 1024, None), (20 * 1024 - 1, "free_storage")])
+def test_free_storage_is_what_a_build_can_fill_where_that_is_measured(
+    mib: int, condition: str | None
+) -> None:
+    server = facts(storage_percent=10.0, free_storage_mib=mib)
+
+    refused = judge(server, needs=replace(X86, storage_gb=20), now=NOW)
+
+    assert [one.condition for one in refused] == ([condition] if condition else [])
+
+
+def test_storage_of_which_nobody_knows_how_much_is_free_is_not_enough_yet() -> None:
+    refused = judge(facts(storage_gb=100), needs=replace(X86, storage_gb=20), now=NOW)
+
+    assert refused == [Refused(Condition.UNMEASURED, "has not told its storage yet")]
+
+
 @pytest.mark.parametrize(
     ("wanted", "told"), [(60, []), (61, ["has 60 GB of storage free, the job needs 61 GB"])]
 )
