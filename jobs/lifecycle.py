@@ -8,7 +8,7 @@ nothing about which server, which outcome or whether to retry: its callers pass 
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -19,6 +19,7 @@ from django.utils import timezone
 from buildboard.core.audit import BOARD, Actor
 from buildboard.core.doorbell import ring_on_commit
 from buildboard.core.enqueue import enqueue
+from buildboard.core.exclusive import hold_alone
 from buildboard.core.models import User
 from jobs.errors import IllegalTransition, NoFreeSlot, QueueFull, StaleLease
 from jobs.logs import seal
@@ -28,6 +29,7 @@ from jobs.transitions import held, move_attempt, move_job, record, ring_about, s
 from servers.models import BuildServer
 from servers.slots import free_slot, take_slot
 
+_AT_ONCE = 100  # more submissions than are ever under way at one time
 _PROGRESS = {Phase.CONNECTING: 0, Phase.CHECKOUT: 5, Phase.BUILDING: 10, Phase.COLLECTING: 95}
 _JOB_AFTER = {
     AttemptStatus.COMPLETED: JobStatus.COMPLETED,
@@ -67,13 +69,31 @@ def submit_job(fields: Mapping[str, Any], *, actor: Actor, user: User | None) ->
     Raises QueueFull when BUILDBOARD_MAX_QUEUE_SIZE jobs wait already.
     """
     with transaction.atomic():
-        if BuildJob.objects.queued().count() >= settings.MAX_QUEUE_SIZE:
-            raise QueueFull(settings.MAX_QUEUE_SIZE)
-        job = BuildJob.objects.create(**fields, created_by=user, status=JobStatus.QUEUED)
+        _refuse_over_queue_size()
+        deadline = _queue_deadline(fields.get("queue_timeout_seconds"), since=timezone.now())
+        job = BuildJob.objects.create(
+            **fields, queue_deadline_at=deadline, created_by=user, status=JobStatus.QUEUED
+        )
         record(job.pk, "submitted", actor=actor, to=JobStatus.QUEUED)
         ring_on_commit("jobs")
         ring_on_commit("queue")
     return job
+
+
+def _refuse_over_queue_size() -> None:
+    """Raises QueueFull. Near the limit one submission at a time is let in: several at once would all count the same."""
+    for is_alone in (False, True):
+        if is_alone:
+            hold_alone("queue_size")
+        queued = BuildJob.objects.queued().count()
+        if queued >= settings.MAX_QUEUE_SIZE:
+            raise QueueFull(settings.MAX_QUEUE_SIZE)
+        if queued + _AT_ONCE < settings.MAX_QUEUE_SIZE:
+            return
+
+
+def _queue_deadline(timeout_seconds: int | None, *, since: datetime) -> datetime | None:
+    return since + timedelta(seconds=timeout_seconds) if timeout_seconds else None
 
 
 def retry_job(job: BuildJob, *, actor: Actor, user: User | None) -> BuildJob:
@@ -87,7 +107,7 @@ def retry_job(job: BuildJob, *, actor: Actor, user: User | None) -> BuildJob:
     return retry
 
 
-_COPIED = (*SUBMITTED_COLUMNS, "spec", "secret_spec", "priority", "requested_server")
+_COPIED = (*SUBMITTED_COLUMNS, "spec", "secret_spec", "priority", "requested_server", "needs_key")
 
 
 def request_cancel(job: BuildJob, *, actor: Actor, reason: str = "") -> BuildJob:
@@ -164,6 +184,7 @@ def claim_job(job_id: uuid.UUID, *, server: BuildServer) -> Attempt:
             server_name=server.name,
             attempts=F("attempts") + 1,
             not_before=None,
+            impossible_since=None,
             updated_at=now,
         ):
             raise IllegalTransition(f"Build job {job_id}", found=status_of(job_id), wanted=JobStatus.CLAIMED)
@@ -259,8 +280,7 @@ def finish_attempt(attempt: Attempt, *, outcome: Outcome, requeue_at: datetime |
         again = requeue_at is not None and _may_run_again(attempt, outcome=outcome)
         target = JobStatus.QUEUED if again else _JOB_AFTER[outcome.status]
         if again:
-            waiting: dict[str, Any] = {"progress": 0, "server": None, "server_name": "", "started_at": None}
-            found = move_job(attempt.job_id, to=target, not_before=requeue_at, **waiting)
+            found = move_job(attempt.job_id, to=target, **_waiting(attempt.job_id, not_before=requeue_at))
         else:
             found = move_job(attempt.job_id, to=target, result=outcome.as_result(), progress=100, **ended)
         record(
@@ -279,6 +299,14 @@ def finish_attempt(attempt: Attempt, *, outcome: Outcome, requeue_at: datetime |
         _ask_to_seal(attempt)
         ring_about(attempt.job_id, attempt)
         ring_on_commit("queue")
+
+
+def _waiting(job_id: uuid.UUID, *, not_before: datetime | None) -> dict[str, Any]:
+    """The columns of a job that runs no more and waits again, as long as it may from then on."""
+    timeout = BuildJob.objects.values_list("queue_timeout_seconds", flat=True).get(pk=job_id)
+    deadline = _queue_deadline(timeout, since=not_before or timezone.now())
+    again = {"server": None, "server_name": "", "started_at": None, "progress": 0}
+    return {**again, "not_before": not_before, "queue_deadline_at": deadline}
 
 
 def _ask_to_seal(attempt: Attempt) -> None:

@@ -3,7 +3,6 @@
 import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import chain
 from uuid import UUID
 
 from django.db import transaction
@@ -11,12 +10,17 @@ from django.db.models import Q
 from django.utils import timezone
 
 from jobs.errors import IllegalTransition, NoFreeSlot
+from jobs.execution.expire import note_impossible
 from jobs.lifecycle import claim_job
 from jobs.models import Attempt, BuildJob
+from jobs.needs import Needs, key_of
 from jobs.queue.choice import Judged, is_patient
-from jobs.queue.conditions import CPU_PATIENCE_SECONDS, Needs
+from jobs.queue.conditions import CPU_PATIENCE_SECONDS
+from jobs.queue.deadlines import is_impossible
+from jobs.queue.fairness import contested
 from jobs.queue.order import Waiting, ready_jobs
 from jobs.queue.refusals import Look, close_all_but, close_refusals, look_of, note_refusals
+from jobs.queue.shares import note_served
 from jobs.states import JobStatus
 from servers.fleet import ServerFacts, Tools, load_fleet, read_toolchains, takes_jobs
 from servers.models import BuildServer
@@ -29,6 +33,8 @@ NOTED_AT_ONCE = 20  # jobs whose refusals are written in one transaction: few en
 # and for these; to keep each server's refusal of each of them would be more rows than the fleet does work.
 KEPT_OF_A_CLASS = 5
 MANY = 500  # jobs behind which a bell does not look at those again for which there was no room
+MOST = 100_000  # jobs of one whole look
+MOST_AT_A_BELL = 1000  # the first by rank: there is mostly room for few
 NEW = timedelta(minutes=1)  # more than the clocks of web servers and runners differ
 
 
@@ -36,7 +42,8 @@ class Dispatcher:
     """Passes over the queue. It remembers what it last wrote of each job, so an unchanged refusal costs nothing."""
 
     def __init__(self) -> None:
-        self._needs: dict[UUID, Needs] = {}
+        self._needs: dict[str, Needs] = {}
+        self._queued = 0  # at the last whole look
         self._noted: dict[UUID, Look] | None = None  # None: what another process left is not known
         self._looked_at = timezone.now()
         self._tools: Tools | None = None
@@ -49,32 +56,42 @@ class Dispatcher:
         """
         if not explain and not has_free_slot():
             return []
-        look = self._begin(explain=False) if len(self._needs) > MANY and not explain else None
-        jobs = ready_jobs(self._needs, among=self._placeable(look) if look else None)
-        first = next(jobs, None)
-        if first is None:
+        look = self._begin(explain=False) if self._queued > MANY and not explain else None
+        among = self._placeable(look) if look else None
+        jobs = ready_jobs(self._needs, among=among, limit=MOST if explain else MOST_AT_A_BELL)
+        if not jobs:
             if explain:
-                self._needs.clear()
+                self._needs, self._queued = {}, 0
                 self._explain({})
             return []
         look = look or self._begin(explain=explain)
         attempts: list[Attempt] = []
+        started: list[tuple[str, UUID]] = []
         waiting: dict[UUID, Judged] = {}
-        seen: set[UUID] = set()
-        for job in chain([first], jobs):
+        for job in jobs:
             if not explain and not look.has_room:
                 break
-            seen.add(job.id)
             attempt = self._place(job, look)
             if attempt is not None:
                 attempts.append(attempt)
+                started.append((job.key, job.submitter))
             elif look.is_kept(job):
                 waiting[job.id] = look.judged(job)
+        if started:
+            note_served(started, contested=contested(jobs))
         if explain:
-            self._looked_at = look.at
-            self._needs = {job_id: needs for job_id, needs in self._needs.items() if job_id in seen}
+            self._looked_at, self._queued = look.at, len(jobs) - len(attempts)
+            self._forget_all_but(jobs)
+            note_impossible(jobs, classes=look.impossible())
             self._explain(waiting, fleet_empty=look.is_empty)
         return attempts
+
+    def _forget_all_but(self, jobs: list[Waiting]) -> None:
+        """Drop the needs of classes that nobody waits for; jobs without a key are known by their id."""
+        classes = {job.key for job in jobs}
+        if self._needs.keys() - classes:
+            kept = classes | {job.id.hex for job in jobs}
+            self._needs = {name: needs for name, needs in self._needs.items() if name in kept}
 
     def _begin(self, *, explain: bool) -> "_Pass":
         """A pass over the fleet as it is. Toolchains are dozens of rows that seldom change: whole looks read them."""
@@ -90,7 +107,7 @@ class Dispatcher:
 
     def _place(self, job: Waiting, look: "_Pass") -> Attempt | None:
         """The attempt that was minted; None when no server takes the job now, or it waits no more."""
-        while server := look.judged(job).best():
+        while server := look.best_for(job):
             # Without a lock first: on SQLite all who lose a job would else wait for the one who writes.
             if not BuildJob.objects.filter(pk=job.id, status=JobStatus.QUEUED).exists():
                 look.lose(job)
@@ -136,6 +153,9 @@ class Dispatcher:
         self._noted = looks
 
 
+_Class = tuple[str, bool]  # the key of its needs, and whether its job still waits for a cooler server
+
+
 class _Pass:
     """The fleet during one pass, judged once for each class of need; what a claim changes is judged anew."""
 
@@ -144,9 +164,10 @@ class _Pass:
         self._fleet = {server.id: server for server in load_fleet(tools=tools)}
         self._free = sum(server.room for server in self._fleet.values())
         self._changes: list[UUID] = []
-        self._classes: dict[tuple[Needs, bool], Judged] = {}
-        self._caught_up: dict[tuple[Needs, bool], int] = {}
-        self._kept: dict[Needs, int] = {}
+        self._classes: dict[_Class, Judged] = {}
+        self._caught_up: dict[_Class, int] = {}
+        self._full: set[_Class] = set()
+        self._kept: dict[str, int] = {}
         self.gone: set[UUID] = set()
 
     @property
@@ -159,29 +180,51 @@ class _Pass:
         """Whether any slot of a server in service is free."""
         return self._free > 0
 
+    def best_for(self, job: Waiting) -> ServerFacts | None:
+        """The server that takes the job now; once there is none, there is none for the rest of its class."""
+        of_class = self._class_of(job)
+        if of_class in self._full:
+            return None
+        best = self.judged(job).best()
+        if best is None:
+            self._full.add(of_class)
+        return best
+
     def judged(self, job: Waiting) -> Judged:
         """The fleet as it is now, judged for this job's class."""
-        return self.judge(job.needs, waited_seconds=job.waited_seconds(self.at))
+        return self._judge(self._class_of(job), job.needs, job.waited_seconds(self.at))
 
-    def judge(self, needs: Needs, *, waited_seconds: float = CPU_PATIENCE_SECONDS) -> Judged:
-        """The same for a class; without a time for a job that has waited long."""
-        key = (needs, is_patient(waited_seconds))
-        found = self._classes.get(key)
+    def judge(self, needs: Needs) -> Judged:
+        """The same for a class, as for a job of it that has waited long."""
+        return self._judge((key_of(needs), False), needs, CPU_PATIENCE_SECONDS)
+
+    def impossible(self) -> set[str]:
+        """The keys of the classes that no server could take even if it were free and in service."""
+        return {key for (key, _), judged in self._classes.items() if is_impossible(judged)}
+
+    def _class_of(self, job: Waiting) -> _Class:
+        return job.key, is_patient(job.waited_seconds(self.at))
+
+    def _judge(self, of_class: _Class, needs: Needs, waited_seconds: float) -> Judged:
+        found = self._classes.get(of_class)
         if found is None:
-            found = self._classes[key] = Judged(
+            found = self._classes[of_class] = Judged(
                 self._fleet.values(), needs=needs, now=self.at, waited_seconds=waited_seconds
             )
         else:
-            for server_id in dict.fromkeys(self._changes[self._caught_up[key] :]):
+            for server_id in dict.fromkeys(self._changes[self._caught_up[of_class] :]):
                 found.update(self._fleet[server_id])
-        self._caught_up[key] = len(self._changes)
+        self._caught_up[of_class] = len(self._changes)
         return found
 
     def change(self, server: ServerFacts) -> None:
-        """Slots were taken there."""
-        self._free += server.room - self._fleet[server.id].room
+        """Slots were taken there, or came free."""
+        more = server.room - self._fleet[server.id].room
+        self._free += more
         self._fleet[server.id] = server
         self._changes.append(server.id)
+        if more > 0:
+            self._full.clear()
 
     def lose(self, job: Waiting) -> None:
         """Another dispatcher was faster, or it was cancelled."""
@@ -200,5 +243,5 @@ class _Pass:
         """Whether the job still waits and is among the first of its class."""
         if job.id in self.gone:
             return False
-        self._kept[job.needs] = self._kept.get(job.needs, 0) + 1
-        return self._kept[job.needs] <= KEPT_OF_A_CLASS
+        self._kept[job.key] = self._kept.get(job.key, 0) + 1
+        return self._kept[job.key] <= KEPT_OF_A_CLASS

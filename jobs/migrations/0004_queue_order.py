@@ -1,12 +1,12 @@
 """A job's rank in the queue, what it asks for in short, how long it may wait; what each submitter was given."""
 
+import django.utils.timezone
 from django.db import migrations, models
 
 import jobs.models.rank
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
         ("jobs", "0003_job_orders_and_durations"),
     ]
@@ -95,15 +95,22 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
                 ),
+                ("needs_key", models.CharField(max_length=32)),
                 ("submitter", models.UUIDField()),
-                ("architecture", models.CharField(max_length=32)),
                 ("served", models.FloatField(default=0)),
+                ("updated_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
+        ),
+        migrations.AddIndex(
+            model_name="fairshare",
+            index=models.Index(fields=["updated_at"], name="fair_share_updated"),
         ),
         migrations.AddConstraint(
             model_name="fairshare",
-            constraint=models.UniqueConstraint(fields=("architecture", "submitter"), name="fair_share_once"),
+            constraint=models.UniqueConstraint(fields=("needs_key", "submitter"), name="fair_share_once"),
         ),
     ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from jobs.needs import Needs as Needs
 from jobs.queue.toolchains import judge_tools
 from servers.fleet import ServerFacts
 from servers.states import QuarantineStage, ServerStatus
@@ -93,33 +94,6 @@ class Refused:
         if self.condition in _IMPOSSIBLE:
             return Kind.IMPOSSIBLE
         return Kind.BUSY if self.condition in _BUSY else Kind.OFFLINE
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What a job asks of a server. Jobs with equal needs are of one class.
-
-    `server` is the id or name as the job gave it (empty: any), `server_id` the server that it meant; `fallback`: any
-    other will do when that one cannot take it now; `crosses`: it is a kernel build without a command of its own,
-    which the board can point at a cross compiler.
-    """
-
-    architecture: str
-    toolchain: str = ""
-    labels: tuple[tuple[str, str], ...] = ()
-    group: str = ""
-    server: str = ""
-    server_id: str = ""
-    cores: int = 0
-    memory_mb: int = 0
-    storage_gb: int = 0
-    crosses: bool = False
-    fallback: bool = False
-
-    def names(self, server: ServerFacts) -> bool:
-        """Whether it asks for this very server."""
-        named = self.server_id or self.server  # without an id the server was removed: one like it may come
-        return bool(named) and named in {str(server.id), "" if self.server_id else server.name}
 
 
 def judge(server: ServerFacts, *, needs: Needs, now: datetime, waited_seconds: float = 0) -> list[Refused]:

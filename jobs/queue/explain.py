@@ -13,10 +13,11 @@ from uuid import UUID
 from django.utils import timezone
 
 from jobs.models import BuildJob
+from jobs.needs import read_needs
 from jobs.queue.conditions import Condition, Needs, Refused
 from jobs.queue.doing import what_it_does
 from jobs.queue.estimate import Estimate, QueueState, estimate_of_job, queue_state
-from jobs.queue.order import PULLED, Place, place_of, read_needs, waiting_of
+from jobs.queue.order import PULLED, Place, place_of, waiting_of
 from jobs.queue.remedies import remedy_for
 from jobs.queue.verdicts import ServerVerdict, Verdict, judge_fleet
 from jobs.states import JobStatus

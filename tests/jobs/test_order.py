@@ -8,8 +8,9 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from jobs.models import BuildJob, JobDependency
-from jobs.queue.conditions import Needs
-from jobs.queue.order import Place, needs_of, place_of, read_needs, ready_jobs, waiting_of
+from jobs.needs import Needs, needs_of, read_needs
+from jobs.queue import order as order_of_queue
+from jobs.queue.order import Place, place_of, ranked_jobs, ready_jobs, waiting_of
 from jobs.states import JobStatus, Priority
 from tests.factories import make_job, make_server
 
@@ -78,19 +79,21 @@ def test_a_job_waits_until_all_that_it_needs_is_completed(status: str) -> None:
     assert ready() == [job.pk]
 
 
-def test_pages_follow_on_each_other_without_a_gap_or_a_repeat() -> None:
-    order = make_many(230)  # pages of 8, 200 and 22
+def test_pages_follow_on_each_other_without_a_gap_or_a_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order_of_queue, "_PAGE", 100)
+    order = make_many(230)
 
     assert ready() == order
-    for index in (0, 7, 8, 207, 208, 229):
+    for index in (0, 99, 100, 199, 200, 229):
         assert place_of(BuildJob.objects.get(pk=order[index])) == Place(index + 1, index)
 
 
-def test_jobs_that_are_claimed_meanwhile_push_nobody_off_a_page() -> None:
+def test_jobs_that_are_claimed_meanwhile_push_nobody_off_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order_of_queue, "_PAGE", 8)
     order = make_many(30)
     seen = []
 
-    for job in ready_jobs():
+    for job in ranked_jobs():
         seen.append(job.id)
         BuildJob.objects.filter(pk=job.id).update(status=JobStatus.CLAIMED)
 
@@ -171,7 +174,7 @@ def test_known_needs_are_not_read_again_but_those_of_a_named_server(
 ) -> None:
     server = make_server("north")
     jobs = [make_job(created_at=at(number)) for number in range(3)]
-    known: dict[uuid.UUID, Needs] = {}
+    known: dict[str, Needs] = {}
 
     with django_assert_num_queries(2):
         first = list(ready_jobs(known))
