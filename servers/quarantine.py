@@ -189,6 +189,18 @@ def forget_key(server_id: UUID, *, reason: str, actor: Actor = BOARD) -> None:
             _end(row, actor=actor, reason=reason)
 
 
+def forget_machine(server_id: UUID, *, actor: Actor) -> None:
+    """Another machine is at its address now: what the last one did, and how often it was out, is nothing of its."""
+    with transaction.atomic():
+        row = _locked(server_id)
+        if row is None:
+            return
+        if row.quarantine_kind in {QuarantineKind.FAULT, QuarantineKind.HOST_KEY}:
+            _end(row, actor=actor, reason="Another machine is at its address now.", level=0)
+        else:
+            _write(server_id, {"quarantine_level": 0, "quarantine_ended_at": timezone.now()})
+
+
 # ---- what people do ---------------------------------------------------------------------------------------
 
 

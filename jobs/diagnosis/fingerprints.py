@@ -9,6 +9,12 @@ from jobs.logs.plain import plain_lines
 from jobs.states import ErrorCategory
 
 _CHARACTERS = 300  # of one line: what is behind tells builds apart, not faults
+# What a machine says of itself, whatever is built on it; not all of it has a word that builds use of errors.
+_OF_MACHINES = re.compile(
+    r": not found\Z|command not found|[Pp]ermission denied|[Cc]annot execute|Exec format error|No space left on device"
+    r"|Read-only file system|Input/output error|Disk quota exceeded|Too many open files|Illegal instruction|Bus error"
+    r"|[Cc]annot allocate memory|[Oo]ut of memory|error while loading shared libraries|Could not resolve host"
+)
 _PATH = re.compile(r"\S*/")
 _HEX = re.compile(r"\b[0-9a-f]{7,}\b")
 _NUMBER = re.compile(r"\d+")
@@ -32,15 +38,15 @@ def fingerprint_of(
 
 
 def telling_line(output: str) -> str:
-    """The first line that speaks of an error, as a terminal would show it; empty: none does."""
+    """The first line in which the machine itself complains, else the first of an error; empty: there is none."""
     block = output.encode(errors="replace")
-    lines = block.split(b"\n")
-    for findings in find(block):
-        for one in findings:
-            text = plain_lines(lines[one.line], lower=False).decode(errors="replace").strip()
-            if one.kind is Kind.ERROR and not text.startswith("--- "):  # those are the board's own words
-                return text[:_CHARACTERS]
-    return ""
+    texts = plain_lines(block, lower=False).decode(errors="replace").split("\n")
+    found = [text for text in texts if _OF_MACHINES.search(text.rstrip())]
+    if not found:
+        marks = (one.line for findings in find(block) for one in findings if one.kind is Kind.ERROR)
+        found = [texts[line] for line in marks]
+    own = (text.strip() for text in found)
+    return next((text[:_CHARACTERS] for text in own if not text.startswith("--- ")), "")
 
 
 def _normal(text: str, names: Collection[str]) -> str:
