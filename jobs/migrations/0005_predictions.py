@@ -22,6 +22,8 @@ class Migration(migrations.Migration):
                 ('looked_at', models.PositiveIntegerField(default=0, help_text='Queued jobs that it is about.')),
                 ('left_out', models.PositiveIntegerField(default=0, help_text='Those behind them.')),
                 ('waits', models.JSONField(default=dict)),
+                ('free_in', models.JSONField(default=dict)),
+                ('track_record', models.JSONField(default=dict)),
             ],
         ),
         migrations.CreateModel(

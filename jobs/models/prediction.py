@@ -77,8 +77,9 @@ class Prediction(models.Model):
 class KeptForecast(models.Model):
     """The last forecast of the queue as a whole, and whose turn the next one is: a single row.
 
-    `waits` are seconds that a job would wait which came now, by architecture: low, likely, high. What is missing no
-    server in service builds.
+    Ranges are of seconds: low, likely, high. `waits`: of a job that comes then, by architecture, without those that no
+    server in service builds; `free_in`: until the next slot of a server comes free, by its id. `track_record` is how
+    good the estimates have been (queue/accuracy.py).
     """
 
     made_at = models.DateTimeField(null=True)
@@ -87,6 +88,8 @@ class KeptForecast(models.Model):
     looked_at = models.PositiveIntegerField(default=0, help_text="Queued jobs that it is about.")
     left_out = models.PositiveIntegerField(default=0, help_text="Those behind them.")
     waits = models.JSONField(default=dict)
+    free_in = models.JSONField(default=dict)
+    track_record = models.JSONField(default=dict)
 
     def __str__(self) -> str:
         return f"forecast of {self.made_at}"

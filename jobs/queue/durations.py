@@ -46,9 +46,19 @@ class Basis(StrEnum):
     EVERYTHING = "everything"
 
     @property
-    def is_own(self) -> bool:
-        """Whether they are builds of the same repository."""
-        return self not in (Basis.ARCHITECTURE, Basis.EVERYTHING)
+    def of_what(self) -> str:
+        """Which builds these are, to be read behind "builds"."""
+        return _OF_WHAT[self]
+
+
+_OF_WHAT = {
+    Basis.SERVER: "of this branch on this server",
+    Basis.REPOSITORY_ON_SERVER: "of this repository on this server",
+    Basis.BRANCH: "of this branch",
+    Basis.REPOSITORY: "of this repository",
+    Basis.ARCHITECTURE: "for this architecture",
+    Basis.EVERYTHING: "of the whole board",
+}
 
 
 @dataclass(frozen=True)
@@ -189,14 +199,19 @@ def read_durations(works: Collection[Work], *, only_own: bool = False) -> Durati
     return Durations(own, recent=[] if only_own else _read_recent())
 
 
-def usual_seconds(jobs: Collection[BuildJob]) -> dict[UUID, float]:
-    """How long each of these jobs should take where it runs; those whose like never completed are left out.
+def learn_of(jobs: Collection[BuildJob]) -> dict[UUID, Learnt]:
+    """How long each of these jobs should take where it runs, by builds of its own repository.
 
-    One query for up to a hundred repositories and architectures; none for none.
+    Those whose like never completed are left out. One query for up to a hundred repositories and architectures.
     """
     durations = read_durations({work_of(job) for job in jobs}, only_own=True)
     found = {job.pk: durations.own(work_of(job), server=job.server_name) for job in jobs}
-    return {job_id: learnt.likely for job_id, learnt in found.items() if learnt is not None}
+    return {job_id: learnt for job_id, learnt in found.items() if learnt is not None}
+
+
+def usual_seconds(jobs: Collection[BuildJob]) -> dict[UUID, float]:
+    """The likeliest of these."""
+    return {job_id: learnt.likely for job_id, learnt in learn_of(jobs).items()}
 
 
 _COLUMNS = ("source_repository", "branch", "target_architecture", "server_name", "ran_ms")

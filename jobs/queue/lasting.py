@@ -66,6 +66,11 @@ def left(learnt: Learnt, *, elapsed_seconds: float) -> list[float]:
     return [max(one - elapsed_seconds, more) for one, more in zip(whole, overdue, strict=True)]
 
 
+def left_between(learnt: Learnt, *, elapsed_seconds: float) -> Range:
+    """The same as a range."""
+    return range_of_plays(left(learnt, elapsed_seconds=elapsed_seconds))
+
+
 def _duration(learnt: Learnt, z: float) -> float:
     spread = learnt.high / learnt.likely if z > 0 else learnt.likely / learnt.low
     return learnt.likely * math.exp(math.log(spread) * z / _Z_OF_HIGH)
