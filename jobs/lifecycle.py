@@ -7,7 +7,6 @@ nothing about which server, which outcome or whether to retry: its callers pass 
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,9 +23,11 @@ from buildboard.core.models import User
 from jobs.errors import IllegalTransition, NoFreeSlot, QueueFull, StaleLease
 from jobs.logs import seal
 from jobs.models import SUBMITTED_COLUMNS, Attempt, BuildJob
+from jobs.outcomes import Outcome
 from jobs.states import JOB_TERMINAL, AttemptStatus, ErrorCategory, JobStatus, Phase, Priority
 from jobs.transitions import held, move_attempt, move_job, record, ring_about, status_of
 from servers.models import BuildServer
+from servers.quarantine import free_canary, take_canary
 from servers.slots import free_slot, take_slot
 
 _AT_ONCE = 100  # more submissions than are ever under way at one time
@@ -39,32 +40,11 @@ _JOB_AFTER = {
 }
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How an attempt ended. `status` is a terminal one; `output` is the end of its log."""
-
-    status: AttemptStatus
-    exit_code: int | None = None
-    category: ErrorCategory | None = None
-    message: str = ""
-    output: str = ""
-    metrics: dict[str, Any] = field(default_factory=dict)
-
-    def as_result(self) -> dict[str, Any]:
-        """The job's `result`, as the contract names its keys."""
-        return {
-            "exitCode": self.exit_code,
-            "output": self.output,
-            "error": self.message or None,
-            "metrics": self.metrics,
-        }
-
-
 # ---- what people ask for --------------------------------------------------------------------------------
 
 
-def submit_job(fields: Mapping[str, Any], *, actor: Actor, user: User | None) -> BuildJob:
-    """Make a queued job of validated model fields.
+def submit_job(fields: Mapping[str, Any], *, actor: Actor, user: User | None, reason: str = "") -> BuildJob:
+    """Make a queued job of validated model fields; `reason`: why, unless somebody just wanted it.
 
     Raises QueueFull when BUILDBOARD_MAX_QUEUE_SIZE jobs wait already.
     """
@@ -74,7 +54,7 @@ def submit_job(fields: Mapping[str, Any], *, actor: Actor, user: User | None) ->
         job = BuildJob.objects.create(
             **fields, queue_deadline_at=deadline, created_by=user, status=JobStatus.QUEUED
         )
-        record(job.pk, "submitted", actor=actor, to=JobStatus.QUEUED)
+        record(job.pk, "submitted", actor=actor, to=JobStatus.QUEUED, reason=reason)
         ring_on_commit("jobs")
         ring_on_commit("queue")
     return job
@@ -96,14 +76,20 @@ def _queue_deadline(timeout_seconds: int | None, *, since: datetime) -> datetime
     return since + timedelta(seconds=timeout_seconds) if timeout_seconds else None
 
 
-def retry_job(job: BuildJob, *, actor: Actor, user: User | None) -> BuildJob:
-    """A new job with the same submission. Raises IllegalTransition while the old one is not finished."""
+def retry_job(
+    job: BuildJob, *, actor: Actor, user: User | None, reason: str = "", excused: bool = False
+) -> BuildJob:
+    """A new job with the same submission; `excused`: the old one failed by its server's fault.
+
+    Raises IllegalTransition while the old one is not finished, and QueueFull.
+    """
     if job.status not in JOB_TERMINAL:
         raise IllegalTransition(f"Build job {job.pk}", found=job.status, wanted="retried; cancel it first")
     copied = {name: getattr(job, name) for name in _COPIED}
+    fields = {**copied, "retry_of": job, "excused_attempts": int(excused)}
     with transaction.atomic():
-        retry = submit_job({**copied, "retry_of": job}, actor=actor, user=user)
-        record(job.pk, "retried", actor=actor, data={"retry": str(retry.pk)})
+        retry = submit_job(fields, actor=actor, user=user, reason=reason)
+        record(job.pk, "retried", actor=actor, reason=reason, data={"retry": str(retry.pk)})
     return retry
 
 
@@ -171,7 +157,8 @@ def change_priority(job: BuildJob, *, priority: Priority, actor: Actor, reason: 
 def claim_job(job_id: uuid.UUID, *, server: BuildServer) -> Attempt:
     """Take a slot of the server and mint an attempt with its lease, in one transaction.
 
-    Raises IllegalTransition when another was faster or a cancel came, NoFreeSlot when the server is full.
+    Raises IllegalTransition when another was faster or a cancel came, NoFreeSlot when the server is full, or on trial
+    after a quarantine and has its one build.
     """
     attempt_id = uuid.uuid4()
     with transaction.atomic():
@@ -190,6 +177,8 @@ def claim_job(job_id: uuid.UUID, *, server: BuildServer) -> Attempt:
             raise IllegalTransition(f"Build job {job_id}", found=status_of(job_id), wanted=JobStatus.CLAIMED)
         if take_slot(server, holder=attempt_id) is None:
             raise NoFreeSlot(f"{server.name} has no free slot.")
+        if not take_canary(server, holder=attempt_id):
+            raise NoFreeSlot(f"{server.name} tries one build first.")
         last = Attempt.objects.filter(job_id=job_id).aggregate(last=Max("number"))["last"] or 0
         attempt = Attempt.objects.create(
             id=attempt_id, job_id=job_id, number=last + 1, server=server, server_name=server.name
@@ -260,9 +249,12 @@ def set_phase(attempt: Attempt, *, phase: Phase, resolved_commit: str = "") -> N
         ring_about(attempt.job_id, attempt)
 
 
-def finish_attempt(attempt: Attempt, *, outcome: Outcome, requeue_at: datetime | None = None) -> None:
+def finish_attempt(
+    attempt: Attempt, *, outcome: Outcome, requeue_at: datetime | None = None, excuse: str = ""
+) -> None:
     """End an attempt and free its slot; its job ends with it, or is queued again from `requeue_at` on.
 
+    `excuse`: why it is its server's fault, and the job therefore queued again.
     The same call again by the same holder changes nothing. Raises StaleLease for another holder and
     IllegalTransition when it had ended otherwise.
     """
@@ -274,13 +266,15 @@ def finish_attempt(attempt: Attempt, *, outcome: Outcome, requeue_at: datetime |
             "error_category": outcome.category or "",
             "error_message": outcome.message,
         }
-        if not move_attempt(attempt, to=outcome.status, metrics=outcome.metrics, **ended):
+        own = {"error_fingerprint": outcome.fingerprint, "host_fault": bool(excuse)}
+        if not move_attempt(attempt, to=outcome.status, metrics=outcome.metrics, **own, **ended):
             return
         free_slot(attempt.pk)
         again = requeue_at is not None and _may_run_again(attempt, outcome=outcome)
         target = JobStatus.QUEUED if again else _JOB_AFTER[outcome.status]
         if again:
-            found = move_job(attempt.job_id, to=target, **_waiting(attempt.job_id, not_before=requeue_at))
+            waiting = _waiting(attempt.job_id, not_before=requeue_at, excused=bool(excuse))
+            found = move_job(attempt.job_id, to=target, **waiting)
         else:
             found = move_job(attempt.job_id, to=target, result=outcome.as_result(), progress=100, **ended)
         record(
@@ -288,25 +282,28 @@ def finish_attempt(attempt: Attempt, *, outcome: Outcome, requeue_at: datetime |
             "requeued" if again else str(target),
             found=found,
             to=target,
-            reason=outcome.message,
-            data={
-                "attempt": attempt.number,
-                "attempt_status": str(outcome.status),
-                "category": outcome.category or "",
-                "exit_code": outcome.exit_code,
-            },
+            reason=f"{outcome.message} {excuse}" if again and excuse else outcome.message,
+            data={"attempt": attempt.number, **outcome.as_data()},
         )
         _ask_to_seal(attempt)
+        _ask_about_server(attempt, outcome=outcome)
         ring_about(attempt.job_id, attempt)
         ring_on_commit("queue")
 
 
-def _waiting(job_id: uuid.UUID, *, not_before: datetime | None) -> dict[str, Any]:
+def _waiting(job_id: uuid.UUID, *, not_before: datetime | None, excused: bool) -> dict[str, Any]:
     """The columns of a job that runs no more and waits again, as long as it may from then on."""
     timeout = BuildJob.objects.values_list("queue_timeout_seconds", flat=True).get(pk=job_id)
     deadline = _queue_deadline(timeout, since=not_before or timezone.now())
     again = {"server": None, "server_name": "", "started_at": None, "progress": 0}
-    return {**again, "not_before": not_before, "queue_deadline_at": deadline}
+    again |= {"not_before": not_before, "queue_deadline_at": deadline}
+    return {**again, "excused_attempts": F("excused_attempts") + 1} if excused else again
+
+
+def _ask_about_server(attempt: Attempt, *, outcome: Outcome) -> None:
+    """A failure may be its server's fault, and the end of a canary build tells how its server is."""
+    if attempt.server and (outcome.failed or attempt.server.quarantined_since is not None):
+        enqueue("jobs.tasks.judge_server", attempt.pk)
 
 
 def _ask_to_seal(attempt: Attempt) -> None:
@@ -328,6 +325,8 @@ def release_attempt(attempt: Attempt, *, reason: str, not_before: datetime | Non
         ):
             return
         free_slot(attempt.pk)
+        if attempt.server_id is not None:
+            free_canary(attempt.server_id, canary=attempt.pk)
         move_job(
             attempt.job_id,
             to=JobStatus.QUEUED,

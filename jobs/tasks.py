@@ -8,8 +8,10 @@ from uuid import UUID
 
 from buildboard.core.enqueue import enqueue
 from buildboard.core.machine import machine_id
+from jobs.diagnosis import hosts
 from jobs.execution.runner import Runner, live_runner_here
 from jobs.logs import seal
+from jobs.queue import predictions
 
 RUN_SECONDS = 600.0
 SEAL_SECONDS = 60.0
@@ -24,6 +26,16 @@ def run_builds() -> None:
         runner.run(seconds=RUN_SECONDS)
     if runner.ran_out:
         enqueue("jobs.tasks.run_builds", cluster="runner", machine=machine_id())
+
+
+def judge_server(attempt_id: UUID) -> None:
+    """Look whether the server is at fault on which an attempt failed, or that was on trial with it."""
+    hosts.judge_server(attempt_id)
+
+
+def foresee_queue() -> None:
+    """Foresee when jobs start and end, keep it, and note beside what was foreseen before what came."""
+    predictions.refresh()
 
 
 def seal_log(attempt_id: UUID) -> None:

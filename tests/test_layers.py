@@ -12,7 +12,7 @@ RANKS: list[set[str]] = [
     {"needs", "schemas", "selection", "validation"},
     {"logs", "artifacts", "orchestrators", "repositories", "secrets"},
     {"submission"},
-    {"transitions"},
+    {"outcomes", "transitions"},
     {"lifecycle"},
     {"queue", "diagnosis"},
     {"retry"},

@@ -51,6 +51,7 @@ def telling_line(output: str) -> str:
 
 def _normal(text: str, names: Collection[str]) -> str:
     for name in sorted(filter(None, names), key=len, reverse=True):
-        text = text.replace(name, "")
+        if name in text:  # as a word of its own: `c` is in many
+            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "", text)
     text = _PATH.sub("", text[:_CHARACTERS].lower())
     return _BLANKS.sub(" ", _NUMBER.sub("0", _HEX.sub("0", text))).strip()

@@ -59,6 +59,7 @@ def test_before_the_command_began_the_message_tells_without_the_names_in_it() ->
         "The repository https://b.example/y.git could not be read on arm-2", names=("y.git", "arm-2")
     )
 
+    assert of_message("gcc broke", names=("c",)) == of_message("gcc broke")
     assert one == other != of_message("git is not installed on this server.")
 
 

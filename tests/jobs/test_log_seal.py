@@ -21,6 +21,7 @@ from jobs.logs.search import search
 from jobs.logs.store import Place
 from jobs.logs.windows import read_window
 from jobs.models import Attempt, LogChunk, SealedLog
+from jobs.outcomes import Outcome
 from jobs.states import AttemptStatus
 from tests.factories import make_attempt
 from tests.jobs.log_forms import ended_with, is_sealed, sealed_twin, stored_objects, whole
@@ -333,7 +334,7 @@ def test_the_object_goes_with_its_job() -> None:
 
 def end(attempt: Attempt) -> None:
     attempt.refresh_from_db()
-    lifecycle.finish_attempt(attempt, outcome=lifecycle.Outcome(AttemptStatus.COMPLETED, exit_code=0))
+    lifecycle.finish_attempt(attempt, outcome=Outcome(AttemptStatus.COMPLETED, exit_code=0))
 
 
 def asked() -> list[tuple[str, tuple[Any, ...]]]:

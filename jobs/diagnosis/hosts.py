@@ -1,0 +1,170 @@
+"""Acts on what failures tell of their servers: quarantine, its end through a canary build, and new jobs for victims.
+
+Called when an attempt has ended, by a short task that may run twice or late. The verdicts are host_fault.py's, the
+quarantine is written by servers/quarantine.py.
+"""
+
+import logging
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from buildboard.core.audit import BOARD, record_event
+from jobs.diagnosis.evidence import read_evidence, read_peers, read_tried
+from jobs.diagnosis.host_fault import Accusation, CanaryVerdict, judge_canary, judge_host
+from jobs.errors import QueueFull
+from jobs.lifecycle import retry_job
+from jobs.models import Attempt, BuildJob
+from jobs.outcomes import Outcome
+from jobs.states import ATTEMPT_ACTIVE, AttemptStatus, ErrorCategory, JobStatus, Phase
+from servers import quarantine
+from servers.models import BuildServer
+from servers.states import QuarantineKind
+
+logger = logging.getLogger(__name__)
+
+MOST_EXCUSED = 1  # so often a job is queued again for a server's fault
+MOST_AS_CANARY = 3  # the same of one that was given to a server on trial
+CANARY_GRACE = timedelta(seconds=30)
+_FAILED = (AttemptStatus.FAILED, AttemptStatus.LOST)
+
+
+def judge_server(attempt_id: UUID) -> None:
+    """Look at the server on which this attempt ended, and at one that its job was taken from before."""
+    attempt = Attempt.objects.select_related("server", "job").filter(pk=attempt_id).first()
+    if attempt is None or attempt.server is None or attempt.status in ATTEMPT_ACTIVE:
+        return
+    if attempt.server.canary_id == attempt.pk:
+        _take_canary_in(attempt, attempt.server)
+    elif attempt.status in _FAILED:
+        _judge(attempt.server)
+    if attempt.status in _FAILED and attempt.job.excused_attempts:
+        _reconsider(attempt)
+
+
+def judge_ended_canaries() -> int:
+    """Do what a task that was lost did not: free servers on trial whose build is over; how many."""
+    freed = 0
+    for server_id, canary in BuildServer.objects.filter(canary_id__isnull=False).values_list(
+        "pk", "canary_id"
+    ):
+        attempt = Attempt.objects.filter(pk=canary).first()
+        if attempt is None:
+            freed += quarantine.free_canary(server_id, canary=canary)
+        elif attempt.completed_at is not None and attempt.completed_at < timezone.now() - CANARY_GRACE:
+            judge_server(attempt.pk)
+            freed += 1
+    return freed
+
+
+def why_excused(attempt: Attempt, *, outcome: Outcome) -> str:
+    """Why a build that fails now is queued again though its submission does not ask for that; empty: it is not.
+
+    Its server must have been found out, and its failure be one of those that told; a job of one attempt at most
+    (`max_attempts` 1) is never repeated. The server's row is taken as it was read with the attempt.
+    """
+    server, job = attempt.server, attempt.job
+    if server is None or not outcome.failed or job.max_attempts <= 1:
+        return ""
+    if server.quarantine_kind != QuarantineKind.FAULT or outcome.category == ErrorCategory.CHECKOUT:
+        return ""
+    if server.canary_id == attempt.pk and job.excused_attempts < MOST_AS_CANARY:
+        return f"{server.name} is on trial after a quarantine, so it is queued again."
+    never_began = attempt.phase in (Phase.CONNECTING, Phase.CHECKOUT)
+    is_sign = outcome.fingerprint and (never_began or outcome.fingerprint in (server.quarantine_signs or ()))
+    if is_sign and job.excused_attempts < MOST_EXCUSED:
+        return f"It is the fault of {server.name}, which is in quarantine, so it is queued again."
+    return ""
+
+
+# ---- a server in service ----------------------------------------------------------------------------------
+
+
+def _judge(server: BuildServer) -> None:
+    """Again for one that is out already: builds that ran there have ended since, or the task was cut short before."""
+    if server.quarantine_kind not in ("", QuarantineKind.FAULT):
+        return
+    accusation = _accusation_of(server)
+    if accusation is None:
+        return
+    begun = quarantine.quarantine_for_fault(server.pk, reason=accusation.reason, signs=accusation.signs)
+    if begun:
+        extra = {"action": "quarantine", "server": str(server.pk)}
+        logger.warning("%s is in quarantine: %s", server.name, accusation.reason, extra=extra)
+    if begun or server.quarantine_kind == QuarantineKind.FAULT:
+        _excuse_victims(accusation, server_name=server.name)
+
+
+def _accusation_of(server: BuildServer) -> Accusation | None:
+    return judge_host(server.pk, read_evidence(server.pk, since=server.quarantine_ended_at))
+
+
+def _reconsider(attempt: Attempt) -> None:
+    """A victim failed elsewhere, too: what it was taken from may be no longer accused of anything."""
+    jobs = [attempt.job_id, attempt.job.retry_of_id]
+    accused = Attempt.objects.filter(job_id__in=jobs, host_fault=True).exclude(server_id=attempt.server_id)
+    servers = BuildServer.objects.filter(
+        pk__in=accused.values("server_id"), quarantine_kind=QuarantineKind.FAULT
+    )
+    for server in servers:
+        if _accusation_of(server) is None:
+            quarantine.acquit(
+                server.pk,
+                reason="What failed there failed on another server, too: it was not this one's fault.",
+            )
+
+
+# ---- its victims ------------------------------------------------------------------------------------------
+
+
+def _excuse_victims(accusation: Accusation, *, server_name: str) -> None:
+    """Queue what failed for good by its fault once more, each once; those that were tried again are left alone."""
+    victims = Attempt.objects.filter(pk__in=accusation.victims, host_fault=False)
+    for attempt in victims.select_related("job", "job__created_by").order_by("created_at"):
+        Attempt.objects.filter(pk=attempt.pk).update(host_fault=True)
+        later = attempt.job.attempt_set.filter(number__gt=attempt.number)
+        is_final = attempt.job.status == JobStatus.FAILED and not later.exists()
+        if is_final and attempt.job.max_attempts > 1 and not attempt.job.retries.exists():
+            _queue_once_more(attempt.job, server_name=server_name)
+
+
+def _queue_once_more(job: BuildJob, *, server_name: str) -> None:
+    reason = f"It failed by the fault of {server_name}, which is in quarantine since."
+    try:
+        with transaction.atomic():
+            rows = BuildJob.objects.filter(
+                pk=job.pk, status=JobStatus.FAILED, excused_attempts__lt=MOST_EXCUSED
+            )
+            if rows.update(excused_attempts=MOST_EXCUSED):
+                retry_job(job, actor=BOARD, user=job.created_by, reason=reason, excused=True)
+    except QueueFull as error:
+        reason = f"{reason} It was not queued again: {error}"
+        record_event("job", subject_id=job.pk, kind="retry_withheld", reason=reason)
+
+
+# ---- a server on trial ------------------------------------------------------------------------------------
+
+
+def _take_canary_in(attempt: Attempt, server: BuildServer) -> None:
+    """What the one build of a server on trial tells of it."""
+    now = timezone.now()
+    tried = read_tried(Attempt.objects.filter(pk=attempt.pk), now=now)
+    if not tried:
+        quarantine.free_canary(server.pk, canary=attempt.pk)
+        return
+    own = Attempt.objects.filter(job_id=attempt.job_id, server_id=server.pk)
+    others = [*read_tried(own, now=now), *read_peers(tried, now=now)]
+    verdict = judge_canary(tried[0], others, signs=frozenset(server.quarantine_signs or ()))
+    name = str(attempt.job)
+    if verdict is CanaryVerdict.WELL:
+        quarantine.end_by_canary(server.pk, canary=attempt.pk, reason=f"Its trial build, {name}, went well.")
+    elif verdict is CanaryVerdict.UNWELL:
+        reason = f"Its trial build, {name}, failed by its fault: {attempt.error_message}"
+        quarantine.keep_longer(server.pk, canary=attempt.pk, reason=reason)
+    elif verdict is CanaryVerdict.UNSURE:
+        reason = f"Its trial build, {name}, failed, and it is not known yet whose fault that was."
+        quarantine.keep_longer(server.pk, canary=attempt.pk, reason=reason, is_worse=False)
+    else:
+        quarantine.free_canary(server.pk, canary=attempt.pk)
