@@ -74,6 +74,7 @@ class SubmitForm(forms.Form):
     )
     timeout_seconds = _number("Time limit in seconds", initial=3600)
     idle_timeout_seconds = _number("Without output, seconds", "empty: no such limit")
+    queue_timeout_seconds = _number("In the queue, seconds", "empty: it waits as long as it takes")
     max_attempts = _number("Attempts, at most", initial=2)
     retry_on = forms.MultipleChoiceField(
         label="Try again after",

@@ -295,7 +295,7 @@ def _waiting(job_id: uuid.UUID, *, not_before: datetime | None, excused: bool) -
     """The columns of a job that runs no more and waits again, as long as it may from then on."""
     timeout = BuildJob.objects.values_list("queue_timeout_seconds", flat=True).get(pk=job_id)
     deadline = _queue_deadline(timeout, since=not_before or timezone.now())
-    again = {"server": None, "server_name": "", "started_at": None, "progress": 0}
+    again: dict[str, Any] = {"server": None, "server_name": "", "started_at": None, "progress": 0}
     again |= {"not_before": not_before, "queue_deadline_at": deadline}
     return {**again, "excused_attempts": F("excused_attempts") + 1} if excused else again
 

@@ -8,9 +8,11 @@ from django.utils import timezone
 from buildboard.core.enqueue import enqueue, is_queued
 from buildboard.core.models import IdempotencyKey
 from jobs.execution.collect import note_forgotten
+from jobs.execution.expire import expire_jobs
 from jobs.logs import seal
 from jobs.models import Attempt, Refusal
 from jobs.providers.fleet import FleetProvider
+from jobs.queue.shares import outworn_shares
 from jobs.states import ATTEMPT_ACTIVE, JOB_TERMINAL
 from servers.health import SAMPLES_KEPT
 from servers.models import BuildServer, ProbeSample, Slot
@@ -30,6 +32,7 @@ def sweep() -> dict[str, int]:
         "slots_freed": free_orphaned_slots(),
         "slots_fitted": fit_all_slots(),
         "secrets_forgotten": forget_secrets_of_deleted_servers(),
+        "jobs_expired": expire_jobs(),
         "rows_pruned": prune(),
         "sealing_requested": _SEALING.request(),
     }
@@ -80,13 +83,14 @@ def forget_secrets_of_deleted_servers() -> int:
 
 
 def prune() -> int:
-    """Drop rows whose use is over: old idempotency keys, refusals of finished jobs, load samples."""
+    """Drop rows whose use is over: old idempotency keys, refusals of finished jobs, load samples, shares."""
     now = timezone.now()
     pruned = 0
     for rows in (
         IdempotencyKey.objects.filter(created_at__lt=now - IDEMPOTENCY_KEPT),
         Refusal.objects.filter(job__status__in=JOB_TERMINAL, until__lt=now - REFUSALS_KEPT),
         ProbeSample.objects.filter(at__lt=now - SAMPLES_KEPT),
+        outworn_shares(),
     ):
         keys = list(rows.values_list("pk", flat=True)[:_MOST])
         if keys:

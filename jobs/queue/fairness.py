@@ -12,7 +12,7 @@ served is kept by shares.py.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from heapq import heapify, heapreplace
+from heapq import heapify, heappop, heapreplace
 from typing import Protocol, TypeVar
 from uuid import UUID
 
@@ -83,15 +83,22 @@ def _turns(group: Sequence[J], *, key: str, shares: Shares) -> list[J]:
         return list(group)
     floor, served = shares.floor_of(key, among=waiting), shares.served.get(key, {})
     heap = [
-        (max(served.get(one, 0.0), floor), places[0], one, iter(places[1:]))
-        for one, places in waiting.items()
+        (_rounded(max(served.get(one, 0.0), floor)), places[0], one, 0) for one, places in waiting.items()
     ]
-    heapify(heap)  # no two have one place, so nothing behind it is compared
+    heapify(heap)
     turns = []
     for _ in group:
-        so_far, place, submitter, rest = heap[0]
+        _, place, submitter, started = heap[0]
         turns.append(group[place])
-        after = next(rest, len(group))  # who has no more stands behind all others, for good
-        next_turn = so_far + 1 / shares.weight_of(submitter) if after < len(group) else float("inf")
-        heapreplace(heap, (next_turn, after, submitter, rest))
+        started, places = started + 1, waiting[submitter]
+        if started == len(places):
+            heappop(heap)
+            continue
+        so_far = max(served.get(submitter, 0.0), floor) + started / shares.weight_of(submitter)
+        heapreplace(heap, (_rounded(so_far), places[started], submitter, started))
     return turns
+
+
+def _rounded(amount: float) -> float:
+    """What differs less than this differs by how thirds and the like were added up."""
+    return round(amount, 6)

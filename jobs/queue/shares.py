@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from uuid import UUID
 
-from django.db.models import F, FloatField, Q, Value
+from django.db.models import F, FloatField, QuerySet, Value
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
@@ -55,6 +55,6 @@ def note_served(started: Iterable[tuple[str, UUID]], *, contested: Mapping[str, 
         )
 
 
-def outworn() -> Q:
-    """Rows of classes that nobody was kept waiting for in the last days."""
-    return Q(updated_at__lt=timezone.now() - KEPT)
+def outworn_shares() -> QuerySet[FairShare]:
+    """Those of classes for which nobody had to wait in the last days, to be pruned."""
+    return FairShare.objects.filter(updated_at__lt=timezone.now() - KEPT)

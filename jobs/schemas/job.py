@@ -39,6 +39,8 @@ class JobShape(Shown):
     created_at: Timestamp
     updated_at: Timestamp
     cancel_requested_at: Timestamp | None
+    queue_timeout_seconds: int | None
+    queue_deadline_at: Timestamp | None
     requested_server_id: UUID | None
     required_toolchain: str | None
     required_labels: dict[str, str]
@@ -77,6 +79,8 @@ class JobShape(Shown):
             created_at=job.created_at,
             updated_at=job.updated_at,
             cancel_requested_at=job.cancel_requested_at,
+            queue_timeout_seconds=job.queue_timeout_seconds,
+            queue_deadline_at=job.queue_deadline_at,
             requested_server_id=job.requested_server_id,
             required_toolchain=job.required_toolchain or None,
             required_labels=job.required_labels,

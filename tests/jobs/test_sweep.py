@@ -18,6 +18,7 @@ NOTHING = {
     "slots_freed": 0,
     "slots_fitted": 0,
     "secrets_forgotten": 0,
+    "jobs_expired": 0,
     "rows_pruned": 0,
     "sealing_requested": 0,
 }
