@@ -154,8 +154,8 @@ def change_priority(job: BuildJob, *, priority: Priority, actor: Actor, reason: 
 # ---- what the board does --------------------------------------------------------------------------------
 
 
-def claim_job(job_id: uuid.UUID, *, server: BuildServer) -> Attempt:
-    """Take a slot of the server and mint an attempt with its lease, in one transaction.
+def claim_job(job_id: uuid.UUID, *, server: BuildServer, why: str = "") -> Attempt:
+    """Take a slot of the server and mint an attempt with its lease, in one transaction; `why` it is that one.
 
     Raises IllegalTransition when another was faster or a cancel came, NoFreeSlot when the server is full, or on trial
     after a quarantine and has its one build.
@@ -188,6 +188,7 @@ def claim_job(job_id: uuid.UUID, *, server: BuildServer) -> Attempt:
             "claimed",
             found=JobStatus.QUEUED,
             to=JobStatus.CLAIMED,
+            reason=why,
             data={"attempt": attempt.number, "server": server.name},
         )
         ring_on_commit(f"server:{server.pk}")

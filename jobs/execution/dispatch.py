@@ -1,6 +1,7 @@
 """Gives queued jobs to servers: one pass in order, a claim each. Any runner may do it, several at once too."""
 
 import logging
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -14,12 +15,14 @@ from jobs.execution.expire import note_impossible
 from jobs.lifecycle import claim_job
 from jobs.models import Attempt, BuildJob
 from jobs.needs import Needs, key_of
-from jobs.queue.choice import Judged, is_patient
+from jobs.queue.choice import Judged, Picked, is_patient
 from jobs.queue.conditions import CPU_PATIENCE_SECONDS
 from jobs.queue.deadlines import is_impossible
+from jobs.queue.experience import Experience
 from jobs.queue.fairness import contested
 from jobs.queue.order import Waiting, ready_jobs
 from jobs.queue.refusals import Look, close_all_but, close_refusals, look_of, note_refusals
+from jobs.queue.score import Past, Scoring, usual_scoring, waiting_for_each
 from jobs.queue.shares import note_served
 from jobs.states import JobStatus
 from servers.fleet import ServerFacts, Tools, load_fleet, read_toolchains, takes_jobs
@@ -47,6 +50,8 @@ class Dispatcher:
         self._noted: dict[UUID, Look] | None = None  # None: what another process left is not known
         self._looked_at = timezone.now()
         self._tools: Tools | None = None
+        self._waiting: dict[UUID, float] = {}  # jobs for each server, after the last whole look
+        self._experience = Experience()
 
     def dispatch(self, *, explain: bool = True) -> list[Attempt]:
         """Claim every ready job that some server can take now; the attempts that were minted.
@@ -61,7 +66,7 @@ class Dispatcher:
         jobs = ready_jobs(self._needs, among=among, limit=MOST if explain else MOST_AT_A_BELL)
         if not jobs:
             if explain:
-                self._needs, self._queued = {}, 0
+                self._needs, self._queued, self._waiting = {}, 0, {}
                 self._explain({})
             return []
         look = look or self._begin(explain=explain)
@@ -81,6 +86,7 @@ class Dispatcher:
             note_served(started, contested=contested(jobs))
         if explain:
             self._looked_at, self._queued = look.at, len(jobs) - len(attempts)
+            self._waiting = look.waiting()
             self._forget_all_but(jobs)
             note_impossible(jobs, classes=look.impossible())
             self._explain(waiting, fleet_empty=look.is_empty)
@@ -97,23 +103,28 @@ class Dispatcher:
         """A pass over the fleet as it is. Toolchains are dozens of rows that seldom change: whole looks read them."""
         if explain or self._tools is None:
             self._tools = read_toolchains()
-        return _Pass(self._tools)
+        return _Pass(self._tools, scoring=usual_scoring(waiting=self._waiting))
 
     def _placeable(self, look: "_Pass") -> Q:
         """Of a long queue what a bell is about: jobs of classes that have room now, and new ones."""
         classes = set(self._needs.values())
-        room = {needs.architecture for needs in classes if look.judge(needs).best() is not None}
+        room = {needs.architecture for needs in classes if look.judge(needs).has_room}
         return Q(target_architecture__in=room) | Q(created_at__gt=self._looked_at - NEW)
 
     def _place(self, job: Waiting, look: "_Pass") -> Attempt | None:
         """The attempt that was minted; None when no server takes the job now, or it waits no more."""
-        while server := look.best_for(job):
+        while look.has_room_for(job):
             # Without a lock first: on SQLite all who lose a job would else wait for the one who writes.
-            if not BuildJob.objects.filter(pk=job.id, status=JobStatus.QUEUED).exists():
+            row = BuildJob.objects.filter(pk=job.id, status=JobStatus.QUEUED)
+            repository = row.values_list("source_repository", flat=True).first()
+            if repository is None:
                 look.lose(job)
                 return None
+            past = self._experience.of(repository, architecture=job.needs.architecture, fleet=look.fleet)
+            picked = look.pick(job, past=past)
+            server = picked.server
             try:
-                attempt = self._claim(job.id, server)
+                attempt = self._claim(job.id, picked)
             except IllegalTransition:
                 look.lose(job)
                 return None
@@ -125,13 +136,13 @@ class Dispatcher:
                 return attempt
         return None
 
-    def _claim(self, job_id: UUID, server: ServerFacts) -> Attempt:
+    def _claim(self, job_id: UUID, picked: Picked) -> Attempt:
         noted = self._noted or {}
         with transaction.atomic():
-            row = BuildServer.objects.defer("facts").filter(pk=server.id).first()
+            row = BuildServer.objects.defer("facts").filter(pk=picked.server.id).first()
             if row is None or not takes_jobs(row):
-                raise NoFreeSlot(f"{server.name} takes no jobs any more.")
-            attempt = claim_job(job_id, server=row)
+                raise NoFreeSlot(f"{picked.server.name} takes no jobs any more.")
+            attempt = claim_job(job_id, server=row, why=picked.why)
             if job_id in noted:
                 close_refusals(job_id)
         noted.pop(job_id, None)
@@ -159,8 +170,9 @@ _Class = tuple[str, bool]  # the key of its needs, and whether its job still wai
 class _Pass:
     """The fleet during one pass, judged once for each class of need; what a claim changes is judged anew."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, *, scoring: Scoring) -> None:
         self.at: datetime = timezone.now()
+        self._scoring = scoring
         self._fleet = {server.id: server for server in load_fleet(tools=tools)}
         self._free = sum(server.room for server in self._fleet.values())
         self._changes: list[UUID] = []
@@ -180,15 +192,29 @@ class _Pass:
         """Whether any slot of a server in service is free."""
         return self._free > 0
 
-    def best_for(self, job: Waiting) -> ServerFacts | None:
-        """The server that takes the job now; once there is none, there is none for the rest of its class."""
+    @property
+    def fleet(self) -> Collection[ServerFacts]:
+        """All servers."""
+        return self._fleet.values()
+
+    def has_room_for(self, job: Waiting) -> bool:
+        """Whether a server takes the job now; once there is none, there is none for the rest of its class."""
         of_class = self._class_of(job)
         if of_class in self._full:
-            return None
-        best = self.judged(job).best()
-        if best is None:
+            return False
+        has_room = self.judged(job).has_room
+        if not has_room:
             self._full.add(of_class)
-        return best
+        return has_room
+
+    def pick(self, job: Waiting, *, past: Past) -> Picked:
+        """The server that takes the job, for which there is room, and why that one."""
+        return self.judged(job).pick(job_id=job.id, past=past)
+
+    def waiting(self) -> dict[UUID, float]:
+        """How many jobs wait for each server, once all were looked at."""
+        reach = {key: judged.within_reach for (key, _), judged in self._classes.items()}
+        return waiting_for_each((jobs, reach[key]) for key, jobs in self._kept.items())
 
     def judged(self, job: Waiting) -> Judged:
         """The fleet as it is now, judged for this job's class."""
@@ -209,7 +235,11 @@ class _Pass:
         found = self._classes.get(of_class)
         if found is None:
             found = self._classes[of_class] = Judged(
-                self._fleet.values(), needs=needs, now=self.at, waited_seconds=waited_seconds
+                self._fleet.values(),
+                needs=needs,
+                now=self.at,
+                waited_seconds=waited_seconds,
+                scoring=self._scoring,
             )
         else:
             for server_id in dict.fromkeys(self._changes[self._caught_up[of_class] :]):

@@ -25,6 +25,14 @@ class Choice:
     refusals: list[tuple[ServerFacts, Refused]] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Picked:
+    """The server that takes a job, and why this one, as a sentence."""
+
+    server: ServerFacts
+    why: str
+
+
 class Judged:
     """The fleet judged for one class of need; a server that changed is judged anew without the others.
 
@@ -81,11 +89,14 @@ class Judged:
         alike = self._best_alike(past)
         return min(alike, key=lambda server: draw_lots(server, job_id=job_id), default=None)
 
-    def why(self, server: ServerFacts, *, past: Past = NO_PAST) -> str:
-        """Why it is this one of those that can take the job now, in a sentence."""
+    def pick(self, *, job_id: UUID, past: Past = NO_PAST) -> Picked:
+        """The same with the reason. Raises ValueError when there is none."""
+        alike = self._best_alike(past)
+        server = min(alike, key=lambda one: draw_lots(one, job_id=job_id))
         if self._needs.names(server):
-            return "The job asks for it."
-        return why_chosen(server, able=len(self._candidates), alike=len(self._best_alike(past)), past=past)
+            return Picked(server, "The job asks for it.")
+        why = why_chosen(server, able=len(self._candidates), alike=len(alike), past=past)
+        return Picked(server, why)
 
     @property
     def choice(self) -> Choice:
@@ -117,7 +128,7 @@ class Judged:
 
     def _rank(self, server_id: UUID, past: Past) -> tuple[_Level, float]:
         level, load = self._standing[server_id]
-        return level, rounded(load + self._scoring.of_past(server_id, past))
+        return level, rounded(load + self._scoring.of_past(server_id, past=past))
 
     def _level_of(self, server: ServerFacts) -> _Level:
         return (

@@ -66,14 +66,10 @@ class Scoring:
             + self.weights.free * free / (free + 1)
         )
 
-    def of_past(self, server_id: UUID, past: Past) -> float:
-        """The part that the job's repository adds."""
+    def of_past(self, server_id: UUID, *, past: Past) -> float:
+        """The part that the job's repository adds; the sum is from 0 to that of the weights."""
         warm, fast = past.warmth.get(server_id, 0.0), past.speed.get(server_id, 1.0)
         return self.weights.cache * warm + self.weights.speed * fast
-
-    def of(self, server: ServerFacts, *, past: Past = NO_PAST) -> float:
-        """The whole score, from 0 to the sum of the weights."""
-        return rounded(self.of_load(server) + self.of_past(server.id, past))
 
 
 def rounded(score: float) -> float:

@@ -7,7 +7,7 @@ import pytest
 
 from jobs.queue.choice import Judged, choose
 from jobs.queue.conditions import Condition, Needs, Refused
-from jobs.queue.score import Past
+from jobs.queue.score import NO_PAST, Past
 from servers.fleet import ServerFacts, ToolchainFacts
 from tests.jobs.fleets import NOW, X86, facts
 
@@ -82,21 +82,25 @@ def test_a_server_that_is_asked_for_with_a_fallback_may_be_gone() -> None:
     assert choose([facts("one")], needs=needs, now=NOW).able == [facts("one")]
 
 
+def picked(servers: list[ServerFacts], *, needs: Needs = X86, past: Past = NO_PAST) -> tuple[str, str]:
+    found = Judged(servers, needs=needs, now=NOW).pick(job_id=UUID(int=1), past=past)
+    return found.server.name, found.why
+
+
 def test_why_a_server_was_chosen_is_told_in_a_sentence() -> None:
     one, two, busy = facts("one", cpu_percent=12.4), facts("two", cpu_percent=12.4), facts("busy", held=3)
-    judged = Judged([one, two, busy], needs=X86, now=NOW)
-    past = Past(warmth={one.id: 0.5}, speed={one.id: 1.0, two.id: 0.5})
+    fleet = [one, two, busy]
+    free = "4 of 4 slots free, 12 % of its CPU in use"
 
-    assert judged.why(one) == (
-        "The best of 3 that could take it, by lot among 2 alike: 4 of 4 slots free, 12 % of its CPU in use."
-    )
-    assert judged.why(one, past=past) == (
-        "The best of 3 that could take it: 4 of 4 slots free, 12 % of its CPU in use, has built this repository "
-        "lately, has been the fastest at it."
-    )
-    assert Judged([one], needs=X86, now=NOW).why(one) == "It was the only server that could take it."
-    asked = replace(X86, server="one", server_id=str(one.id), fallback=True)
-    assert Judged([one, two], needs=asked, now=NOW).why(one) == "The job asks for it."
+    name, why = picked(fleet)
+    assert name in {"one", "two"}
+    assert why == f"The best of 3 that could take it, by lot among 2 alike: {free}."
+    past = Past(warmth={one.id: 0.5}, speed={one.id: 1.0, two.id: 0.5})
+    told = f"The best of 3 that could take it: {free}, has built this repository lately, has been the fastest at it."
+    assert picked(fleet, past=past) == ("one", told)
+    assert picked([two]) == ("two", "It was the only server that could take it.")
+    asked = replace(X86, server="busy", server_id=str(busy.id), fallback=True)
+    assert picked(fleet, needs=asked) == ("busy", "The job asks for it.")
 
 
 def test_a_server_of_the_jobs_own_architecture_goes_before_one_that_cross_builds() -> None:

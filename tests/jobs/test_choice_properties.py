@@ -188,7 +188,7 @@ def test_freeing_load_never_makes_a_server_worse(
     freer = replace(fleet[at], **relief(fleet[at]))
 
     assert place_of_it([*fleet[:at], freer, *fleet[at + 1 :]]) <= place_of_it(fleet)
-    assert usual_scoring().of(freer, past=past) >= usual_scoring().of(fleet[at], past=past)
+    assert usual_scoring().of_load(freer) >= usual_scoring().of_load(fleet[at])
 
 
 @quick
@@ -218,7 +218,8 @@ def test_a_score_lies_between_nothing_and_the_sum_of_the_weights(
 ) -> None:
     server, weights = facts(**fields), Weights(*given_weights)
 
-    score = Scoring(weights, {server.id: waiting}).of(server, past=past)
+    scoring = Scoring(weights, {server.id: waiting})
+    score = scoring.of_load(server) + scoring.of_past(server.id, past=past)
 
     assert -1e-9 <= score <= sum(given_weights) + 1e-6
 

@@ -4,10 +4,24 @@ from typing import Any
 
 import pytest
 
-from jobs.queue.score import Past, Scoring, Weights, usual_scoring, utilisation, waiting_for_each
+from jobs.queue.score import (
+    NO_PAST,
+    Past,
+    Scoring,
+    Weights,
+    rounded,
+    usual_scoring,
+    utilisation,
+    waiting_for_each,
+)
+from servers.fleet import ServerFacts
 from tests.jobs.fleets import facts
 
 NONE = dict.fromkeys(("utilisation", "waiting", "free", "cache", "speed"), 0.0)
+
+
+def score(server: ServerFacts, scoring: Scoring, past: Past = NO_PAST) -> float:
+    return rounded(scoring.of_load(server) + scoring.of_past(server.id, past=past))
 
 
 def only(term: str, **fields: Any) -> Scoring:
@@ -32,12 +46,12 @@ def test_utilisation_is_what_is_measured_and_at_least_the_share_of_slots(
     server = facts(**fields)
 
     assert utilisation(server) == pytest.approx(used)
-    assert only("utilisation").of(server) == pytest.approx(1 - used)
+    assert score(server, only("utilisation")) == pytest.approx(1 - used)
 
 
-@pytest.mark.parametrize(("held", "score"), [(4, 0.0), (3, 0.5), (0, 0.8), (9, 0.0)])
-def test_free_capacity_says_most_by_its_first_slot(held: int, score: float) -> None:
-    assert only("free").of(facts(held=held)) == score
+@pytest.mark.parametrize(("held", "expected"), [(4, 0.0), (3, 0.5), (0, 0.8), (9, 0.0)])
+def test_free_capacity_says_most_by_its_first_slot(held: int, expected: float) -> None:
+    assert score(facts(held=held), only("free")) == expected
 
 
 def test_each_waiting_job_counts_in_equal_parts_at_the_servers_that_fit_it() -> None:
@@ -47,7 +61,7 @@ def test_each_waiting_job_counts_in_equal_parts_at_the_servers_that_fit_it() -> 
 
     assert waiting == {one: 1.0, two: 5.0, three: 1.0}
     scoring = only("waiting", waiting=waiting)
-    assert [scoring.of(facts(name, slots=4)) for name in ("one", "two", "nobody's")] == [
+    assert [score(facts(name, slots=4), scoring) for name in ("one", "two", "nobody's")] == [
         0.8,
         0.444444444,
         1.0,
@@ -58,8 +72,8 @@ def test_a_repositorys_past_counts_for_the_servers_that_have_one() -> None:
     server, other = facts("one"), facts("two")
     past = Past(warmth={server.id: 0.75}, speed={server.id: 0.5})
 
-    assert (only("cache").of(server, past=past), only("cache").of(other, past=past)) == (0.75, 0.0)
-    assert (only("speed").of(server, past=past), only("speed").of(other, past=past)) == (0.5, 1.0)
+    assert [score(one, only("cache"), past) for one in (server, other)] == [0.75, 0.0]
+    assert [score(one, only("speed"), past) for one in (server, other)] == [0.5, 1.0]
 
 
 def test_the_weights_are_those_of_the_settings() -> None:
@@ -68,12 +82,11 @@ def test_the_weights_are_those_of_the_settings() -> None:
 
 @pytest.mark.parametrize("slots", [2, 4, 8, 16, 64])
 def test_by_default_a_cold_server_is_passed_over_up_to_three_eighths_of_its_slots_at_most(slots: int) -> None:
-    cold = usual_scoring().of(facts("cold", slots=slots), past=Past(speed={facts("cold").id: 0.0}))
+    usual = usual_scoring()
+    cold = score(facts("cold", slots=slots), usual, Past(speed={facts("cold").id: 0.0}))
     knows = Past(warmth={facts("knows").id: 1.0})
     fuller = [
-        held
-        for held in range(slots)
-        if usual_scoring().of(facts("knows", slots=slots, held=held), past=knows) >= cold
+        held for held in range(slots) if score(facts("knows", slots=slots, held=held), usual, knows) >= cold
     ]
 
     assert max(fuller) <= slots * 3 / 8
