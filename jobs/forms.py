@@ -58,6 +58,11 @@ class SubmitForm(forms.Form):
     commit_hash = _text("Commit", "HEAD, or at least 7 hexadecimal digits", initial="HEAD", mono=True)
     target_architecture = _text("Architecture", attributes={"required": True, "list": "architectures"})
     server_id = forms.CharField(label="Server", required=False, initial=AUTO, widget=forms.Select)
+    server_fallback = forms.BooleanField(
+        label="Or any other",
+        help_text="when that server cannot take it at once, also because it is full; else it is waited for",
+        required=False,
+    )
     required_toolchain = _text(
         "Toolchain", "such as gcc, gcc-14 or gcc>=12; empty: any", attributes={"list": "toolchains"}
     )

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from uuid import UUID
 
 from jobs.queue.choice import choose
 from jobs.queue.conditions import Condition, Kind, Needs, Refused
+from jobs.queue.score import NO_PAST, Past
 from servers.fleet import ServerFacts
 
 
@@ -99,10 +101,16 @@ def _ended(sentence: str) -> str:
 
 
 def judge_fleet(
-    fleet: Iterable[ServerFacts], *, needs: Needs, now: datetime, waited_seconds: float = 0
+    fleet: Iterable[ServerFacts],
+    *,
+    needs: Needs,
+    now: datetime,
+    waited_seconds: float = 0,
+    job_id: UUID | None = None,
+    past: Past = NO_PAST,
 ) -> list[ServerVerdict]:
     """Every server: those that take the job now (best first), the busy, those out of service, those that never fit."""
-    choice = choose(fleet, needs=needs, now=now, waited_seconds=waited_seconds)
+    choice = choose(fleet, needs=needs, now=now, waited_seconds=waited_seconds, job_id=job_id, past=past)
     refused: dict[str, tuple[ServerFacts, list[Refused]]] = {}
     for server, one in choice.refusals:
         refused.setdefault(server.name, (server, []))[1].append(one)
@@ -116,7 +124,11 @@ def judge_fleet(
 def steps_to_one(verdicts: Sequence[ServerVerdict], *, needs: Needs) -> list[Step]:
     """From all servers to those that take the job now, condition by condition; what it does not ask for is left out."""
     asked: list[tuple[str, frozenset[Condition], bool]] = [
-        (f"are {needs.server}", frozenset({Condition.OTHER_SERVER}), bool(needs.server)),
+        (
+            f"are {needs.server}",
+            frozenset({Condition.OTHER_SERVER}),
+            bool(needs.server and not needs.fallback),
+        ),
         (f"build {needs.architecture}", frozenset({Condition.ARCHITECTURE}), True),
         (f"have {needs.toolchain}", frozenset({Condition.TOOLCHAIN}), bool(needs.toolchain)),
         ("labels and group", _PLACE, bool(needs.labels or needs.group)),

@@ -38,7 +38,7 @@ def _chips(needs: Needs) -> list[str]:
     return [
         needs.architecture,
         *([needs.toolchain] if needs.toolchain else []),
-        *([needs.server] if needs.server else []),
+        *([f"{needs.server}, or any other" if needs.fallback else needs.server] if needs.server else []),
         *([f"group {needs.group}"] if needs.group else []),
         *(f"{key}={value}" for key, value in needs.labels),
         *([f"{needs.cores} cores"] if needs.cores else []),

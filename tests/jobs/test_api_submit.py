@@ -87,6 +87,7 @@ def test_whole_submission_is_kept(api: ApiClient) -> None:
         commit_hash="0123ABCDEF",
         target_architecture="arm64",
         server_id="big",
+        server_fallback=True,
         build_command="make -j4\n",
         build_config={
             "kernel_config": "defconfig",
@@ -148,6 +149,7 @@ REFUSED: dict[str, list[Any]] = {
     "branch": [None, 1, "", "-x", "a..b", "a b", "a\nb", "x" * 256],
     "commit_hash": [None, 7, "", "main", "--output=PWN", "abc", "a" * 65],
     "target_architecture": [None, 1, "", "x;y", "x" * 65, "-x"],
+    "server_fallback": [None, 1, "true", []],
     "server_id": [None, 1, "", "nowhere", "7b1e2d0c-8a47-4c7e-9d6c-2f6f6f0b1a11", "x" * 65],
     "build_command": [1, ["make"], "x" * (512 * 1024 + 1)],
     "build_config": [

@@ -31,6 +31,10 @@ CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {}),
     ({"branch": " topic ", "commit_hash": "DEADBEEF"}, {"branch": "topic", "commit_hash": "DEADBEEF"}),
     ({"server_id": "north"}, {"server_id": "north"}),
+    (
+        {"server_id": "north", "server_fallback": "on"},
+        {"server_id": "north", "server_fallback": True},
+    ),
     ({"build_command": "set -x\r\n  make \r\n"}, {"build_command": "set -x\n  make \n"}),
     ({"priority": "urgent", "timeout_seconds": "60"}, {"priority": "urgent", "timeout_seconds": 60}),
     ({"queue_timeout_seconds": "900"}, {"queue_timeout_seconds": 900}),
