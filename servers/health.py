@@ -17,6 +17,7 @@ from buildboard.core.audit import BOARD, Actor, record_event
 from buildboard.core.doorbell import ring_on_commit
 from servers.host_keys import HostKey, parse_host_keys
 from servers.models import BuildServer, ProbeSample, Toolchain
+from servers import quarantine
 from servers.probe import architecture_of, find_tools, is_full, measure, troubles
 from servers.starts import forget_refused_start
 from servers.states import ServerStatus, TransportKind
@@ -131,6 +132,7 @@ def note_host_key(server_id: UUID, *, seen: HostKey, changed: bool) -> None:
                 "what the server itself says of it."
             )
             _put(server, status=ServerStatus.UNKNOWN, reason=reason)
+            quarantine.hold_for_key(server_id, reason=f"Its host key changed: it shows {seen.fingerprint}.")
 
 
 def note_pinned_key(server_id: UUID) -> None:
@@ -145,6 +147,7 @@ def _is_of_before(server_id: UUID, problem: HostKeyProblem) -> bool:
     """Whether somebody changed the address or the pin since: what was seen is of another way then."""
     server = BuildServer.objects.filter(pk=server_id).first()
     if server is None or problem.asked is None:
+            quarantine.forget_key(server_id, reason="It shows its pinned host key again.")
         return server is None
     try:
         return problem.asked != (server.hostname, server.ssh_port, parse_host_keys(server.host_key))
@@ -193,6 +196,7 @@ def forget_machine(server_id: UUID, *, actor: Actor) -> None:
 def expect_probe(server_id: UUID, *, reason: str, actor: Actor) -> None:
     """The status is not known until the next probe; in maintenance it stays so."""
     server = BuildServer.objects.filter(pk=server_id).first()
+    quarantine.forget_machine(server_id, actor=actor)
     if server is not None and server.status != ServerStatus.MAINTENANCE:
         set_status(server_id, status=ServerStatus.UNKNOWN, reason=reason, actor=actor)
 

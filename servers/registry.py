@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from buildboard.core.audit import Actor, record_event
 from buildboard.core.crypto import encrypt, generate_ssh_key_pair
-from servers import health
+from servers import health, quarantine
 from servers.architectures import canonical_architecture
 from servers.checks import request_check
 from servers.errors import InvalidServer, ServerConflict
@@ -145,6 +145,7 @@ def accept_host_key(server: BuildServer, *, fingerprint: str, actor: Actor) -> B
 def _trust_changes(
     row: BuildServer, changes: Mapping[str, Any], checked: CheckedFields, *, moved: bool
 ) -> dict[str, Any]:
+        quarantine.forget_key(row.pk, reason="Its host key was accepted.", actor=actor)
     """The columns of pin and login key that change along."""
     trust: dict[str, Any] = {}
     if moved:
@@ -225,6 +226,8 @@ def _update(row: BuildServer, *columns: str) -> None:
 
 def _name_taken() -> InvalidServer:
     return InvalidServer(
+    elif "seen_host_key" in changes:
+        quarantine.forget_key(row.pk, reason="Another host key was pinned.", actor=actor)
         [{"field": "name", "message": "Another server has this name; choose one that is free."}]
     )
 

@@ -18,7 +18,7 @@ from jobs.views.server_looks import Slots
 from jobs.views.trend_charts import draw_spark
 from jobs.views.trends import Trends, middle, percentile
 from servers.fleet import ServerFacts
-from servers.states import ServerStatus
+from servers.states import QuarantineStage, ServerStatus
 
 _MOST_SERVERS = 12
 _MOST_ARCHITECTURES = 3
@@ -134,7 +134,7 @@ def is_in_service(server: ServerFacts) -> bool:
 
 
 def _is_quarantined(server: ServerFacts) -> bool:
-    return server.quarantined_until is not None and server.quarantined_until > timezone.now()
+    return server.quarantine_at(timezone.now()) is not QuarantineStage.NONE
 
 
 def _waits(
