@@ -21,7 +21,7 @@ from buildboard.core.permissions import Role
 from jobs.models import Attempt, BuildJob
 from jobs.states import AttemptStatus, ErrorCategory, JobStatus, Phase, Priority
 from servers.models import BuildServer
-from tests.demo_fleet import make_fleet, take_slots
+from tests.demo_fleet import make_fleet, make_newcomer, take_slots
 from tests.demo_jobs import (
     Scene,
     attempted,
@@ -97,6 +97,9 @@ def fill_board(*, password: str | None = None, now: datetime | None = None, seed
     found = {
         "server": servers["build-x86-03"],
         "offline": servers["build-rv-02"],
+        "drained": servers["build-x86-04"],
+        "degraded": servers["build-arm-02"],
+        "newcomer": make_newcomer(story=story, now=now),
         "running": running,
         "queued": queued,
         "blocked": blocked,

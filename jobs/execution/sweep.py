@@ -5,17 +5,19 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from buildboard.core.enqueue import enqueue, is_queued
 from buildboard.core.models import IdempotencyKey
 from jobs.execution.collect import note_forgotten
 from jobs.execution.expire import expire_jobs
 from jobs.logs import seal
+from jobs.execution.removal import finish_removals
+from jobs.execution.requests import Requests
 from jobs.models import Attempt, Refusal
 from jobs.providers.fleet import FleetProvider
 from jobs.queue.shares import outworn_shares
 from jobs.states import ATTEMPT_ACTIVE, JOB_TERMINAL
 from servers.health import SAMPLES_KEPT
 from servers.models import BuildServer, ProbeSample, Slot
+from servers.drains import end_what_is_over
 from servers.slots import fit_slots, free_slot
 
 logger = logging.getLogger(__name__)
@@ -26,6 +28,7 @@ REFUSALS_KEPT = timedelta(days=30)
 _MOST = 1000
 
 
+_SEALING = Requests("jobs.tasks.seal_all", has_work=seal.has_work)
 def sweep() -> dict[str, int]:
     """One pass; what it repaired, by name. Every query is bounded."""
     found = {
@@ -33,6 +36,9 @@ def sweep() -> dict[str, int]:
         "slots_fitted": fit_all_slots(),
         "secrets_forgotten": forget_secrets_of_deleted_servers(),
         "jobs_expired": expire_jobs(),
+        "canaries_judged": judge_ended_canaries(),
+        "servers_put_back": end_what_is_over(),
+        "servers_removed": finish_removals(),
         "rows_pruned": prune(),
         "sealing_requested": _SEALING.request(),
     }
@@ -96,20 +102,3 @@ def prune() -> int:
         if keys:
             pruned += rows.model.objects.filter(pk__in=keys).delete()[0]
     return pruned
-
-
-class _Sealing:
-    """Has a short task seal the logs that ended since; one request at a time, however long it waits."""
-
-    def __init__(self) -> None:
-        self._row = 0
-
-    def request(self) -> int:
-        """How many requests were made."""
-        if (self._row and is_queued(self._row)) or not seal.has_work():
-            return 0
-        self._row = enqueue("jobs.tasks.seal_all")
-        return 1
-
-
-_SEALING = _Sealing()

@@ -99,6 +99,7 @@ def _parts(state: QueueState, trends: Trends) -> dict[str, Any]:
         "has_server": any(server.enabled for server in fleet),
         "has_service": any(is_in_service(server) for server in fleet),
         "activity": recent_activity({server.id: server.name for server in fleet}),
+        "changed_keys": [(server.id, server.name) for server in fleet if server.key_changed],
     }
 
 

@@ -197,6 +197,8 @@ def _fleet_row(server: ServerFacts) -> FleetRow:
     word, dot = _state_of(server)
     if server.status == ServerStatus.OFFLINE:
         load = "no answer"
+    if server.key_changed:
+        return "other host key", "bad"
     else:
         load = "—" if server.cpu_percent is None else f"{round(server.cpu_percent)}% cpu"
     return FleetRow(server.id, server.name, dot, word, Slots(server.held, server.slots), load)

@@ -1,9 +1,10 @@
 """The rows of the list of servers: read in a constant number of queries, filtered by what the address asks."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import ClassVar
 from uuid import UUID
 
 from django.utils import timezone
@@ -37,14 +38,30 @@ class FleetSelection(Filters):
     """Which servers the reader asked to see."""
 
     STATUSES = TABS
+    LONGEST: ClassVar[Mapping[str, int]] = {**Filters.LONGEST, "group": 64, "label": 330}
+
+    group: str = ""
+    label: str = ""
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether anything but everything is asked for."""
+        return super().is_filtered or bool(self.group or self.label)
 
     def fits(self, server: BuildServer, *, tools: Iterable[str]) -> bool:
-        """Whether a server is among those asked for. Every word of the search must be found somewhere."""
+        """Whether a server is among those asked for. Every word of the search must be found somewhere.
+
+        A label is asked for by its name alone, or as `name=value`.
+        """
         if self.status and not TABS[self.status][1](server):
             return False
         if self.architecture and _canonical(self.architecture) not in server.architectures:
             return False
         labels = [f"{key}={value}" for key, value in server.labels.items()]
+        if self.group and self.group != server.group:
+            return False
+        if self.label and self.label not in {*labels, *server.labels}:
+            return False
         texts = [server.name, server.hostname, server.group, *server.architectures, *labels, *tools]
         haystack = "\n".join(texts).lower()
         return all(word in haystack for word in self.search.lower().split())

@@ -47,6 +47,8 @@ def server_list(request: HttpRequest) -> HttpResponse:
         "left_out": len(fitting) - len(shown),
         "tabs": _tabs(selection, fleet),
         "architectures": sorted({name for server in fleet for name in server.architectures}),
+        "groups": sorted({server.group for server in fleet if server.group}),
+        "labels": sorted({f"{key}={value}" for server in fleet for key, value in server.labels.items()}),
         "alarms": alarms,
         "summary": _summary(fleet, held=sum(held.values())),
         "pace": ACTIVE_MS if is_active else FINISHED_MS,
@@ -93,9 +95,9 @@ def _alarms(fleet: list[BuildServer], *, principal: Principal) -> list[dict[str,
             "server": server,
             "is_changed_key": has_changed_key(server),
             "awaits": awaits_acceptance(server),
+            "stage": quarantine_of(server) if rank == _QUARANTINED else "",
             "affected": affected.get(server.pk),
         }
-            "stage": quarantine_of(server) if rank == _QUARANTINED else "",
         for rank, server in shown
     ]
 

@@ -17,6 +17,8 @@ pytestmark = pytest.mark.django_db
 NOTHING = {
     "slots_freed": 0,
     "slots_fitted": 0,
+    "servers_put_back": 0,
+    "servers_removed": 0,
     "secrets_forgotten": 0,
     "jobs_expired": 0,
     "rows_pruned": 0,

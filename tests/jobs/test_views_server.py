@@ -73,8 +73,9 @@ def test_the_number_of_queries_does_not_grow_with_the_builds(
             make_job("completed", server=server)
             ProbeSample.objects.create(server=server)
             server.toolchains.create(name="gcc", path=f"/usr/bin/{uuid.uuid4()}")
-        # session, person, server, check, running, how far, recent, slots, events, samples, toolchains, unfinished jobs
-        with django_assert_num_queries(12):
+        # session, person, server, check, running, how far, recent, slots, events, statuses, samples of an hour and of
+        # a day, toolchains, unfinished jobs
+        with django_assert_num_queries(14):
             client.get(f"/servers/{server.pk}/")
 
 
@@ -172,7 +173,7 @@ def test_a_check_shows_each_step_as_it_comes() -> None:
 
     assert (
         "Reach : done port 22 <open> 12 ms Host key : current Log in : ahead Shell : ahead Git : ahead "
-        "Work folder : ahead Disk : ahead"
+        "Work folder : ahead Disk : ahead Tools : ahead"
     ) in page.text
     assert "testing now" in page.text
     assert page.find("div", id="server")[0]["data-poll"] == "2000"
@@ -237,7 +238,7 @@ def test_reasons_stand_above_everything() -> None:
 
     for part in (
         "Little room.",
-        "Draining. It takes no new builds; none runs any more. disks on Tuesday",
+        "Draining. It takes no new builds. disks on Tuesday Nothing runs there now.",
         "three builds failed",
         "Disabled. It gets no builds until it is enabled.",
     ):
@@ -277,6 +278,10 @@ def test_charts_have_their_text_beside_them() -> None:
         "Memory: nothing was measured in the last hour.",
         "Disk: nothing was measured in the last hour.",
         "No build ran there in the last hour.",
+        "Load for each core: nothing was measured in the last day.",
+        "Memory: nothing was measured in the last day.",
+        "Disk: nothing was measured in the last day.",
+        "Time to answer: nothing was measured in the last day.",
     ]
     assert page.broken == []
 

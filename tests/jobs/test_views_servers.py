@@ -80,6 +80,12 @@ ALL = ["arm", "away", "drained", "ill", "kept-away", "mended", "off", "swapped",
         ("?q=BUILD.example", ["arm", "swapped"]),
         ("?q=%00%25", []),
         ("?status=online&arch=x86_64", ["well"]),
+        ("?group=south", ["well"]),
+        ("?group=sou", []),
+        ("?label=disk%3Dnvme", ["well"]),
+        ("?label=disk", ["well"]),
+        ("?label=disk%3Dssd", []),
+        ("?group=south&label=%00", ["well"]),
     ],
 )
 def test_filters_are_in_the_address(query: str, names: list[str]) -> None:
