@@ -6,18 +6,20 @@ from datetime import timedelta
 from django.utils import timezone
 
 from buildboard.core.models import IdempotencyKey
+from jobs.diagnosis.hosts import judge_ended_canaries
 from jobs.execution.collect import note_forgotten
 from jobs.execution.expire import expire_jobs
-from jobs.logs import seal
 from jobs.execution.removal import finish_removals
 from jobs.execution.requests import Requests
-from jobs.models import Attempt, Refusal
+from jobs.logs import seal
+from jobs.models import Attempt, Prediction, Refusal
 from jobs.providers.fleet import FleetProvider
+from jobs.queue.predictions import outlived
 from jobs.queue.shares import outworn_shares
 from jobs.states import ATTEMPT_ACTIVE, JOB_TERMINAL
+from servers.drains import end_what_is_over
 from servers.health import SAMPLES_KEPT
 from servers.models import BuildServer, ProbeSample, Slot
-from servers.drains import end_what_is_over
 from servers.slots import fit_slots, free_slot
 
 logger = logging.getLogger(__name__)
@@ -26,21 +28,21 @@ SLOT_GRACE = timedelta(seconds=30)
 IDEMPOTENCY_KEPT = timedelta(days=1)
 REFUSALS_KEPT = timedelta(days=30)
 _MOST = 1000
-
-
 _SEALING = Requests("jobs.tasks.seal_all", has_work=seal.has_work)
+
+
 def sweep() -> dict[str, int]:
     """One pass; what it repaired, by name. Every query is bounded."""
     found = {
         "slots_freed": free_orphaned_slots(),
         "slots_fitted": fit_all_slots(),
-        "secrets_forgotten": forget_secrets_of_deleted_servers(),
-        "jobs_expired": expire_jobs(),
         "canaries_judged": judge_ended_canaries(),
         "servers_put_back": end_what_is_over(),
         "servers_removed": finish_removals(),
+        "secrets_forgotten": forget_secrets_of_deleted_servers(),
+        "jobs_expired": expire_jobs(),
         "rows_pruned": prune(),
-        "sealing_requested": _SEALING.request(),
+        "sealing_requested": _SEALING.make(),
     }
     if found["slots_freed"]:
         logger.warning(
@@ -96,6 +98,7 @@ def prune() -> int:
         IdempotencyKey.objects.filter(created_at__lt=now - IDEMPOTENCY_KEPT),
         Refusal.objects.filter(job__status__in=JOB_TERMINAL, until__lt=now - REFUSALS_KEPT),
         ProbeSample.objects.filter(at__lt=now - SAMPLES_KEPT),
+        Prediction.objects.filter(outlived()),
         outworn_shares(),
     ):
         keys = list(rows.values_list("pk", flat=True)[:_MOST])
