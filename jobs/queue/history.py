@@ -159,8 +159,8 @@ def told_of(spells: Sequence[Spell]) -> str:
     """
     shares = shares_of(spells)
     total = sum(one.seconds for one in shares)
-    if total < _LEAST_SECONDS:
-        return ""
+    if total < (_BETWEEN_LOOKS_SECONDS if [one.reason for one in shares] == [UNSEEN] else _LEAST_SECONDS):
+        return ""  # nobody was to look at it so soon
     unit, name = _unit_of(total)
     whole = max(1, round(total / unit))
     counts = _rounded([one.seconds / unit for one in shares], whole=whole)
