@@ -89,9 +89,10 @@ _SERVICE = (
 COLUMNS: tuple[tuple[str, frozenset[Condition]], ...] = (
     ("Architecture", frozenset({Condition.ARCHITECTURE})),
     ("Tools", frozenset({Condition.TOOLCHAIN})),
+_SLOT = frozenset({Condition.FULL, Condition.CANARY})
     ("Asked for", _SIZE | _PLACE | {Condition.OTHER_SERVER, Condition.PROVIDER}),
     ("In service", _SERVICE),
-    ("Room", _LIMITS | {Condition.FULL}),
+    ("Room", _LIMITS | _SLOT),
 )
 
 
@@ -135,7 +136,7 @@ def steps_to_one(verdicts: Sequence[ServerVerdict], *, needs: Needs) -> list[Ste
         ("large enough", _SIZE, bool(needs.cores or needs.memory_mb or needs.storage_gb)),
         ("in service", _SERVICE, True),
         ("within their limits", _LIMITS, True),
-        ("a free slot now", frozenset({Condition.FULL}), True),
+        ("a free slot now", _SLOT, True),
     ]
     left = [frozenset(one.condition for one in verdict.refused) for verdict in verdicts]
     total = len(left)
