@@ -197,8 +197,6 @@ def _fleet_row(server: ServerFacts) -> FleetRow:
     word, dot = _state_of(server)
     if server.status == ServerStatus.OFFLINE:
         load = "no answer"
-    if server.key_changed:
-        return "other host key", "bad"
     else:
         load = "—" if server.cpu_percent is None else f"{round(server.cpu_percent)}% cpu"
     return FleetRow(server.id, server.name, dot, word, Slots(server.held, server.slots), load)
@@ -208,6 +206,8 @@ def _state_of(server: ServerFacts) -> tuple[str, str]:
     """What keeps it from builds in a word (empty: nothing), and the class of its dot."""
     if not server.enabled:
         return "disabled", ""
+    if server.key_changed:
+        return "other host key", "bad"
     if not server.pinned:
         return "key to accept", "run"
     if server.status != ServerStatus.ONLINE:

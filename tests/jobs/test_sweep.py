@@ -17,6 +17,7 @@ pytestmark = pytest.mark.django_db
 NOTHING = {
     "slots_freed": 0,
     "slots_fitted": 0,
+    "canaries_judged": 0,
     "servers_put_back": 0,
     "servers_removed": 0,
     "secrets_forgotten": 0,
