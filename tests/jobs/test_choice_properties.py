@@ -17,10 +17,10 @@ from servers.fleet import TAKING, ServerFacts, ToolchainFacts
 from servers.states import ServerStatus
 from tests.jobs.fleets import NOW, facts
 
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=40, deadline=None)
 
 ARCHITECTURES = st.sampled_from(["x86_64", "aarch64", "riscv64"])
-PERCENT = st.none() | st.floats(0, 100)
+PERCENT = st.none() | st.sampled_from([0.0, 40.0, 84.9, 85.1, 90.0, 100.0])
 SIZE = st.none() | st.integers(1, 64)
 UNTIL = st.none() | st.sampled_from([NOW - timedelta(minutes=1), NOW, NOW + timedelta(minutes=1)])
 RARELY = st.integers(0, 7).map(lambda number: number == 0)
