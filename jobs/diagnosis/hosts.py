@@ -47,9 +47,8 @@ def judge_server(attempt_id: UUID) -> None:
 def judge_ended_canaries() -> int:
     """Do what a task that was lost did not: free servers on trial whose build is over; how many."""
     freed = 0
-    for server_id, canary in BuildServer.objects.filter(canary_id__isnull=False).values_list(
-        "pk", "canary_id"
-    ):
+    rows = BuildServer.objects.filter(canary_id__isnull=False).values_list("pk", "canary_id")
+    for server_id, canary in [(server_id, canary) for server_id, canary in rows if canary]:
         attempt = Attempt.objects.filter(pk=canary).first()
         if attempt is None:
             freed += quarantine.free_canary(server_id, canary=canary)
@@ -121,27 +120,34 @@ def _reconsider(attempt: Attempt) -> None:
 
 def _excuse_victims(accusation: Accusation, *, server_name: str) -> None:
     """Queue what failed for good by its fault once more, each once; those that were tried again are left alone."""
+    reason = f"It failed by the fault of {server_name}, which is in quarantine since."
     victims = Attempt.objects.filter(pk__in=accusation.victims, host_fault=False)
     for attempt in victims.select_related("job", "job__created_by").order_by("created_at"):
-        Attempt.objects.filter(pk=attempt.pk).update(host_fault=True)
-        later = attempt.job.attempt_set.filter(number__gt=attempt.number)
-        is_final = attempt.job.status == JobStatus.FAILED and not later.exists()
-        if is_final and attempt.job.max_attempts > 1 and not attempt.job.retries.exists():
-            _queue_once_more(attempt.job, server_name=server_name)
+        row = Attempt.objects.filter(pk=attempt.pk, host_fault=False)
+        try:
+            with transaction.atomic():
+                if row.update(host_fault=True) and _is_final(attempt):
+                    _queue_once_more(attempt.job, reason=reason)
+        except QueueFull as error:
+            with transaction.atomic():
+                row.update(host_fault=True)
+                told = f"{reason} It was not queued again: {error}"
+                record_event("job", subject_id=attempt.job_id, kind="retry_withheld", reason=told)
 
 
-def _queue_once_more(job: BuildJob, *, server_name: str) -> None:
-    reason = f"It failed by the fault of {server_name}, which is in quarantine since."
-    try:
-        with transaction.atomic():
-            rows = BuildJob.objects.filter(
-                pk=job.pk, status=JobStatus.FAILED, excused_attempts__lt=MOST_EXCUSED
-            )
-            if rows.update(excused_attempts=MOST_EXCUSED):
-                retry_job(job, actor=BOARD, user=job.created_by, reason=reason, excused=True)
-    except QueueFull as error:
-        reason = f"{reason} It was not queued again: {error}"
-        record_event("job", subject_id=job.pk, kind="retry_withheld", reason=reason)
+def _is_final(attempt: Attempt) -> bool:
+    """Whether its job failed with it, may be repeated, and was not by anybody."""
+    job = attempt.job
+    later = job.attempt_set.filter(number__gt=attempt.number)
+    may_be_repeated = job.status == JobStatus.FAILED and job.max_attempts > 1
+    return may_be_repeated and not later.exists() and not job.retries.exists()
+
+
+def _queue_once_more(job: BuildJob, *, reason: str) -> None:
+    """Raises QueueFull; nothing is written then."""
+    rows = BuildJob.objects.filter(pk=job.pk, status=JobStatus.FAILED, excused_attempts__lt=MOST_EXCUSED)
+    if rows.update(excused_attempts=MOST_EXCUSED):
+        retry_job(job, actor=BOARD, user=job.created_by, reason=reason, excused=True)
 
 
 # ---- a server on trial ------------------------------------------------------------------------------------

@@ -22,6 +22,6 @@ def quarantine_shown(server: BuildServer) -> QuarantineShown | None:
     if stage is QuarantineStage.NONE:
         return None
     canary = None
-    if stage is QuarantineStage.CANARY_RUNS:
+    if stage is QuarantineStage.CANARY_RUNS and server.canary_id is not None:
         canary = Attempt.objects.select_related("job").defer("job__spec").filter(pk=server.canary_id).first()
     return QuarantineShown(stage, canary)

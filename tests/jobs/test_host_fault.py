@@ -1,6 +1,7 @@
 """Whose fault a failure is: verdicts on a server and on its canary, as pure functions of what was tried."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,14 +25,14 @@ PASSED, FAILED, RUNS = Came.PASSED, Came.FAILED, Came.RUNS
 
 def grounds(*some: Tried, server: str = "bad") -> Grounds | None:
     found = judge_host(id_of(server), some)
-    return found and found.grounds
+    return found.grounds if found else None
 
 
-def failures(builds: Sequence[str] = tuple(BUILDS), *, server: str = "bad", **fields: object) -> list[Tried]:
+def failures(builds: Sequence[str] = tuple(BUILDS), *, server: str = "bad", **fields: Any) -> list[Tried]:
     return [tried(server, build, FAILED, **fields) for build in builds]
 
 
-def passes(builds: Sequence[str] = tuple(BUILDS), *, server: str = "good", **fields: object) -> list[Tried]:
+def passes(builds: Sequence[str] = tuple(BUILDS), *, server: str = "good", **fields: Any) -> list[Tried]:
     return [tried(server, build, PASSED, **fields) for build in builds]
 
 
@@ -118,7 +119,11 @@ def test_two_bad_servers_of_three_are_both_found() -> None:
 
 # ---- fast and alike, and what never begins ----------------------------------------------------------------
 
-ALIKE = {"fingerprint": "sign", "seconds": 2.0, "message": "The build command failed with exit code 127."}
+ALIKE: dict[str, Any] = {
+    "fingerprint": "sign",
+    "seconds": 2.0,
+    "message": "The build command failed with exit code 127.",
+}
 
 
 def test_fast_failures_alike_of_different_repositories_accuse_while_others_go_on() -> None:
@@ -154,7 +159,7 @@ def test_a_build_that_runs_longer_elsewhere_shows_that_others_go_on() -> None:
 
 
 @pytest.mark.parametrize("changed", [{"seconds": 61.0}, {"fingerprint": ""}])
-def test_slow_failures_and_those_that_say_nothing_are_not_alike(changed: dict[str, object]) -> None:
+def test_slow_failures_and_those_that_say_nothing_are_not_alike(changed: dict[str, Any]) -> None:
     some = [*failures(["a 1", "a 2"], **ALIKE), *failures(["b 1"], **ALIKE | changed)]
 
     assert grounds(*some, tried("good", "z 1", PASSED, minute=1)) is None

@@ -1,6 +1,7 @@
 """The whole story of a server that fails what others build: out, its victims again, and back by one build."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.conf import LazySettings
@@ -52,7 +53,7 @@ def owner() -> User:
     return make_user(Role.SUBMITTER)
 
 
-def new_job(repository: str, **fields: object) -> BuildJob:
+def new_job(repository: str, **fields: Any) -> BuildJob:
     return make_job(source_repository=f"https://git.example/{repository}.git", **fields)
 
 
@@ -96,7 +97,7 @@ def pass_the_wait(server: BuildServer) -> None:
     BuildServer.objects.filter(pk=server.pk).update(quarantined_until=timezone.now() - timedelta(seconds=1))
 
 
-def break_down(bad: BuildServer, good: BuildServer, **fields: object) -> list[BuildJob]:
+def break_down(bad: BuildServer, good: BuildServer, **fields: Any) -> list[BuildJob]:
     """Three repositories fail there alike while others go on; the jobs."""
     first = start(new_job("a", **fields), bad)
     go_well(new_job("other"), good)
