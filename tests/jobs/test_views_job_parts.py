@@ -238,7 +238,7 @@ def test_an_operator_changes_the_priority_of_a_queued_job() -> None:
     job = make_job()
     client = client_of(Role.OPERATOR)
 
-    asked = page_of(job, client=client)
+    asked = Page(client.get(f"/jobs/{job.pk}/priority/").content.decode())
     answer = client.post(
         f"/jobs/{job.pk}/priority/", {"priority": "urgent", "reason": "release"}, follow=True
     )
@@ -248,6 +248,21 @@ def test_an_operator_changes_the_priority_of_a_queued_job() -> None:
     assert [one["value"] for one in asked.find("input", type="radio") if "checked" in one] == ["high"]
     assert (job.priority, event.kind, event.reason, event.door) == (30, "priority_changed", "release", "page")
     assert "Its priority is urgent now." in Page(answer.content.decode()).text
+
+
+def test_whom_it_would_pass_is_shown_before_and_told_after() -> None:
+    now = timezone.now()
+    make_job(source_repository="https://git.example/older.git", created_at=now - timedelta(minutes=9))
+    job = make_job(created_at=now - timedelta(minutes=5))
+    make_job(source_repository="https://git.example/newer.git", created_at=now)
+    client = client_of(Role.OPERATOR)
+
+    asked = Page(client.get(f"/jobs/{job.pk}/priority/").content.decode())
+    client.post(f"/jobs/{job.pk}/priority/", {"priority": "urgent"})
+
+    assert "Urgent It overtakes 1 job. older main High It overtakes 1 job. older main" in asked.text
+    assert "Normal (as it is) Low 1 job overtakes it. newer main" in asked.text
+    assert "Priority normal to urgent, past 1 other" in page_of(job, "?view=events", client=client).text
 
 
 def test_without_javascript_the_priority_is_asked_on_a_page() -> None:
@@ -265,7 +280,7 @@ def test_priorities_are_for_operators(role: str) -> None:
     job = make_job(created_by=person)
     client = client_of(user=person)
 
-    assert page_of(job, client=client).find("dialog", id="priority-dialog") == []
+    assert page_of(job, client=client).find("a", href=f"/jobs/{job.pk}/priority/") == []
     assert client.post(f"/jobs/{job.pk}/priority/", {"priority": "urgent"}).status_code == 403
     assert BuildJob.objects.get().priority == 10
 
