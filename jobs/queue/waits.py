@@ -44,7 +44,8 @@ def history_of(job: BuildJob) -> History:
     if not waits:
         return History()
     spells = spells_of([*_read_refusals(job, waits), *_held_up(job, waits)], waits=waits)
-    return History(spells, told_of(spells))
+    told = told_of(spells)
+    return History(spells, told) if told else History()
 
 
 def waits_of(job: BuildJob, *, attempts: Sequence[Attempt], now: datetime) -> list[Wait]:
