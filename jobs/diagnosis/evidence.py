@@ -22,7 +22,7 @@ from jobs.states import AttemptStatus, ErrorCategory, JobStatus, Phase
 WINDOW = timedelta(hours=6)
 OWN_ATTEMPTS = 30
 SAME_JOBS = 300
-OTHERS = 50
+OTHERS = 100
 _CAME = {
     AttemptStatus.COMPLETED: Came.PASSED,
     AttemptStatus.FAILED: Came.FAILED,
@@ -71,7 +71,6 @@ def read_peers(failed: list[Tried], *, now: datetime) -> list[Tried]:
     rows = (
         elsewhere.filter(job_id__in=_jobs_to_compare(failed, first=first, now=now), status__in=_CAME),
         alike.exclude(error_fingerprint="").order_by("-completed_at")[:OTHERS],
-        elsewhere.filter(status=AttemptStatus.RUNNING, started_at__gte=first)[:OTHERS],
     )
     found = {one.attempt_id: one for some in rows for one in read_tried(some, now=now)}
     return list(found.values())
@@ -83,15 +82,16 @@ def read_tried(attempts: "QuerySet[Attempt]", *, now: datetime) -> list[Tried]:
 
 
 def _jobs_to_compare(failed: Iterable[Tried], *, first: datetime, now: datetime) -> set[UUID]:
-    """Jobs of the same repositories, and those that passed elsewhere since."""
+    """Jobs of the same repositories, and those that passed or run since."""
     repositories = {one.repository for one in failed}
     same = BuildJob.objects.filter(source_repository__in=repositories, created_at__gte=now - 2 * WINDOW)
-    passed = BuildJob.objects.filter(
-        status=JobStatus.COMPLETED, completed_at__gte=first, started_at__gte=first
-    )
+    since = BuildJob.objects.filter(started_at__gte=first)
+    # Of all that ended: with its status asked for, SQLite would rather look through every job that ever passed.
+    ended = since.filter(completed_at__gte=first).order_by("-completed_at").values_list("pk", "status")
     return {
         *same.order_by("-created_at").values_list("pk", flat=True)[:SAME_JOBS],
-        *passed.order_by("-completed_at").values_list("pk", flat=True)[:OTHERS],
+        *(job_id for job_id, status in ended[:OTHERS] if status == JobStatus.COMPLETED),
+        *since.filter(status=JobStatus.RUNNING).order_by().values_list("pk", flat=True)[:OTHERS],
     }
 
 
