@@ -5,6 +5,7 @@ Everything that decides is the board's own (order by rank, Judged, the score); w
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from hypothesis import settings
@@ -37,6 +38,10 @@ FLEET = [
     facts("arm", slots=2, architectures=frozenset({"aarch64"})),
     facts("cross", slots=2, toolchains=ARM_TOOLS, labels={}),
 ]
+
+
+COOL: dict[str, Any] = {"memory_percent": 0.0, "cpu_percent": 0.0}
+WELL: dict[str, Any] = {"quarantined_since": None, "quarantined_until": None, "canary_id": None}
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,8 @@ class QueueAndFleet(RuleBasedStateMachine):
     def finish(self, which: int) -> None:
         job_id = list(self.running)[which % len(self.running)]
         server = self.fleet[self.running.pop(job_id)]
+        if server.canary_id == job_id:
+            server = replace(server, **WELL)
         self.fleet[server.id] = replace(server, held=server.held - 1)
         self.done.add(job_id)
 
@@ -91,9 +98,9 @@ class QueueAndFleet(RuleBasedStateMachine):
         self.now += timedelta(seconds=seconds)
 
     # ---- what servers do ----
-    def change(self, which: int, **fields: object) -> None:
+    def change(self, which: int, **fields: Any) -> None:
         server = list(self.fleet.values())[which % len(self.fleet)]
-        self.fleet[server.id] = replace(server, **fields)  # type: ignore[arg-type]  # the rules name facts
+        self.fleet[server.id] = replace(server, **fields)
 
     @rule(which=st.integers(0, 3), status=st.sampled_from(ServerStatus))
     def be(self, which: int, status: ServerStatus) -> None:
@@ -114,6 +121,11 @@ class QueueAndFleet(RuleBasedStateMachine):
     @rule(which=st.integers(0, 3), percent=st.sampled_from([50.0, 95.0]))
     def fill_memory(self, which: int, percent: float) -> None:
         self.change(which, memory_percent=percent)
+
+    @rule(which=st.integers(0, 3))
+    def quarantine(self, which: int) -> None:
+        until = self.now + timedelta(minutes=1)
+        self.change(which, quarantined_since=self.now, quarantined_until=until, canary_id=None)
 
     # ---- what the dispatcher does ----
     @rule()
@@ -141,9 +153,10 @@ class QueueAndFleet(RuleBasedStateMachine):
     def claim(self, job: Job, server: ServerFacts) -> None:
         assert server.held < server.slots
         assert all(not one.hard for one in judge(server, needs=job.needs, now=self.now))
+        assert server.canary_id is None, "one build decides about a quarantine"
         self.queue.remove(job)
         self.running[job.id] = server.id
-        self.fleet[server.id] = replace(server, held=server.held + 1)
+        self.fleet[server.id] = server.with_one_more(job.id)
 
     # ---- what must hold ----
     @invariant()
@@ -161,9 +174,7 @@ class QueueAndFleet(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Once all servers are back, each job that one of them fits is started within as many rounds as jobs wait."""
         for which in range(len(self.fleet)):
-            self.change(
-                which, status=ServerStatus.ONLINE, draining=False, memory_percent=0.0, cpu_percent=0.0
-            )
+            self.change(which, status=ServerStatus.ONLINE, draining=False, **COOL, **WELL)
         for _ in range(len(self.queue) + 1):
             while self.running:
                 self.finish(0)

@@ -40,7 +40,9 @@ ODDITIES: dict[str, st.SearchStrategy[Any]] = {
     "followed": st.just(False),
     "pinned": st.just(False),
     "draining": st.just(True),
+    "quarantined_since": st.just(NOW - timedelta(hours=1)),
     "quarantined_until": UNTIL,
+    "canary_id": st.uuids(),
     "starts_refused_until": UNTIL,
     "architectures": st.frozensets(ARCHITECTURES, min_size=1, max_size=2),
     "toolchains": st.lists(TOOLS, max_size=3).map(tuple),
@@ -102,6 +104,7 @@ def is_free_to_build(server: ServerFacts, needs: Needs) -> bool:
         and not any(
             until and until > NOW for until in (server.quarantined_until, server.starts_refused_until)
         )
+        and (not server.quarantined_since or bool(server.quarantined_until and not server.canary_id))
         and needs.architecture in server.architectures | targets
         and all(server.labels.get(key) == value for key, value in needs.labels)
         and needs.group in ("", server.group)
