@@ -60,7 +60,7 @@ class SubmitForm(forms.Form):
     server_id = forms.CharField(label="Server", required=False, initial=AUTO, widget=forms.Select)
     server_fallback = forms.BooleanField(
         label="Or any other",
-        help_text="when that server cannot take it at once, also because it is full; else it is waited for",
+        help_text="instead of waiting for a named server that is full or away",
         required=False,
     )
     required_toolchain = _text(

@@ -155,7 +155,7 @@ def _summary(servers: Sequence[ServerVerdict], *, needs: Needs, place: Place, wa
     )
     able = [one for one in servers if one.verdict is Verdict.ELIGIBLE]
     if able:
-        return f"{able[0].server.name} has room for it now. {turn}."
+        return f"{able[0].server.name} has room for it now{_instead(servers, needs=needs)}. {turn}."
     busy = [one for one in servers if one.verdict is Verdict.BUSY]
     away = sum(one.fits for one in servers) - len(busy)
     which = f"All {len(busy)} build servers that fit are busy"
@@ -165,6 +165,16 @@ def _summary(servers: Sequence[ServerVerdict], *, needs: Needs, place: Place, wa
         which = f"Of {len(busy) + away} build servers that fit {len(busy)} {_are(len(busy))} busy"
         which += f" and {away} {_are(away)} out of service"
     return f"{which}. {turn} and should start {_about(wait.seconds)}."
+
+
+def _instead(servers: Sequence[ServerVerdict], *, needs: Needs) -> str:
+    """Why another server takes it than the one that it asks for; empty where that is not so."""
+    if not needs.fallback or needs.names(servers[0].server):
+        return ""
+    asked = next((one for one in servers if needs.names(one.server)), None)
+    if asked is None:
+        return f" instead of {needs.server}, which is gone"
+    return f" instead of {asked.server.name}, which {asked.refused[0].detail}"
 
 
 def _would_start_if(

@@ -175,6 +175,20 @@ def test_a_job_of_another_provider_is_for_no_server() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("asked", "told_of_it"),
+    [("north", "north, which is full: all 2 slots are taken"), ("gone", "gone, which is gone")],
+)
+def test_a_named_server_with_a_fallback_is_not_waited_for_and_it_says_so(asked: str, told_of_it: str) -> None:
+    make_followed("north", held=2)
+    make_followed("south")
+    job = make_job(spec={"server_id": asked, "server_fallback": True})
+
+    found = explain_job(job)
+
+    assert found.summary == f"south has room for it now instead of {told_of_it}. It is first in the queue."
+
+
 def test_a_named_server_is_waited_for_though_others_are_free() -> None:
     named = make_followed("named", held=2)
     make_followed("idle")
