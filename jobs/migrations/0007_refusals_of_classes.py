@@ -23,10 +23,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="refusal",
-            index=models.Index(
-                condition=models.Q(("needs_key", ""), _negated=True),
-                fields=["needs_key", "until"],
-                name="refusal_of_class",
-            ),
+            index=models.Index(fields=["needs_key", "until"], name="refusal_of_class"),
         ),
     ]

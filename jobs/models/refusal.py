@@ -41,11 +41,7 @@ class Refusal(models.Model):
         ]
         indexes = [
             # What stood in the way of a class of need at some time, for those behind the first of it.
-            models.Index(
-                name="refusal_of_class",
-                fields=["needs_key", "until"],
-                condition=~models.Q(needs_key=""),
-            ),
+            models.Index(name="refusal_of_class", fields=["needs_key", "until"]),
         ]
 
     def __str__(self) -> str:

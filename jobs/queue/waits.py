@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from jobs.models import Attempt, BuildJob, JobDependency, Refusal
@@ -38,7 +38,7 @@ class History:
 
 
 def history_of(job: BuildJob) -> History:
-    """What this job has waited for so far. At most four queries."""
+    """What this job has waited for so far. At most five queries."""
     attempts = list(Attempt.objects.filter(job=job).order_by("number").only("created_at", "completed_at"))
     waits = waits_of(job, attempts=attempts, now=timezone.now())
     if not waits:
@@ -78,18 +78,28 @@ def _held_up(job: BuildJob, waits: Sequence[Wait]) -> list[Stood]:
 
 
 def _read_refusals(job: BuildJob, waits: Sequence[Wait]) -> list[Stood]:
-    """The rows of the job, and of its class for as long as it had none itself. One query or two."""
+    """The rows of the job, and of its class for as long as it had none itself. One query or three."""
     since, until = waits[0].since, waits[-1].until
     own = _stood(Refusal.objects.filter(job=job))
     own_since = min((one.since for one in own), default=until)
     if not job.needs_key or own_since <= since + _SOON:
         return _with_what_is_not_kept(own, since)
-    in_that_time = Q(until__isnull=True) | Q(until__gt=since, until__lte=own_since + _CLOSED_LATER)
-    rows = Refusal.objects.filter(in_that_time, needs_key=job.needs_key, since__lt=own_since).exclude(job=job)
-    others = _with_what_is_not_kept(_stood(rows), since)
+    still, over = refusals_of_class(job.needs_key, since=since, until=own_since)
+    others = _with_what_is_not_kept(_stood(still.exclude(job=job)) + _stood(over.exclude(job=job)), since)
     return own + [
         Stood(one.server, one.reason, one.since, min(one.until or own_since, own_since)) for one in others
     ]
+
+
+def refusals_of_class(
+    needs_key: str, *, since: datetime, until: datetime
+) -> tuple[QuerySet[Refusal], QuerySet[Refusal]]:
+    """What stood in the way of the first jobs of a class at some time between: what still does, and what is over.
+
+    Apart, since together SQLite would look at all rows of the class, however old.
+    """
+    rows = Refusal.objects.filter(needs_key=needs_key, since__lt=until)
+    return rows.filter(until__isnull=True), rows.filter(until__gt=since, until__lte=until + _CLOSED_LATER)
 
 
 def _stood(rows: QuerySet[Refusal]) -> list[Stood]:

@@ -4,12 +4,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from jobs.models import Attempt, BuildJob, JobDependency, Refusal
 from jobs.queue.refusals import Look, note_refusals
-from jobs.queue.waits import history_of
+from jobs.queue.waits import history_of, refusals_of_class
 from servers.models import BuildServer
 from tests.factories import make_attempt, make_job, make_server
 
@@ -159,7 +160,18 @@ def test_many_rows_cost_as_many_queries_as_one(
         refused(first, server, "full", number, 10)
         refused(job, server, "offline", 10 + number, 20)
 
-    with django_assert_num_queries(4):  # attempts, own rows, those of the class, dependencies
+    with django_assert_num_queries(
+        5
+    ):  # attempts, own rows, those of the class that stand and are over, dependencies
         found = history_of(job)
 
     assert found.told == "waited 20 min: 10 full, 10 offline"
+
+
+def test_what_stood_in_the_way_of_a_class_is_found_by_an_index() -> None:
+    for rows in refusals_of_class("k", since=at(0), until=at(10)):
+        plan = rows.order_by("-since", "-pk")[:5].explain()
+
+        assert "refusal_of_class" in plan
+        if connection.vendor == "sqlite":
+            assert "until" in plan  # not all rows of the class, however long ago
