@@ -27,8 +27,8 @@ from jobs.states import JobStatus
 LEAST = 3
 """So few samples make a group of their own; of fewer the next wider one is asked."""
 SAMPLES = 20  # the latest of a group
-_OF_A_WORK = 60  # latest builds of a repository and architecture that are read
-_RECENT = 300  # latest of all
+OF_A_WORK = 60  # latest builds of a repository and architecture that are read
+RECENT = 300  # latest of all
 _PAIRS_AT_ONCE = 100  # SQLite takes 500 parts in one query
 _LOW, _HIGH = 0.1, 0.9
 _LEAST_SPREAD, _MOST_SPREAD = 1.1, 10.0  # factors: nothing is more regular, nothing is drawn on further
@@ -219,7 +219,7 @@ _COLUMNS = ("source_repository", "branch", "target_architecture", "server_name",
 
 def _read_recent() -> list[Sample]:
     done = BuildJob.objects.filter(status=JobStatus.COMPLETED, ran_ms__isnull=False)
-    return [_sample(row) for row in done.order_by("-created_at", "-pk").values_list(*_COLUMNS)[:_RECENT]]
+    return [_sample(row) for row in done.order_by("-created_at", "-pk").values_list(*_COLUMNS)[:RECENT]]
 
 
 def _read_pairs(pairs: Sequence[tuple[str, str]]) -> list[Sample]:
@@ -246,7 +246,7 @@ def _latest_of(repository: str, architecture: str) -> "QuerySet[BuildJob, Any]":
         status=JobStatus.COMPLETED,
         ran_ms__isnull=False,
     )
-    return like.order_by("-completed_at", "-ran_ms").values_list(*_COLUMNS)[:_OF_A_WORK]
+    return like.order_by("-completed_at", "-ran_ms").values_list(*_COLUMNS)[:OF_A_WORK]
 
 
 def _sample(row: tuple[str, str, str, str, int]) -> Sample:

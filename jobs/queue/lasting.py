@@ -21,6 +21,7 @@ _Z_OF_STEPS = [_NORMAL.inv_cdf(step) for step in _STEPS]
 _Z_OF_HIGH = _NORMAL.inv_cdf(0.9)  # where a learnt range ends
 _SURE = 0.999
 _OVERDUE = 0.2
+_BEGUN = 0.001  # such a share of a duration tells nothing about the rest
 _shuffles = random.Random(1)  # noqa: S311  # no secret: the same in every process
 _ORDERS = [_shuffles.sample(range(PLAYS), PLAYS) for _ in range(997)]
 
@@ -56,9 +57,9 @@ def left(learnt: Learnt, *, elapsed_seconds: float) -> list[float]:
 
     Past all that was learnt nobody knows: then it is at most another fifth of its time so far.
     """
-    if elapsed_seconds <= 0:
-        return lasting(learnt)
     share = elapsed_seconds / learnt.likely
+    if share < _BEGUN:
+        return lasting(learnt)
     spread = learnt.high / learnt.likely if share > 1 else learnt.likely / learnt.low
     past = min(_SURE, _NORMAL.cdf(_Z_OF_HIGH * math.log(share) / math.log(spread)))
     whole = [_duration(learnt, _NORMAL.inv_cdf(past + step * (1 - past))) for step in _STEPS]

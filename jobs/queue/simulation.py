@@ -12,11 +12,11 @@ score; here it is the least full one. Facts are read by forecast.py, forecasts k
 
 from bisect import insort
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from heapq import heapify, heappop, heappush, heapreplace
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from jobs.queue.conditions import CPU_PATIENCE_SECONDS, Kind, Needs, judge
 from jobs.queue.durations import Basis, Durations, Learnt, Work
@@ -101,17 +101,27 @@ def without_server(facts: QueueFacts, server_id: UUID) -> QueueFacts:
     return replace(facts, fleet=fleet)
 
 
+def _strangers(facts: QueueFacts) -> Iterator[Running]:
+    """For slots that none of the running builds holds: some build of which nothing is known."""
+    known = Counter(one.server_id for one in facts.running)
+    for server in facts.fleet:
+        work = Work("", "", min(server.architectures, default=""))
+        for number in range(known[server.id], server.held):
+            yield Running(uuid5(server.id, str(number)), server.id, work)
+
+
 class _Board:
     """What is the same in every play, and what the plays came to. Servers, classes and jobs are numbers in it."""
 
     def __init__(self, facts: QueueFacts) -> None:
         self.queue, self._fleet, self._durations = facts.queue, facts.fleet, facts.durations
+        self._told_of = {one.id for one in facts.running}
         numbers = {server.id: number for number, server in enumerate(facts.fleet)}
-        self.running = [(one, numbers[one.server_id]) for one in facts.running if one.server_id in numbers]
-        known = Counter(number for _, number in self.running)
-        self.held = [known[number] for number in range(len(facts.fleet))]
-        # A slot whose holder is not among the running ones comes free for nobody.
-        self.slots = [one.slots - max(0, one.held - known[at]) for at, one in enumerate(facts.fleet)]
+        running = [*facts.running, *_strangers(facts)]
+        self.running = [(one, numbers[one.server_id]) for one in running if one.server_id in numbers]
+        held = Counter(number for _, number in self.running)
+        self.held = [held[number] for number in range(len(facts.fleet))]
+        self.slots = [server.slots for server in facts.fleet]
         self.has_room = [held < slots for held, slots in zip(self.held, self.slots, strict=True)]
         works: dict[Work, int] = {}
         self._work_of = [works.setdefault(job.work, len(works)) for job in self.queue]
@@ -201,6 +211,7 @@ class _Board:
                 None, range_of_plays(lasts), self._fleet[server].id, learnt.basis, learnt.samples
             )
             for (one, server, learnt), lasts in zip(running, self.left, strict=True)
+            if one.id in self._told_of
         }
         for number, job in enumerate(self.queue):
             if self.starts[number]:

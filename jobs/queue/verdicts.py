@@ -20,6 +20,9 @@ class Verdict(StrEnum):
     REFUSED = "refused"
 
 
+_FAR = (Kind.BUSY, Kind.OFFLINE, Kind.IMPOSSIBLE)
+
+
 @dataclass(frozen=True)
 class ServerVerdict:
     """One server and what it does not meet."""
@@ -34,6 +37,11 @@ class ServerVerdict:
             return Verdict.ELIGIBLE
         is_busy = all(one.kind is Kind.BUSY for one in self.refused)
         return Verdict.BUSY if is_busy else Verdict.REFUSED
+
+    @property
+    def kind(self) -> Kind | None:
+        """What keeps it from the job at most: impossible, offline or busy; None of an eligible one."""
+        return max((one.kind for one in self.refused), key=_FAR.index, default=None)
 
     @property
     def fits(self) -> bool:
@@ -81,6 +89,7 @@ _LIMITS = frozenset(
         Condition.CPU_LIMIT,
     }
 )
+_SLOT = frozenset({Condition.FULL, Condition.CANARY})
 _SERVICE = (
     frozenset(one for one in Condition if Refused(one, "").kind is Kind.OFFLINE)
     - {Condition.UNMEASURED}
@@ -89,7 +98,6 @@ _SERVICE = (
 COLUMNS: tuple[tuple[str, frozenset[Condition]], ...] = (
     ("Architecture", frozenset({Condition.ARCHITECTURE})),
     ("Tools", frozenset({Condition.TOOLCHAIN})),
-_SLOT = frozenset({Condition.FULL, Condition.CANARY})
     ("Asked for", _SIZE | _PLACE | {Condition.OTHER_SERVER, Condition.PROVIDER}),
     ("In service", _SERVICE),
     ("Room", _LIMITS | _SLOT),

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.utils import timezone
 
 from jobs.models import Attempt, BuildJob
-from jobs.queue.estimate import usual_seconds
+from jobs.queue.durations import Learnt, learn_of, usual_seconds
+from jobs.queue.lasting import Range, left_between
+from jobs.queue.predictions import Moments
 from jobs.states import ATTEMPT_ACTIVE, Phase
 
 _MOST_PERCENT = 99
@@ -16,14 +17,17 @@ _MOST_PERCENT = 99
 
 @dataclass(frozen=True)
 class Progress:
-    """`step` counts from 1. `usual`, `left` and `over` are seconds, None while nothing like it has completed."""
+    """`step` counts from 1. The rest is None while nothing like it has completed; `over` until it takes longer.
+
+    `left` and `over` are seconds; `learnt` is how long builds like it take, and of how many that was learnt.
+    """
 
     percent: int = 0
     step: int = 1
-    usual: float | None = None
-    left: float | None = None
+    learnt: Learnt | None = None
+    left: Range | None = None
     over: float | None = None
-    ends_at: datetime | None = None
+    ends: Moments | None = None
 
 
 def progress_of(job: BuildJob, attempt: Attempt | None) -> Progress:
@@ -31,20 +35,25 @@ def progress_of(job: BuildJob, attempt: Attempt | None) -> Progress:
     if attempt is None or attempt.status not in ATTEMPT_ACTIVE:
         return Progress(job.progress)
     step = list(Phase).index(Phase(attempt.phase)) + 1
-    usual = usual_seconds([job.pk]).get(job.pk) if attempt.started_at else None
-    if usual is None or attempt.started_at is None:
+    learnt = learn_of([job]).get(job.pk) if attempt.started_at else None
+    if learnt is None or attempt.started_at is None:
         return Progress(job.progress, step)
-    spent = (timezone.now() - attempt.started_at).total_seconds()
-    percent = _percent(job, spent, usual=usual)
-    if spent >= usual:
-        return Progress(percent, step, usual, over=spent - usual)
-    ends_at = attempt.started_at + timedelta(seconds=usual)
-    return Progress(percent, step, usual, left=usual - spent, ends_at=ends_at)
+    now = timezone.now()
+    spent = (now - attempt.started_at).total_seconds()
+    left = left_between(learnt, elapsed_seconds=spent)
+    return Progress(
+        percent=_percent(job, spent, usual=learnt.likely),
+        step=step,
+        learnt=learnt,
+        left=left,
+        over=spent - learnt.likely if spent >= learnt.likely else None,
+        ends=Moments.after(now, left),
+    )
 
 
 def percents_of(attempts: Sequence[Attempt]) -> dict[UUID, int]:
     """The same share of several that run, by their jobs' ids, which are read already. One query; none for none."""
-    usual = usual_seconds([attempt.job_id for attempt in attempts if attempt.started_at])
+    usual = usual_seconds([attempt.job for attempt in attempts if attempt.started_at])
     now = timezone.now()
     shares = {}
     for attempt in attempts:

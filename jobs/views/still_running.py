@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.utils import timezone
 
@@ -19,6 +19,11 @@ class Remaining:
     attempt: Attempt
     ends_at: datetime | None = None
     is_over: bool = False
+
+    @property
+    def until(self) -> str:
+        """Its end in words, to the minute; empty: nobody can tell."""
+        return about(self.ends_at) if self.ends_at and not self.is_over else ""
 
 
 @dataclass(frozen=True)
@@ -48,9 +53,21 @@ class StillRunning:
         return max((one.ends_at for one in self.builds if one.ends_at and not one.is_over), default=None)
 
     @property
+    def until(self) -> str:
+        """The same in words; empty: of none it can be told."""
+        return about(self.last_ends_at) if self.last_ends_at else ""
+
+    @property
     def untold(self) -> int:
         """Of how many it is not known when they end."""
         return sum(one.ends_at is None or one.is_over for one in self.builds)
+
+
+def about(at: datetime) -> str:
+    """`14:05 UTC`, with the day before it when that is another one than today."""
+    of_day = at.astimezone(UTC)
+    day = "" if of_day.date() == timezone.now().astimezone(UTC).date() else f"{of_day:%Y-%m-%d} "
+    return f"{day}{of_day:%H:%M} UTC"
 
 
 def still_running(attempts: Sequence[Attempt]) -> StillRunning:
