@@ -78,6 +78,15 @@ class ServerFacts:
         """The same of a server that is in service by its row; else none."""
         return self.free_slots if self.enabled and not self.draining and self.status in TAKING else 0
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether time alone may change what it takes."""
+        return not (
+            self.quarantined_since is None
+            and self.quarantined_until is None
+            and self.starts_refused_until is None
+        )
+
     def quarantine_at(self, now: datetime) -> QuarantineStage:
         """How far its quarantine is."""
         return quarantine_stage(

@@ -1,9 +1,8 @@
 """Gives queued jobs to servers: one pass in order, a claim each. Any runner may do it, several at once too."""
 
 import logging
-from collections.abc import Collection
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
@@ -12,29 +11,25 @@ from django.utils import timezone
 
 from jobs.errors import IllegalTransition, NoFreeSlot
 from jobs.execution.expire import note_impossible
+from jobs.execution.fleet_pass import Class, FleetPass
 from jobs.lifecycle import claim_job
 from jobs.models import Attempt, BuildJob
-from jobs.needs import Needs, key_of
-from jobs.queue.choice import Judged, Picked, is_patient
-from jobs.queue.conditions import CPU_PATIENCE_SECONDS
-from jobs.queue.deadlines import is_impossible
+from jobs.needs import Needs
+from jobs.queue.choice import Judged, Picked
 from jobs.queue.experience import Experience
 from jobs.queue.fairness import contested
 from jobs.queue.order import Waiting, ready_jobs
 from jobs.queue.refusals import Look, close_all_but, close_refusals, look_of, note_refusals
-from jobs.queue.score import Past, Scoring, usual_scoring, waiting_for_each
+from jobs.queue.score import usual_scoring
 from jobs.queue.shares import note_served
 from jobs.states import JobStatus
 from servers.fleet import ServerFacts, Tools, load_fleet, read_toolchains, takes_jobs
 from servers.models import BuildServer
-from servers.slots import count_held_slots, has_free_slot
+from servers.slots import has_free_slot
 
 logger = logging.getLogger(__name__)
 
 NOTED_AT_ONCE = 20  # jobs whose refusals are written in one transaction: few enough to keep nobody waiting
-# The first jobs of each class of need whose refusals are kept as rows. Those behind wait for the same servers,
-# and for these; to keep each server's refusal of each of them would be more rows than the fleet does work.
-KEPT_OF_A_CLASS = 5
 MANY = 500  # jobs behind which a bell does not look at those again for which there was no room
 MOST = 100_000  # jobs of one whole look
 MOST_AT_A_BELL = 1000  # the first by rank: there is mostly room for few
@@ -42,7 +37,11 @@ NEW = timedelta(minutes=1)  # more than the clocks of web servers and runners di
 
 
 class Dispatcher:
-    """Passes over the queue. It remembers what it last wrote of each job, so an unchanged refusal costs nothing."""
+    """Passes over the queue.
+
+    It remembers how it judged the fleet for each class of need, and what it last wrote of each job, so what has not
+    changed costs next to nothing.
+    """
 
     def __init__(self) -> None:
         self._needs: dict[str, Needs] = {}
@@ -52,6 +51,9 @@ class Dispatcher:
         self._tools: Tools | None = None
         self._waiting: dict[UUID, float] = {}  # jobs for each server, after the last whole look
         self._experience = Experience()
+        self._fleet: dict[UUID, ServerFacts] = {}
+        self._judged: dict[Class, Judged] = {}
+        self._words: dict[Judged, tuple[int, Look]] = {}
 
     def dispatch(self, *, explain: bool = True) -> list[Attempt]:
         """Claim every ready job that some server can take now; the attempts that were minted.
@@ -88,6 +90,7 @@ class Dispatcher:
             self._looked_at, self._queued = look.at, len(jobs) - len(attempts)
             self._waiting = look.waiting()
             self._forget_all_but(jobs)
+            self._judged = look.classes
             note_impossible(jobs, classes=look.impossible())
             self._explain(waiting, fleet_empty=look.is_empty)
         return attempts
@@ -99,19 +102,22 @@ class Dispatcher:
             kept = classes | {job.id.hex for job in jobs}
             self._needs = {name: needs for name, needs in self._needs.items() if name in kept}
 
-    def _begin(self, *, explain: bool) -> "_Pass":
+    def _begin(self, *, explain: bool) -> FleetPass:
         """A pass over the fleet as it is. Toolchains are dozens of rows that seldom change: whole looks read them."""
         if explain or self._tools is None:
             self._tools = read_toolchains()
-        return _Pass(self._tools, scoring=usual_scoring(waiting=self._waiting))
+        fleet, scoring = load_fleet(tools=self._tools), usual_scoring(waiting=self._waiting)
+        look = FleetPass(fleet, before=self._fleet, judged=self._judged, scoring=scoring)
+        self._fleet = look.servers
+        return look
 
-    def _placeable(self, look: "_Pass") -> Q:
+    def _placeable(self, look: FleetPass) -> Q:
         """Of a long queue what a bell is about: jobs of classes that have room now, and new ones."""
         classes = set(self._needs.values())
         room = {needs.architecture for needs in classes if look.judge(needs).has_room}
         return Q(target_architecture__in=room) | Q(created_at__gt=self._looked_at - NEW)
 
-    def _place(self, job: Waiting, look: "_Pass") -> Attempt | None:
+    def _place(self, job: Waiting, look: FleetPass) -> Attempt | None:
         """The attempt that was minted; None when no server takes the job now, or it waits no more."""
         while look.has_room_for(job):
             # Without a lock first: on SQLite all who lose a job would else wait for the one who writes.
@@ -150,128 +156,22 @@ class Dispatcher:
 
     def _explain(self, waiting: dict[UUID, Judged], *, fleet_empty: bool = False) -> None:
         """Write why each of these jobs waits, as far as that has changed since the last look."""
-        words: dict[int, Look] = {}
-        for judged in waiting.values():
-            if id(judged) not in words:
-                words[id(judged)] = look_of(judged.choice.refusals, fleet_empty=fleet_empty)
-        looks = {job_id: words[id(judged)] for job_id, judged in waiting.items()}
+        words: dict[Judged, tuple[int, Look]] = {}
+        for judged in set(waiting.values()):
+            known = self._words.get(judged)
+            if known is None or known[0] != judged.changes:
+                known = judged.changes, look_of(judged.choice.refusals, fleet_empty=fleet_empty)
+            words[judged] = known
+        self._words = words
+        looks = {job_id: words[judged][1] for job_id, judged in waiting.items()}
         before = self._noted
-        changed = [job_id for job_id, found in looks.items() if before is None or before.get(job_id) != found]
+        changed = [
+            job_id
+            for job_id, found in looks.items()
+            if before is None or (before.get(job_id) is not found and before.get(job_id) != found)
+        ]
         for at in range(0, len(changed), NOTED_AT_ONCE):
             note_refusals({job_id: looks[job_id] for job_id in changed[at : at + NOTED_AT_ONCE]})
         if before is None or before.keys() != looks.keys():
             close_all_but(looks.keys())
         self._noted = looks
-
-
-_Class = tuple[str, bool]  # the key of its needs, and whether its job still waits for a cooler server
-
-
-class _Pass:
-    """The fleet during one pass, judged once for each class of need; what a claim changes is judged anew."""
-
-    def __init__(self, tools: Tools, *, scoring: Scoring) -> None:
-        self.at: datetime = timezone.now()
-        self._scoring = scoring
-        self._fleet = {server.id: server for server in load_fleet(tools=tools)}
-        self._free = sum(server.room for server in self._fleet.values())
-        self._changes: list[UUID] = []
-        self._classes: dict[_Class, Judged] = {}
-        self._caught_up: dict[_Class, int] = {}
-        self._full: set[_Class] = set()
-        self._kept: dict[str, int] = {}
-        self.gone: set[UUID] = set()
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is no server at all."""
-        return not self._fleet
-
-    @property
-    def has_room(self) -> bool:
-        """Whether any slot of a server in service is free."""
-        return self._free > 0
-
-    @property
-    def fleet(self) -> Collection[ServerFacts]:
-        """All servers."""
-        return self._fleet.values()
-
-    def has_room_for(self, job: Waiting) -> bool:
-        """Whether a server takes the job now; once there is none, there is none for the rest of its class."""
-        of_class = self._class_of(job)
-        if of_class in self._full:
-            return False
-        has_room = self.judged(job).has_room
-        if not has_room:
-            self._full.add(of_class)
-        return has_room
-
-    def pick(self, job: Waiting, *, past: Past) -> Picked:
-        """The server that takes the job, for which there is room, and why that one."""
-        return self.judged(job).pick(job_id=job.id, past=past)
-
-    def waiting(self) -> dict[UUID, float]:
-        """How many jobs wait for each server, once all were looked at."""
-        reach = {key: judged.within_reach for (key, _), judged in self._classes.items()}
-        return waiting_for_each((jobs, reach[key]) for key, jobs in self._kept.items())
-
-    def judged(self, job: Waiting) -> Judged:
-        """The fleet as it is now, judged for this job's class."""
-        return self._judge(self._class_of(job), job.needs, job.waited_seconds(self.at))
-
-    def judge(self, needs: Needs) -> Judged:
-        """The same for a class, as for a job of it that has waited long."""
-        return self._judge((key_of(needs), False), needs, CPU_PATIENCE_SECONDS)
-
-    def impossible(self) -> set[str]:
-        """The keys of the classes that no server could take even if it were free and in service."""
-        return {key for (key, _), judged in self._classes.items() if is_impossible(judged)}
-
-    def _class_of(self, job: Waiting) -> _Class:
-        return job.key, is_patient(job.waited_seconds(self.at))
-
-    def _judge(self, of_class: _Class, needs: Needs, waited_seconds: float) -> Judged:
-        found = self._classes.get(of_class)
-        if found is None:
-            found = self._classes[of_class] = Judged(
-                self._fleet.values(),
-                needs=needs,
-                now=self.at,
-                waited_seconds=waited_seconds,
-                scoring=self._scoring,
-            )
-        else:
-            for server_id in dict.fromkeys(self._changes[self._caught_up[of_class] :]):
-                found.update(self._fleet[server_id])
-        self._caught_up[of_class] = len(self._changes)
-        return found
-
-    def change(self, server: ServerFacts) -> None:
-        """Slots were taken there, or came free."""
-        more = server.room - self._fleet[server.id].room
-        self._free += more
-        self._fleet[server.id] = server
-        self._changes.append(server.id)
-        if more > 0:
-            self._full.clear()
-
-    def lose(self, job: Waiting) -> None:
-        """Another dispatcher was faster, or it was cancelled."""
-        self.gone.add(job.id)
-        self.count_slots()
-
-    def count_slots(self) -> None:
-        """Another dispatcher is at work: what it took is not to be tried for."""
-        held = count_held_slots()
-        for server in list(self._fleet.values()):
-            now_held = max(held.get(server.id, 0), server.slots if not server.free_slots else 0)
-            if now_held != server.held:
-                self.change(replace(server, held=now_held))
-
-    def is_kept(self, job: Waiting) -> bool:
-        """Whether the job still waits and is among the first of its class."""
-        if job.id in self.gone:
-            return False
-        self._kept[job.key] = self._kept.get(job.key, 0) + 1
-        return self._kept[job.key] <= KEPT_OF_A_CLASS

@@ -5,7 +5,7 @@ of the job's own architecture before those that would cross-build, and among equ
 it exactly as well draws lots. Nothing is read or written here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -49,7 +49,8 @@ class Judged:
         waited_seconds: float = 0,
         scoring: Scoring | None = None,
     ) -> None:
-        self._needs = needs
+        self.needs = needs
+        self.changes = 0  # how often the refusals of a server changed
         self._now = now
         self._waited_seconds = waited_seconds
         self._scoring = scoring or usual_scoring()
@@ -61,12 +62,30 @@ class Judged:
         for server in servers:
             self.update(server)
 
+    def renew(self, servers: Mapping[UUID, ServerFacts], *, now: datetime, scoring: Scoring) -> None:
+        """The same class at another time. Judges only what changed: whose facts are not the very object of before."""
+        self._now, self._scoring = now, scoring
+        if self._refused.keys() != servers.keys():
+            for known in (self._refused, self._able, self._passed_over, self._standing):
+                known.clear()
+            self._busy.clear()
+            self.changes += 1
+        for server in servers.values():
+            before = self._refused.get(server.id)
+            if before is None or before[0] is not server or server.is_timed:
+                self.update(server)
+        for server_id, server in (self._able | self._passed_over).items():
+            self._standing[server_id] = (self._level_of(server), scoring.of_load(server))
+
     def update(self, server: ServerFacts) -> None:
         """Judge this one server by its new facts."""
         for group in (self._able, self._passed_over):
             group.pop(server.id, None)
         self._busy.discard(server.id)
-        refused = judge(server, needs=self._needs, now=self._now, waited_seconds=self._waited_seconds)
+        refused = judge(server, needs=self.needs, now=self._now, waited_seconds=self._waited_seconds)
+        before = self._refused.get(server.id)
+        if before is None or before[1] != refused:
+            self.changes += 1
         self._refused[server.id] = (server, refused)
         if all(not one.hard for one in refused):
             (self._passed_over if refused else self._able)[server.id] = server
@@ -93,7 +112,7 @@ class Judged:
         """The same with the reason. Raises ValueError when there is none."""
         alike = self._best_alike(past)
         server = min(alike, key=lambda one: draw_lots(one, job_id=job_id))
-        if self._needs.names(server):
+        if self.needs.names(server):
             return Picked(server, "The job asks for it.")
         why = why_chosen(server, able=len(self._candidates), alike=len(alike), past=past)
         return Picked(server, why)
@@ -132,9 +151,9 @@ class Judged:
 
     def _level_of(self, server: ServerFacts) -> _Level:
         return (
-            self._needs.names(server),
+            self.needs.names(server),
             not is_over_cpu_limit(server),
-            self._needs.architecture in server.architectures,
+            self.needs.architecture in server.architectures,
         )
 
 

@@ -13,7 +13,8 @@ from pytest_django import DjangoAssertNumQueries
 
 from buildboard.core.audit import BOARD
 from jobs.execution import dispatch
-from jobs.execution.dispatch import KEPT_OF_A_CLASS, Dispatcher
+from jobs.execution.dispatch import Dispatcher
+from jobs.execution.fleet_pass import KEPT_OF_A_CLASS
 from jobs.lifecycle import request_cancel
 from jobs.models import Attempt, BuildJob, Refusal
 from jobs.queue.refusals import MOST_SERVERS
