@@ -250,12 +250,9 @@ def set_phase(attempt: Attempt, *, phase: Phase, resolved_commit: str = "") -> N
         ring_about(attempt.job_id, attempt)
 
 
-def finish_attempt(
-    attempt: Attempt, *, outcome: Outcome, requeue_at: datetime | None = None, excuse: str = ""
-) -> None:
+def finish_attempt(attempt: Attempt, *, outcome: Outcome, requeue_at: datetime | None = None) -> None:
     """End an attempt and free its slot; its job ends with it, or is queued again from `requeue_at` on.
 
-    `excuse`: why it is its server's fault, and the job therefore queued again.
     The same call again by the same holder changes nothing. Raises StaleLease for another holder and
     IllegalTransition when it had ended otherwise.
     """
@@ -267,14 +264,13 @@ def finish_attempt(
             "error_category": outcome.category or "",
             "error_message": outcome.message,
         }
-        own = {"error_fingerprint": outcome.fingerprint, "host_fault": bool(excuse)}
-        if not move_attempt(attempt, to=outcome.status, metrics=outcome.metrics, **own, **ended):
+        if not move_attempt(attempt, to=outcome.status, **ended, **outcome.of_attempt()):
             return
         free_slot(attempt.pk)
         again = requeue_at is not None and _may_run_again(attempt, outcome=outcome)
         target = JobStatus.QUEUED if again else _JOB_AFTER[outcome.status]
         if again:
-            waiting = _waiting(attempt.job_id, not_before=requeue_at, excused=bool(excuse))
+            waiting = _waiting(attempt.job_id, not_before=requeue_at, excused=outcome.excuse is not None)
             found = move_job(attempt.job_id, to=target, **waiting)
         else:
             found = move_job(attempt.job_id, to=target, result=outcome.as_result(), progress=100, **ended)
@@ -283,7 +279,7 @@ def finish_attempt(
             "requeued" if again else str(target),
             found=found,
             to=target,
-            reason=f"{outcome.message} {excuse}" if again and excuse else outcome.message,
+            reason=outcome.message_of_requeue() if again else outcome.message,
             data={"attempt": attempt.number, **outcome.as_data()},
         )
         _ask_to_seal(attempt)

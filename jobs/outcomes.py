@@ -7,6 +7,14 @@ from jobs.states import AttemptStatus, ErrorCategory
 
 
 @dataclass(frozen=True)
+class Excuse:
+    """Why a job whose attempt failed is queued again whatever its submission says; `is_host_fault`: that is known."""
+
+    reason: str
+    is_host_fault: bool = True
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How an attempt ended. `status` is a terminal one; `output` is the end of its log.
 
@@ -20,6 +28,7 @@ class Outcome:
     output: str = ""
     fingerprint: str = ""
     metrics: dict[str, Any] = field(default_factory=dict)
+    excuse: Excuse | None = None
 
     @property
     def failed(self) -> bool:
@@ -42,3 +51,15 @@ class Outcome:
             "category": self.category or "",
             "exit_code": self.exit_code,
         }
+
+    def of_attempt(self) -> dict[str, Any]:
+        """The columns that an attempt has and its job has not."""
+        return {
+            "metrics": self.metrics,
+            "error_fingerprint": self.fingerprint,
+            "host_fault": self.excuse is not None and self.excuse.is_host_fault,
+        }
+
+    def message_of_requeue(self) -> str:
+        """What happened, and why it is tried again if its submission did not ask for that."""
+        return f"{self.message} {self.excuse.reason}" if self.excuse else self.message

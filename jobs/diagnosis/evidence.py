@@ -7,7 +7,7 @@ task; one query where the server did not fail often enough to be suspected at al
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -45,31 +45,24 @@ _FIELDS = (
 )
 
 
-def read_evidence(server_id: UUID, *, since: datetime | None) -> list[Tried]:
-    """What was tried there and on its peers within six hours, and after `since`; empty: it hardly failed."""
-    now = timezone.now()
-    start = max(now - WINDOW, since) if since else now - WINDOW
-    own = read_tried(
-        Attempt.objects.filter(server_id=server_id, completed_at__gte=start, status__in=_ENDED).order_by(
-            "-completed_at"
-        )[:OWN_ATTEMPTS],
-        now=now,
-    )
+def read_evidence(server_id: UUID, *, start: datetime) -> list[Tried]:
+    """What was tried there and on its peers since then; empty: it hardly failed."""
+    ended = Attempt.objects.filter(server_id=server_id, completed_at__gte=start, status__in=_ENDED)
+    own = read_tried(ended.order_by("-completed_at")[:OWN_ATTEMPTS], now=timezone.now())
     failed = [one for one in own if one.came is Came.FAILED]
-    return [*own, *read_peers(failed, now=now)] if len(failed) >= LEAST_BUILDS else []
+    return [*own, *read_peers(failed, start=start)] if len(failed) >= LEAST_BUILDS else []
 
 
-def read_peers(failed: list[Tried], *, now: datetime) -> list[Tried]:
+def read_peers(failed: list[Tried], *, start: datetime) -> list[Tried]:
     """What other servers made of the same repositories and failures, and what they began since the first of these."""
     if not failed:
         return []
-    own = failed[0].server_id
-    first = min(one.started_at for one in failed)
+    own, now = failed[0].server_id, timezone.now()
     elsewhere = Attempt.objects.filter(server__isnull=False).exclude(server_id=own)
     signs = {one.fingerprint for one in failed} - {""}
-    alike = elsewhere.filter(error_fingerprint__in=signs, completed_at__gte=now - WINDOW)
+    alike = elsewhere.filter(error_fingerprint__in=signs, completed_at__gte=start)
     rows = (
-        elsewhere.filter(job_id__in=_jobs_to_compare(failed, first=first, now=now), status__in=_CAME),
+        elsewhere.filter(job_id__in=_jobs_to_compare(failed, start=start), status__in=_CAME),
         alike.exclude(error_fingerprint="").order_by("-completed_at")[:OTHERS],
     )
     found = {one.attempt_id: one for some in rows for one in read_tried(some, now=now)}
@@ -81,10 +74,11 @@ def read_tried(attempts: "QuerySet[Attempt]", *, now: datetime) -> list[Tried]:
     return [one for row in attempts.values(*_FIELDS) if (one := _tried(row, now=now)) is not None]
 
 
-def _jobs_to_compare(failed: Iterable[Tried], *, first: datetime, now: datetime) -> set[UUID]:
-    """Jobs of the same repositories, and those that passed or run since."""
+def _jobs_to_compare(failed: Collection[Tried], *, start: datetime) -> set[UUID]:
+    """Jobs of the same repositories, and those that passed or run since the first failure."""
     repositories = {one.repository for one in failed}
-    same = BuildJob.objects.filter(source_repository__in=repositories, created_at__gte=now - 2 * WINDOW)
+    first = min(one.started_at for one in failed)
+    same = BuildJob.objects.filter(source_repository__in=repositories, created_at__gte=start - WINDOW)
     since = BuildJob.objects.filter(started_at__gte=first)
     # Of all that ended: with its status asked for, SQLite would rather look through every job that ever passed.
     ended = since.filter(completed_at__gte=first).order_by("-completed_at").values_list("pk", "status")

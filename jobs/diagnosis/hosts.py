@@ -12,12 +12,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from buildboard.core.audit import BOARD, record_event
-from jobs.diagnosis.evidence import read_evidence, read_peers, read_tried
+from jobs.diagnosis.evidence import WINDOW, read_evidence, read_peers, read_tried
 from jobs.diagnosis.host_fault import Accusation, CanaryVerdict, judge_canary, judge_host
 from jobs.errors import QueueFull
 from jobs.lifecycle import retry_job
 from jobs.models import Attempt, BuildJob
-from jobs.outcomes import Outcome
+from jobs.outcomes import Excuse, Outcome
 from jobs.states import ATTEMPT_ACTIVE, AttemptStatus, ErrorCategory, JobStatus, Phase
 from servers import quarantine
 from servers.models import BuildServer
@@ -58,24 +58,26 @@ def judge_ended_canaries() -> int:
     return freed
 
 
-def why_excused(attempt: Attempt, *, outcome: Outcome) -> str:
-    """Why a build that fails now is queued again though its submission does not ask for that; empty: it is not.
+def excuse_of(attempt: Attempt, *, outcome: Outcome) -> Excuse | None:
+    """Why a build that fails now is queued again though its submission does not ask for that; None: it is not.
 
-    Its server must have been found out, and its failure be one of those that told; a job of one attempt at most
-    (`max_attempts` 1) is never repeated. The server's row is taken as it was read with the attempt.
+    Either it was the one build of a server on trial, or its server was found out and its failure is one of those that
+    told. A job of one attempt at most (`max_attempts` 1) is never repeated, nor one that says itself that it cannot be
+    built. The server's row is taken as it was read with the attempt.
     """
     server, job = attempt.server, attempt.job
-    if server is None or not outcome.failed or job.max_attempts <= 1:
-        return ""
-    if server.quarantine_kind != QuarantineKind.FAULT or outcome.category == ErrorCategory.CHECKOUT:
-        return ""
-    if server.canary_id == attempt.pk and job.excused_attempts < MOST_AS_CANARY:
-        return f"{server.name} is on trial after a quarantine, so it is queued again."
+    if server is None or not outcome.failed or outcome.category == ErrorCategory.CHECKOUT:
+        return None
+    if server.quarantined_since is None or job.max_attempts <= 1:
+        return None
     never_began = attempt.phase in (Phase.CONNECTING, Phase.CHECKOUT)
-    is_sign = outcome.fingerprint and (never_began or outcome.fingerprint in (server.quarantine_signs or ()))
+    told = never_began or outcome.fingerprint in (server.quarantine_signs or ())
+    is_sign = bool(outcome.fingerprint) and told and server.quarantine_kind == QuarantineKind.FAULT
+    if server.canary_id == attempt.pk and job.excused_attempts < MOST_AS_CANARY:
+        return Excuse(f"{server.name} is on trial after a quarantine, so it is queued again.", is_sign)
     if is_sign and job.excused_attempts < MOST_EXCUSED:
-        return f"It is the fault of {server.name}, which is in quarantine, so it is queued again."
-    return ""
+        return Excuse(f"It is the fault of {server.name}, which is in quarantine, so it is queued again.")
+    return None
 
 
 # ---- a server in service ----------------------------------------------------------------------------------
@@ -97,7 +99,10 @@ def _judge(server: BuildServer) -> None:
 
 
 def _accusation_of(server: BuildServer) -> Accusation | None:
-    return judge_host(server.pk, read_evidence(server.pk, since=server.quarantine_ended_at))
+    """As things are, or, of one that is out, as they were then with what came to light since."""
+    looked_at = server.quarantined_since or timezone.now()
+    start = max(filter(None, (looked_at - WINDOW, server.quarantine_ended_at)))
+    return judge_host(server.pk, read_evidence(server.pk, start=start))
 
 
 def _reconsider(attempt: Attempt) -> None:
@@ -161,7 +166,7 @@ def _take_canary_in(attempt: Attempt, server: BuildServer) -> None:
         quarantine.free_canary(server.pk, canary=attempt.pk)
         return
     own = Attempt.objects.filter(job_id=attempt.job_id, server_id=server.pk)
-    others = [*read_tried(own, now=now), *read_peers(tried, now=now)]
+    others = [*read_tried(own, now=now), *read_peers(tried, start=now - WINDOW)]
     verdict = judge_canary(tried[0], others, signs=frozenset(server.quarantine_signs or ()))
     name = str(attempt.job)
     if verdict is CanaryVerdict.WELL:

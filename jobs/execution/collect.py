@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from jobs import lifecycle
 from jobs.diagnosis.fingerprints import fingerprint_of
-from jobs.diagnosis.hosts import why_excused
+from jobs.diagnosis.hosts import excuse_of
 from jobs.execution.followed import Followed
 from jobs.execution.outcome import judge_outcome
 from jobs.execution.script import read_failure
@@ -60,17 +60,17 @@ def end(one: Followed, outcome: Outcome, *, output: str = "") -> None:
     """
     job = one.attempt.job
     told = replace(outcome, output=output, fingerprint=_fingerprint(one.attempt, outcome, output=output))
-    excuse = why_excused(one.attempt, outcome=told)
+    told = replace(told, excuse=excuse_of(one.attempt, outcome=told))
     delay = retry_delay(
         outcome.category,
         attempts=job.attempts,
         max_attempts=job.max_attempts,
         retry_on=job.spec.get("retry_on") or DEFAULT_RETRY_ON,
     )
-    if excuse:
+    if told.excuse is not None:
         delay = 0.0
     requeue_at = None if delay is None else timezone.now() + timedelta(seconds=delay)
-    lifecycle.finish_attempt(one.attempt, outcome=told, requeue_at=requeue_at, excuse=excuse)
+    lifecycle.finish_attempt(one.attempt, outcome=told, requeue_at=requeue_at)
     close_refusals(job.pk)
 
 

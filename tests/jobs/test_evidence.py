@@ -15,6 +15,7 @@ from servers.models import BuildServer
 from tests.factories import make_attempt, make_job, make_server
 
 pytestmark = pytest.mark.django_db
+RECENTLY = timezone.now() - WINDOW
 OTHER = "https://git.example/other.git"
 
 
@@ -35,8 +36,8 @@ def tried(server: BuildServer, status: str = "failed", *, repository: str = "a",
     return make_attempt(job, status, server=server, server_name=server.name, **fields)
 
 
-def of(server: BuildServer, **fields: Any) -> list[Tried]:
-    return [one for one in read_evidence(server.pk, since=None, **fields) if one.server_id == server.pk]
+def of(server: BuildServer) -> list[Tried]:
+    return [one for one in read_evidence(server.pk, start=RECENTLY) if one.server_id == server.pk]
 
 
 def test_a_server_that_hardly_failed_gives_nothing_to_judge() -> None:
@@ -46,7 +47,7 @@ def test_a_server_that_hardly_failed_gives_nothing_to_judge() -> None:
     for _ in range(5):
         tried(server, "completed")
 
-    assert read_evidence(server.pk, since=None) == []
+    assert read_evidence(server.pk, start=RECENTLY) == []
 
 
 def test_an_attempt_is_read_with_what_tells_it_from_others(bad: BuildServer) -> None:
@@ -108,7 +109,7 @@ def test_what_tells_nothing_of_the_server_is_left_out(bad: BuildServer) -> None:
     tried(bad, "cancelled")
     tried(bad, "released")
     tried(bad, started_at=None)
-    tried(bad, completed_at=timezone.now() - WINDOW - timedelta(minutes=1))
+    tried(bad, completed_at=RECENTLY - timedelta(minutes=1))
     own_word = tried(bad, error_category="checkout", error_fingerprint="f" * 32, phase="checkout")
 
     found = {one.attempt_id: one for one in of(bad)}
@@ -117,10 +118,10 @@ def test_what_tells_nothing_of_the_server_is_left_out(bad: BuildServer) -> None:
     assert (found[own_word.pk].began, found[own_word.pk].fingerprint) == (True, "")
 
 
-def test_of_its_own_the_last_ones_since_its_last_quarantine_are_read(bad: BuildServer) -> None:
+def test_of_its_own_the_last_ones_since_then_are_read(bad: BuildServer) -> None:
     since = timezone.now()
     later = {tried(bad).pk for _ in range(3)}
-    assert {one.attempt_id for one in read_evidence(bad.pk, since=since)} == later
+    assert {one.attempt_id for one in read_evidence(bad.pk, start=since)} == later
 
     for _ in range(OWN_ATTEMPTS):
         tried(bad)
@@ -143,7 +144,7 @@ def test_of_others_the_same_repositories_the_same_failures_and_what_began_since_
     tried(good, repository=OTHER)
     tried(good, "completed", repository=OTHER, job={"completed_at": timezone.now() - timedelta(hours=1)})
 
-    found = [one for one in read_evidence(bad.pk, since=None) if one.server_id == good.pk]
+    found = [one for one in read_evidence(bad.pk, start=RECENTLY) if one.server_id == good.pk]
 
     assert {one.attempt_id for one in found} == wanted
 
@@ -153,7 +154,7 @@ def test_it_is_read_by_its_indexes(bad: BuildServer) -> None:
     Attempt.objects.update(error_fingerprint="f" * 32)
 
     with CaptureQueriesContext(connection) as captured:
-        read_evidence(bad.pk, since=None)
+        read_evidence(bad.pk, start=RECENTLY)
 
     plans = []
     with connection.cursor() as cursor:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from django.db.models import F
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
@@ -339,12 +340,39 @@ def test_a_canary_that_fails_as_it_fails_elsewhere_counts_neither_way(
 def test_a_canary_whose_failure_may_be_anybodys_makes_it_wait_as_long_again(on_trial: BuildServer) -> None:
     job = new_job("new")
 
-    fail(job, on_trial, output="error: never seen before\n")
+    canary = fail(job, on_trial, output="error: never seen before\n")
 
     assert is_out(on_trial)
     assert (on_trial.quarantine_level, on_trial.canary_id) == (1, None)
     job.refresh_from_db()
-    assert job.status == "queued"  # built elsewhere it tells
+    assert (job.status, canary.host_fault) == ("queued", False)  # built elsewhere it tells
+
+
+def test_a_canary_that_fails_elsewhere_later_does_not_undo_what_was_found_hours_ago(
+    on_trial: BuildServer, good: BuildServer
+) -> None:
+    hours = timedelta(hours=7)
+    BuildServer.objects.filter(pk=on_trial.pk).update(quarantined_since=timezone.now() - hours)
+    for times in ("started_at", "completed_at"):
+        Attempt.objects.update(**{times: F(times) - hours})
+    job = new_job("z")
+    fail(job, on_trial)
+
+    fail(job, good, output="error: and here, too\n")
+
+    assert is_out(on_trial)
+
+
+def test_one_that_a_person_put_on_trial_gives_its_canary_back_too(bad: BuildServer) -> None:
+    later = timezone.now() + timedelta(hours=1)
+    set_quarantine(bad.pk, enabled=True, actor=Actor("olga", "page"), reason="Smoke", until=later)
+    pass_the_wait(bad)
+    job = new_job("a")
+
+    fail(job, bad)
+
+    job.refresh_from_db()
+    assert (job.status, is_out(bad)) == ("queued", True)
 
 
 def test_a_canary_that_is_cancelled_or_given_back_makes_room_for_another(on_trial: BuildServer) -> None:

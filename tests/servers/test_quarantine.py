@@ -1,12 +1,15 @@
 """Quarantine: how long, for whom, and how it ends. The verdicts that lead to it are tests/jobs/test_host_fault.py's."""
 
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.conf import LazySettings
 from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
 
 from buildboard.core.audit import Actor
 from buildboard.core.models import Event
@@ -117,6 +120,25 @@ def test_half_of_the_servers_and_the_last_one_are_spared(others: list[dict[str, 
     fleet = [facts("one"), *(facts(f"other {number}", **fields) for number, fields in enumerate(others))]
 
     assert quarantine.why_spared(fleet[0], fleet) == expected
+
+
+@given(
+    st.lists(st.sets(st.sampled_from(["x86_64", "i686", "aarch64"]), min_size=1), min_size=1, max_size=12),
+    st.lists(st.integers(0, 11), max_size=30),
+)
+def test_whoever_is_accused_in_whatever_order_half_stays_and_never_nobody(
+    machines: list[set[str]], accused: list[int]
+) -> None:
+    fleet = [facts(f"s{number}", architectures=frozenset(built)) for number, built in enumerate(machines)]
+    for number in accused:
+        which = number % len(fleet)
+        is_in = fleet[which].quarantined_since is None
+        if is_in and not quarantine.why_spared(fleet[which], fleet):
+            fleet[which] = replace(fleet[which], quarantined_since=NOW)
+    for architecture in ("x86_64", "i686", "aarch64"):
+        able = [one for one in fleet if architecture in one.architectures]
+        left = [one for one in able if one.quarantined_since is None]
+        assert 2 * len(left) >= len(able)
 
 
 # ---- the board's own --------------------------------------------------------------------------------------
