@@ -71,8 +71,8 @@ _EVERYWHERE = (
     Band("clock", 300, 120, STAYS, "Its clock is {value:.0f} s off: set it, best with NTP."),
     Band(
         "load",
-        8,
-        5,
+        16,  # four builds that take two tasks a core each are busy, and well
+        10,
         COMES_AND_GOES,
         "Its load is {value:.1f} for each core: run fewer builds at once there, or see what else it runs.",
     ),

@@ -12,6 +12,8 @@ from servers.models import BuildServer, ProbeSample
 
 _MOST_STATUSES = 10
 _LOWEST_TOP_MS = 50.0
+_DAY = timedelta(days=1)
+_DAYS_FROM = 3
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,14 @@ class StatusSpan:
     seconds: float | None
     who: str
     reason: str
+
+    @property
+    def days(self) -> int:
+        """How many, when hours would be too many to read; else 0."""
+        lasted = (
+            (timezone.now() - self.at) / _DAY if self.seconds is None else self.seconds / _DAY.total_seconds()
+        )
+        return int(lasted) if lasted >= _DAYS_FROM else 0
 
 
 def statuses_of(server: BuildServer) -> list[StatusSpan]:

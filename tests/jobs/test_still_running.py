@@ -1,12 +1,13 @@
 """What still runs on a server and until about when, by how long builds like it took."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import time_machine
 from django.utils import timezone
 
 from jobs.models import Attempt
-from jobs.views.still_running import still_running
+from jobs.views.still_running import about, still_running
 from servers.models import BuildServer
 from tests.factories import make_attempt, make_job, make_server
 
@@ -45,6 +46,15 @@ def test_builds_are_told_with_their_end_and_those_without_one_first() -> None:
     assert [one.is_over for one in still.builds] == [False, False, False, True]
     assert still.last_ends_at == NOW + timedelta(minutes=45)
     assert (still.count, still.untold, still.left_out) == (4, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("moment", "words"),
+    [("2026-01-16T14:05:59", "14:05 UTC"), ("2026-01-17T00:01:00", "2026-01-17 00:01 UTC")],
+)
+def test_an_end_on_another_day_names_the_day(moment: str, words: str) -> None:
+    with time_machine.travel("2026-01-16T13:00:00Z", tick=False):
+        assert about(datetime.fromisoformat(moment).replace(tzinfo=UTC)) == words
 
 
 def test_of_many_the_first_are_named() -> None:

@@ -210,5 +210,5 @@ def test_each_reading_stands_beside_its_threshold() -> None:
     assert (
         "Disk : strained well again at 80% 83% in use "
         "Room on the disk : well degraded under 1.0 GiB 5.0 GiB free "
-        "Load : well degraded over 8.0 1.3 for each core"
+        "Load : well degraded over 16.0 1.3 for each core"
     ) in text
