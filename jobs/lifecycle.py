@@ -130,8 +130,10 @@ def request_cancel(job: BuildJob, *, actor: Actor, reason: str = "") -> BuildJob
     return job
 
 
-def change_priority(job: BuildJob, *, priority: Priority, actor: Actor, reason: str = "") -> BuildJob:
-    """Raise or lower a queued job. Raises IllegalTransition once it is not waiting any more."""
+def change_priority(
+    job: BuildJob, *, priority: Priority, actor: Actor, reason: str = "", passed: dict[str, Any] | None = None
+) -> BuildJob:
+    """Raise or lower a queued job; its event says whom it `passed`. Raises IllegalTransition once it waits no more."""
     with transaction.atomic():
         before = Priority(BuildJob.objects.values_list("priority", flat=True).get(pk=job.pk))
         if not BuildJob.objects.filter(pk=job.pk, status=JobStatus.QUEUED).update(
@@ -143,7 +145,7 @@ def change_priority(job: BuildJob, *, priority: Priority, actor: Actor, reason: 
             "priority_changed",
             actor=actor,
             reason=reason,
-            data={"from": before.label, "to": priority.label},
+            data={"from": before.label, "to": priority.label, **(passed or {})},
         )
         ring_on_commit("jobs")
         ring_on_commit("queue")
@@ -257,9 +259,8 @@ def finish_attempt(attempt: Attempt, *, outcome: Outcome, requeue_at: datetime |
     IllegalTransition when it had ended otherwise.
     """
     with transaction.atomic():
-        now = timezone.now()
         ended: dict[str, Any] = {
-            "completed_at": now,
+            "completed_at": timezone.now(),
             "exit_code": outcome.exit_code,
             "error_category": outcome.category or "",
             "error_message": outcome.message,

@@ -16,6 +16,7 @@ from jobs.api import (
     secrets,
     server_outages,
     tokens,
+    what_if,
 )
 from jobs.api.answers import answer_errors
 from jobs.api.docs import DocsPage
@@ -33,10 +34,12 @@ answer_errors(api)
 api.add_router("/v1/infrastructure/build-jobs", build_jobs.router)
 api.add_router("/v1/infrastructure/build-jobs", logs.router)
 api.add_router("/v1/infrastructure/build-jobs", explain.router)
+api.add_router("/v1/infrastructure/build-jobs", what_if.of_jobs)
 api.add_router("/v1/infrastructure/build-jobs", history.router)
 api.add_router("/v1/infrastructure/build-jobs", artifacts.of_jobs)
 api.add_router("/v1/infrastructure/artifacts", artifacts.router)
 api.add_router("/v1/infrastructure/build-servers", build_servers.router)
 api.add_router("/v1/infrastructure/build-servers", server_outages.router)
+api.add_router("/v1/infrastructure/build-servers", what_if.of_servers)
 api.add_router("/v1/tokens", tokens.router)
 api.add_router("/v1/secrets", secrets.router)

@@ -193,6 +193,8 @@ SUBMIT = {None: 401, Role.VIEWER: 403, Role.SUBMITTER: 201, Role.OPERATOR: 201, 
 SERVER = f"{INFRASTRUCTURE}/build-servers/{{server_id}}"
 RIGHTS: dict[tuple[str, str], dict[Any, int]] = {
     ("POST", BUILD_JOBS): SUBMIT,
+    ("POST", f"{BUILD_JOBS}/dry-run"): SUBMIT
+    | dict.fromkeys((Role.SUBMITTER, Role.OPERATOR, Role.ADMIN), 200),
     ("GET", BUILD_JOBS): READ,
     ("GET", f"{BUILD_JOBS}/queue/status"): READ,
     ("GET", f"{BUILD_JOBS}/{{job_id}}"): READ,
@@ -220,6 +222,7 @@ RIGHTS: dict[tuple[str, str], dict[Any, int]] = {
     ("POST", f"{SERVER}/accept-host-key"): OPERATE | {Role.OPERATOR: 409, Role.ADMIN: 409},
     ("POST", f"{SERVER}/maintenance"): OPERATE,
     ("POST", f"{SERVER}/drain"): OPERATE,
+    ("GET", f"{SERVER}/drain-preview"): READ,
     ("GET", f"{SERVER}/removal"): OPERATE,
     ("POST", f"{SERVER}/removal"): OPERATE | {Role.OPERATOR: 422, Role.ADMIN: 422},
     ("DELETE", f"{SERVER}/removal"): OPERATE,
@@ -232,6 +235,7 @@ RIGHTS: dict[tuple[str, str], dict[Any, int]] = {
 }
 BODIES: dict[str, Any] = {
     BUILD_JOBS: submission(),
+    f"{BUILD_JOBS}/dry-run": submission(),
     f"{BUILD_JOBS}/{{job_id}}/priority": {"priority": "high"},
     f"{INFRASTRUCTURE}/build-servers": {
         "name": "far",
