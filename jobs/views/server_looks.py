@@ -96,6 +96,19 @@ def is_quarantined(server: BuildServer) -> bool:
     return quarantine_of(server) is not QuarantineStage.NONE
 
 
+def quarantine_words(server: BuildServer) -> str:
+    """Until when it is in quarantine, or how it comes out, in a few words; empty: it is in service."""
+    stage = quarantine_of(server)
+    if stage is QuarantineStage.HELD:
+        return (
+            f"until {server.quarantined_until:%d %b %H:%M} UTC" if server.quarantined_until else "until ended"
+        )
+    return {
+        QuarantineStage.CANARY_DUE: "takes one build",
+        QuarantineStage.CANARY_RUNS: "tries one build",
+    }.get(stage, "")
+
+
 def has_changed_key(server: BuildServer) -> bool:
     """Whether it shows another host key than the pinned one."""
     return server.transport == TransportKind.SSH and bool(server.host_key and server.seen_host_key)

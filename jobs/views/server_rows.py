@@ -20,6 +20,7 @@ from jobs.views.server_looks import (
     is_well,
     meters_of,
     needs_attention,
+    quarantine_words,
     states_of,
 )
 from servers.architectures import canonical_architecture
@@ -80,6 +81,7 @@ class ServerRow:
 
     server: BuildServer
     states: list[str]
+    quarantine: str
     slots: Slots
     meters: list[Meter]
     tools: list[str]
@@ -107,6 +109,7 @@ def make_rows(
         ServerRow(
             server=server,
             states=states_of(server),
+            quarantine=quarantine_words(server),
             slots=Slots(held.get(server.pk, 0), server.max_concurrent_builds),
             meters=meters_of(server),
             tools=tools.get(server.pk, [])[:MOST_TOOLS],

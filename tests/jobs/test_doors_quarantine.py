@@ -141,10 +141,19 @@ def test_the_list_says_it_first_and_in_the_row(bad: BuildServer) -> None:
     held = Page(client.get("/servers/").content.decode()).text
     end_the_wait(bad)
     due = Page(client.get("/servers/").content.decode()).text
+    send_canary(bad)
+    runs = Page(client.get("/servers/").content.decode()).text
+    quarantine.set_quarantine(bad.pk, enabled=True, actor=OLGA, reason="Smoke")
+    endless = Page(client.get("/servers/").content.decode()).text
 
+    bad.refresh_from_db()
     assert "bad is in quarantine until" in held
-    assert held.count("3 different builds of 2 repositories") == 2
+    assert REASON in held
+    assert "Quarantined until" in held
     assert "bad comes out of quarantine through one build." in due
+    assert "Quarantined takes one build" in due
+    assert "Quarantined tries one build" in runs
+    assert "Quarantined until ended" in endless
 
 
 def test_the_list_is_drawn_anew_when_the_wait_is_over(bad: BuildServer) -> None:
