@@ -117,6 +117,13 @@ class UserForm(UserModelForm):
         model = User
         fields = ("username", "role", "is_active", "share_weight")
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if self.is_bound and "share_weight" not in self.data:  # from elsewhere than the page: it stays
+            self.data = {name: self.data[name] for name in self.data} | {
+                "share_weight": self.instance.share_weight
+            }
+
     def clean(self) -> dict[str, Any]:
         """Keeps one admin who can come in."""
         values = super().clean() or self.cleaned_data
