@@ -188,7 +188,7 @@ def test_a_server_that_changed_is_judged_anew_without_the_others() -> None:
 
 def test_a_server_over_its_cpu_limit_is_taken_once_those_that_were_busy_went_away() -> None:
     judged = Judged([HOT, FULL], needs=X86, now=NOW)
-    assert not judged.has_room
+    assert judged.best() is None
 
     judged.update(replace(FULL, enabled=False))
 
