@@ -84,7 +84,7 @@ class Fleet:
         ]
         self.north = self._add("north", {"clang": "clang version 99.1.0"}, labels={"pool": "main"})
         self.south = self._add(
-            "south", {f"{FOREIGN}-linux-gnu-gcc": f"{FOREIGN}-linux-gnu-gcc (Unit) 12.2.0"}
+            "south", {f"{FOREIGN}-linux-gnu-gcc": f"{FOREIGN}-linux-gnu-gcc (Unit) 98.1.0"}
         )
         self.east = self._add(
             "east",
@@ -201,7 +201,7 @@ def nothing_held(fleet: Fleet) -> Iterator[None]:
 def test_each_build_goes_where_its_labels_and_tools_are(fleet: Fleet) -> None:
     by_label = fleet.submit(required_labels={"disk": "nvme"})
     by_tool = fleet.submit(1, required_toolchain="clang-99")
-    crossed = fleet.submit(2, target_architecture=FOREIGN, required_toolchain="gcc")
+    crossed = fleet.submit(2, target_architecture=FOREIGN, required_toolchain="gcc-98")
     nowhere = fleet.submit(required_labels={"disk": "nvme"}, required_toolchain="clang-99")
 
     assert fleet.finish(by_label, by_tool, crossed) == [
