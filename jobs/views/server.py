@@ -17,7 +17,7 @@ from jobs.views.affected import affected_among
 from jobs.views.enrolment import enrolment_of, what_it_builds
 from jobs.views.host_key import host_key_part
 from jobs.views.live import ACTIVE_MS, FINISHED_MS, answer_live, version_of
-from jobs.views.progress import percents_of
+from jobs.views.progress import first_end, progress_among
 from jobs.views.quarantine import quarantine_shown
 from jobs.views.server_health import health_of
 from jobs.views.server_looks import Slots, awaits_acceptance, quarantine_of, states_of
@@ -58,7 +58,7 @@ def detail(request: HttpRequest, server_id: UUID) -> HttpResponse:
     principal = principal_of(request)
     check = last_check(server)
     running = running_on(server, principal=principal)
-    percents = percents_of(running)
+    progress = progress_among(running)
     recent = recent_on(server, principal=principal)
     held = held_slots(server)
     newest = Event.objects.filter(subject_type="server", subject_id=str(server.pk)).order_by("-sequence")
@@ -72,7 +72,8 @@ def detail(request: HttpRequest, server_id: UUID) -> HttpResponse:
         "loads": loads_of(server),
         "running": running,
         "still": still_running(running) if _is_taken_out(server) else None,
-        "percents": percents,
+        "progress": progress,
+        "free_in": first_end(progress.values()) if held >= server.max_concurrent_builds else None,
         "affected": affected_among(running) if server.status == ServerStatus.OFFLINE else None,
         "recent": recent,
         "check": check,
@@ -82,16 +83,25 @@ def detail(request: HttpRequest, server_id: UUID) -> HttpResponse:
         "events": happenings(events, looks=SERVER_EVENT_LOOKS, states=STATUS_LOOKS),
         "pace": ACTIVE_MS if held or is_open or server.status == ServerStatus.UNKNOWN else FINISHED_MS,
     }
-    builds = [(one.pk, one.status, one.phase, percents[one.job_id], one.unreachable_since) for one in running]
-    version = version_of(
-        *(server.updated_at, server.last_health_check, server.unreachable_since, states_of(server), held),
-        quarantine_of(server),
-        *(builds, recent["marks"], [job.pk for job in recent["jobs"]], events[0].sequence if events else 0),
-        (check.check.pk, check.check.steps, check.check.finished_at, check.is_late) if check else None,
-    )
+    version = version_of(_marks(server, context), events[0].sequence if events else 0)
     return answer_live(
         request, page="servers/detail.html", fragment="servers/_server.html", version=version, context=context
     )
+
+
+def _marks(server: BuildServer, shown: dict[str, Any]) -> list[object]:
+    """What the page looks different for, beside new events."""
+    check, recent = shown["check"], shown["recent"]
+    builds = [
+        (one.pk, one.status, one.phase, shown["progress"][one.job_id].percent, one.unreachable_since)
+        for one in shown["running"]
+    ]
+    return [
+        (server.updated_at, server.last_health_check, server.unreachable_since),
+        (states_of(server), quarantine_of(server), shown["slots"].held, builds),
+        (recent["marks"], [job.pk for job in recent["jobs"]]),
+        (check.check.pk, check.check.steps, check.check.finished_at, check.is_late) if check else None,
+    ]
 
 
 def _is_taken_out(server: BuildServer) -> bool:

@@ -9,6 +9,9 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from jobs.queue.estimate import Foresight
+from jobs.queue.lasting import Range
+from jobs.queue.spans import span_words
 from jobs.views.filters import Filters
 from jobs.views.server_looks import (
     BEATS_MINUTES,
@@ -77,12 +80,13 @@ def _canonical(name: str) -> str:
 
 @dataclass(frozen=True)
 class ServerRow:
-    """One server as the list shows it."""
+    """One server as the list shows it; `free_in` is when the next slot comes free, in words."""
 
     server: BuildServer
     states: list[str]
     quarantine: str
     slots: Slots
+    free_in: str
     meters: list[Meter]
     tools: list[str]
     more_tools: int
@@ -102,15 +106,18 @@ def read_tools() -> dict[UUID, list[str]]:
 def make_rows(
     servers: list[BuildServer], *, tools: dict[UUID, list[str]], held: dict[UUID, int]
 ) -> list[ServerRow]:
-    """The rows of these servers; one query, for their last half hour."""
+    """The rows of these servers; a query for their last half hour, one for full ones where forecasts are kept."""
     now = timezone.now()
+    is_any_full = any(held.get(server.pk, 0) >= server.max_concurrent_builds for server in servers)
+    free_in = Foresight().free_in if is_any_full else {}
     seen = _read_beats(servers, since=now - timedelta(minutes=BEATS_MINUTES))
     return [
         ServerRow(
             server=server,
             states=states_of(server),
             quarantine=quarantine_words(server),
-            slots=Slots(held.get(server.pk, 0), server.max_concurrent_builds),
+            slots=(slots := Slots(held.get(server.pk, 0), server.max_concurrent_builds)),
+            free_in=_free_in(slots, free_in.get(server.pk)),
             meters=meters_of(server),
             tools=tools.get(server.pk, [])[:MOST_TOOLS],
             more_tools=max(0, len(tools.get(server.pk, [])) - MOST_TOOLS),
@@ -118,6 +125,11 @@ def make_rows(
         )
         for server in servers
     ]
+
+
+def _free_in(slots: Slots, found: Range | None) -> str:
+    """Nothing while a slot is free."""
+    return span_words(found) if found and slots.held >= slots.total else ""
 
 
 def _read_beats(servers: list[BuildServer], *, since: datetime) -> dict[UUID, list[datetime]]:

@@ -9,6 +9,7 @@ from django.utils.functional import SimpleLazyObject
 
 from jobs.models import BuildJob
 from jobs.queue.conditions import Needs, memory_text
+from jobs.queue.estimate import Foresight
 from jobs.queue.explain import explain_job
 from jobs.queue.passing import ahead_of
 from jobs.queue.verdicts import COLUMNS, steps_to_one
@@ -37,6 +38,7 @@ def waiting_part(request: HttpRequest, job: BuildJob) -> tuple[dict[str, Any], o
         # Looked up when they are shown: most polls are answered without.
         "ahead": SimpleLazyObject(lambda: _ahead(job, rivals)),
         "history": SimpleLazyObject(lambda: history_of(job)),
+        "track_record": SimpleLazyObject(lambda: Foresight().track_record),
     }
     return context, (
         why.summary,

@@ -1,5 +1,6 @@
 """The page of one server: what runs there, what was seen of it, its keys and its checks, in words."""
 
+import re
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -61,6 +62,25 @@ def test_it_shows_what_runs_and_what_ended_there() -> None:
     assert jobs[0] == f"/jobs/{running.job_id}/"
     assert page.find("progress", aria_label="Building, 40%")
     assert "1 of the last 2 completed" in page.text
+
+
+def test_it_says_when_each_build_ends_and_when_a_full_server_has_room() -> None:
+    now = timezone.now()
+    for _ in range(3):
+        make_job("completed", started_at=now - timedelta(minutes=10), completed_at=now)
+    server = make_server(max_concurrent_builds=2)
+    for minutes in (2, 8):
+        attempt = make_attempt(
+            make_job("running", server=server), server=server, started_at=now - timedelta(minutes=minutes)
+        )
+        take_slot(server, holder=attempt.pk)
+
+    full = re.sub(r"\d+", "N", page_of(server).text)
+
+    assert "Running N next slot free in N–N min" in full or "Running N next slot free in N–N s" in full
+    assert full.count("N–N min left ends N:N–N:N UTC") >= 1
+    BuildServer.objects.filter(pk=server.pk).update(max_concurrent_builds=3)
+    assert "next slot free in" not in page_of(server).text
 
 
 def test_the_number_of_queries_does_not_grow_with_the_builds(
