@@ -1,6 +1,7 @@
 """Gives queued jobs to servers: one pass in order, a claim each. Any runner may do it, several at once too."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -33,6 +34,9 @@ NOTED_AT_ONCE = 20  # jobs whose refusals are written in one transaction: few en
 MANY = 500  # jobs behind which a bell does not look at those again for which there was no room
 MOST = 100_000  # jobs of one whole look
 MOST_AT_A_BELL = 1000  # the first by rank: there is mostly room for few
+LOOKED_AHEAD = (
+    50  # jobs of which it is asked at once whether they still wait, when another took the one before
+)
 NEW = timedelta(minutes=1)  # more than the clocks of web servers and runners differ
 
 
@@ -72,28 +76,38 @@ class Dispatcher:
                 self._explain({})
             return []
         look = look or self._begin(explain=explain)
-        attempts: list[Attempt] = []
-        started: list[tuple[str, UUID]] = []
-        waiting: dict[UUID, Judged] = {}
-        for job in jobs:
-            if not explain and not look.has_room:
-                break
-            attempt = self._place(job, look)
-            if attempt is not None:
-                attempts.append(attempt)
-                started.append((job.key, job.submitter))
-            elif look.is_kept(job):
-                waiting[job.id] = look.judged(job)
-        if started:
+        claimed, waiting = self._give_out(jobs, look, explain=explain)
+        if claimed:
+            started = [(job.key, job.submitter) for job, _ in claimed]
             note_served(started, contested=contested(jobs))
         if explain:
-            self._looked_at, self._queued = look.at, len(jobs) - len(attempts)
+            self._looked_at, self._queued = look.at, len(jobs) - len(claimed)
             self._waiting = look.waiting()
             self._forget_all_but(jobs)
             self._judged = look.classes
             note_impossible(jobs, classes=look.impossible())
             self._explain(waiting, fleet_empty=look.is_empty)
-        return attempts
+        return [attempt for _, attempt in claimed]
+
+    def _give_out(
+        self, jobs: Sequence[Waiting], look: FleetPass, *, explain: bool
+    ) -> tuple[list[tuple[Waiting, Attempt]], dict[UUID, Judged]]:
+        """Claim what can be claimed, in this order; and the first of each class that wait on, as they were judged."""
+        claimed: list[tuple[Waiting, Attempt]] = []
+        waiting: dict[UUID, Judged] = {}
+        for place, job in enumerate(jobs, start=1):
+            if not explain and not look.has_room:
+                break
+            if job.id in look.gone:
+                continue
+            attempt = self._place(job, look)
+            if attempt is not None:
+                claimed.append((job, attempt))
+            elif job.id in look.gone:
+                look.gone |= _gone_of(jobs[place : place + LOOKED_AHEAD])
+            elif look.is_kept(job):
+                waiting[job.id] = look.judged(job)
+        return claimed, waiting
 
     def _forget_all_but(self, jobs: list[Waiting]) -> None:
         """Drop the needs of classes that nobody waits for; jobs without a key are known by their id."""
@@ -175,3 +189,10 @@ class Dispatcher:
         if before is None or before.keys() != looks.keys():
             close_all_but(looks.keys())
         self._noted = looks
+
+
+def _gone_of(jobs: Sequence[Waiting]) -> set[UUID]:
+    """Those that wait no more: where others are at work they have mostly taken the next ones, too. One query."""
+    ids = {job.id for job in jobs}
+    rows = BuildJob.objects.filter(pk__in=ids, status=JobStatus.QUEUED).order_by()
+    return ids - set(rows.values_list("pk", flat=True))
