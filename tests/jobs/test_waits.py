@@ -1,16 +1,24 @@
 """What a job waited for, read from rows: its own refusals, and those of the first of its class for the time before."""
 
+import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.db import connection
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from buildboard.core.audit import BOARD
+from jobs.execution.dispatch import Dispatcher
+from jobs.execution.fleet_pass import KEPT_OF_A_CLASS
+from jobs.lifecycle import submit_job
 from jobs.models import Attempt, BuildJob, JobDependency, Refusal
 from jobs.queue.refusals import Look, note_refusals
 from jobs.queue.waits import history_of, refusals_of_class
+from jobs.submission import fields_of, read_submission
+from servers.leases import acquire_lease
 from servers.models import BuildServer
 from tests.factories import make_attempt, make_job, make_server
 
@@ -175,3 +183,24 @@ def test_what_stood_in_the_way_of_a_class_is_found_by_an_index() -> None:
         assert "refusal_of_class" in plan
         if connection.vendor == "sqlite":
             assert "until" in plan  # not all rows of the class, however long ago
+
+
+def test_what_the_dispatcher_saw_is_told_even_of_a_job_far_behind() -> None:
+    server = make_server("north", max_concurrent_builds=1)
+    server.slots.update(holder=uuid.uuid4())
+    assert acquire_lease(server.pk, runner="runner-1") is not None
+    fields = fields_of(
+        read_submission({"source_repository": "https://x.example/y", "target_architecture": "x86_64"})
+    )
+    begin = timezone.now()
+    with time_machine.travel(begin, tick=False) as clock:
+        jobs = [submit_job(fields, actor=BOARD, user=None) for _ in range(KEPT_OF_A_CLASS + 2)]
+        dispatcher = Dispatcher()
+        for draining, minutes in ((False, 9), (True, 5)):
+            BuildServer.objects.update(draining=draining)
+            dispatcher.dispatch()
+            clock.shift(timedelta(minutes=minutes))
+        told = {history_of(job).told for job in jobs}
+
+    assert Refusal.objects.values("job").distinct().count() == KEPT_OF_A_CLASS
+    assert told == {"waited 14 min: 9 full, 5 draining"}
