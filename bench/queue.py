@@ -13,6 +13,7 @@ LOOKS = 15
 def run(setting: Setting) -> None:
     """Print the median time and the queries of each look at the queue without a history and with it."""
     print(
-        "a dispatcher's pass and an explanation: 10,000 queued jobs of 40 classes and 20 people, 500 servers"
+        "a dispatcher's pass, an explanation and a forecast: 10,000 queued jobs of 40 classes and 20 people, "
+        "500 servers"
     )
-    compare(setting, inside="bench.queue_inside", sizes=SIZES, looks=LOOKS)
+    compare(setting, inside="bench.queue_inside", sizes=SIZES, looks=setting.times(LOOKS))

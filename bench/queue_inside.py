@@ -22,9 +22,11 @@ from bench.history import add_history  # noqa: E402  # after django.setup(), as 
 from buildboard.core.audit import record_event  # noqa: E402  # likewise
 from buildboard.core.models import User  # noqa: E402  # likewise
 from jobs.execution.dispatch import Dispatcher  # noqa: E402  # likewise
-from jobs.models import Attempt, BuildJob  # noqa: E402  # likewise
+from jobs.models import Attempt, BuildJob, KeptForecast  # noqa: E402  # likewise
 from jobs.needs import key_of, needs_of  # noqa: E402  # likewise
+from jobs.queue import predictions  # noqa: E402  # likewise
 from jobs.queue.explain import explain_job  # noqa: E402  # likewise
+from jobs.queue.forecast import MOST_LOOKED_AT, foresee  # noqa: E402  # likewise
 from jobs.states import AttemptStatus, JobStatus, Priority  # noqa: E402  # likewise
 from servers.models import BuildServer, ServerLease, Slot  # noqa: E402  # likewise
 from tests.factories import make_attempt, make_job, make_server  # noqa: E402  # likewise
@@ -47,7 +49,9 @@ class Looker:
             "whole look of a new runner": lambda: Dispatcher().dispatch(),
             "bell, nothing free": lambda: self._dispatcher.dispatch(explain=False),
             "bell, one is started": lambda: self._dispatcher.dispatch(explain=False),
-            "why a job waits": self._explain,
+            "why a job waits, played": self._explain,
+            "why a job waits, kept": self._explain,
+            "forecast of the whole queue": lambda: foresee(limit=MOST_LOOKED_AT),
         }
 
     def fill(self) -> str:
@@ -60,6 +64,7 @@ class Looker:
         _add_fleet()
         _add_queue()
         self._dispatcher.dispatch()
+        predictions.refresh()
         return "\t".join(self._looks)
 
     def look(self, name: str) -> str:
@@ -81,6 +86,8 @@ class Looker:
 
     def _prepare(self, name: str) -> None:
 
+        age = timedelta(hours=0 if name.endswith("kept") else 1)
+        KeptForecast.objects.update(made_at=timezone.now() - age)
         free = STARTS if name.endswith("are started") else int("one is started" in name)
         some = list(
             Slot.objects.filter(server__enabled=True)

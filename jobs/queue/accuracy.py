@@ -83,17 +83,20 @@ def judge_waits(estimates: Iterable[Estimated]) -> Accuracy | None:
     return judge_estimates([one for one in estimates if max(one.likely, one.came) > _LEAST_WAIT_SECONDS])
 
 
-def track_record() -> TrackRecord:
-    """What the latest 200 of each came to. Two queries."""
-    first = Prediction.objects.filter(number=1)
-    starts = first.filter(stage=PredictionStage.QUEUED, started_at__isnull=False).order_by("-started_at")
+def latest_waits() -> list[Estimated]:
+    """The first estimates of the latest 200 starts that were told. One query."""
+    starts = Prediction.objects.filter(number=1, stage=PredictionStage.QUEUED, started_at__isnull=False)
     times = ("made_at", "start_low_at", "start_likely_at", "start_high_at", "started_at")
-    waited = _read(starts.values_list(*times)[:JUDGED])
-    ends = first.filter(stage=PredictionStage.ACTIVE, ended_at__isnull=False).order_by("-ended_at")
+    return _read(starts.order_by("-started_at").values_list(*times)[:JUDGED])
+
+
+def track_record(*, waits: Iterable[Estimated] | None = None) -> TrackRecord:
+    """What the latest 200 of each came to; `waits`, if read already, are `latest_waits`. Two queries."""
+    ends = Prediction.objects.filter(number=1, stage=PredictionStage.ACTIVE, ended_at__isnull=False)
     times = ("made_at", "end_low_at", "end_likely_at", "end_high_at", "ended_at")
     return TrackRecord(
-        starts=judge_waits(waited),
-        ends=judge_estimates(_read(ends.values_list(*times)[:JUDGED])),
+        starts=judge_waits(latest_waits() if waits is None else waits),
+        ends=judge_estimates(_read(ends.order_by("-ended_at").values_list(*times)[:JUDGED])),
     )
 
 

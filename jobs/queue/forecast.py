@@ -15,8 +15,9 @@ from jobs.models import Attempt, BuildJob
 from jobs.needs import Needs, needs_of
 from jobs.queue.durations import Work, read_durations, work_of
 from jobs.queue.lasting import Range
+from jobs.queue.margins import Margins
 from jobs.queue.order import PULLED, Waiting, ready_jobs, waiting_of
-from jobs.queue.simulation import Forecast, Queued, QueueFacts, Running, simulate, with_job
+from jobs.queue.simulation import Expected, Forecast, Queued, QueueFacts, Running, simulate, with_job
 from servers.fleet import ServerFacts, load_fleet
 
 MOST_LOOKED_AT = 10_000
@@ -38,6 +39,21 @@ class Foreseen:
     looked_at: int
     left_out: int
     waits: Mapping[str, Range]
+
+    def widened(self, margins: Margins) -> "Foreseen":
+        """The same with starts, and the ends that follow them, in ranges as wide as starts lay of late."""
+        jobs = {job_id: _widened(one, margins) for job_id, one in self.forecast.jobs.items()}
+        waits = {name: margins.widen(found) for name, found in self.waits.items()}
+        return replace(self, forecast=replace(self.forecast, jobs=jobs), waits=waits)
+
+
+def _widened(expected: Expected, margins: Margins) -> Expected:
+    if expected.start is None:
+        return expected
+    start, end = margins.widen(expected.start), expected.end
+    lasts = end.likely - start.likely
+    ends = Range(min(end.low, start.low + lasts), end.likely, max(end.high, start.high + lasts))
+    return replace(expected, start=start, end=ends)
 
 
 def foresee(*, limit: int = MOST_AT_ONCE, fleet: Sequence[ServerFacts] | None = None) -> Foreseen:

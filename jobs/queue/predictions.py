@@ -16,10 +16,11 @@ from django.utils import timezone
 
 from jobs.models import BuildJob, KeptForecast, Prediction
 from jobs.models.prediction import PredictionStage
-from jobs.queue.accuracy import track_record
+from jobs.queue.accuracy import latest_waits, track_record
 from jobs.queue.durations import Basis
 from jobs.queue.forecast import MOST_LOOKED_AT, Foreseen, foresee
 from jobs.queue.lasting import Range
+from jobs.queue.margins import margins_of
 from jobs.queue.simulation import Expected
 from jobs.states import JOB_TERMINAL, JobStatus
 
@@ -126,7 +127,9 @@ def refresh() -> int:
     if not _take_turn(began):
         return 0
     note_what_came()
-    foreseen = foresee(limit=MOST_LOOKED_AT)
+    waits = latest_waits()
+    margins = margins_of([(one.likely, one.came) for one in waits])
+    foreseen = foresee(limit=MOST_LOOKED_AT).widened(margins)
     written = keep(foreseen)
     took = timezone.now() - began
     KeptForecast.objects.filter(pk=_ROW).update(
@@ -137,7 +140,7 @@ def refresh() -> int:
         left_out=foreseen.left_out,
         waits={name: astuple(one) for name, one in foreseen.waits.items()},
         free_in={str(server_id): astuple(one) for server_id, one in foreseen.forecast.free_in.items()},
-        track_record=asdict(track_record()),
+        track_record=asdict(track_record(waits=waits)),
     )
     return written
 

@@ -1,5 +1,6 @@
 """Estimates as they are kept: what is written when, what came beside it, and how good they have been."""
 
+import uuid
 from datetime import datetime, timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from jobs.queue.accuracy import Accuracy, Estimated, judge_estimates, judge_wait
 from jobs.queue.durations import Basis
 from jobs.queue.forecast import Foreseen
 from jobs.queue.lasting import Range
+from jobs.queue.margins import Margins
 from jobs.queue.predictions import MOST_OF_A_JOB, current_of, is_due, keep, note_what_came, outlived, refresh
 from jobs.queue.simulation import Expected, Forecast
 from servers.leases import acquire_lease
@@ -226,6 +228,18 @@ def test_a_pass_keeps_the_queue_and_is_not_repeated_at_once() -> None:
     )
     assert kept.next_at > timezone.now()
     assert waiting.pk in current_of([waiting.pk])
+
+
+def test_a_wider_range_moves_the_ends_that_follow() -> None:
+    expected = Expected(Range(90, 100, 110), Range(290, 300, 320), uuid.uuid4(), Basis.BRANCH, 7)
+    job_id = uuid.uuid4()
+    foreseen = Foreseen(NOW, Forecast({job_id: expected}, {}), 1, 0, {"x86_64": Range(90, 100, 110)})
+
+    wider = foreseen.widened(Margins(0.5, 2.0))
+
+    found = wider.forecast.jobs[job_id]
+    assert (found.start, found.end) == (Range(50, 100, 200), Range(250, 300, 400))
+    assert wider.waits == {"x86_64": Range(50, 100, 200)}
 
 
 @pytest.mark.django_db
