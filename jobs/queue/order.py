@@ -24,6 +24,7 @@ from jobs.queue.shares import read_shares
 PULLED = "orchestrator"  # the provider whose jobs are pulled: no build server is chosen for them
 _PAGE = 1000
 _LOOKED_THROUGH = 2000  # jobs among which turns are taken where only the first few of the queue are shown
+_ROW = ("pk", "rank_ms", "created_at", "needs_key", "created_by", "not_before", "impossible_since")
 Seat = tuple[int, datetime, UUID]  # the columns of QUEUE_ORDER
 
 
@@ -98,10 +99,7 @@ def ranked_jobs(
             return
         # Behind the last one rather than after so many: those that were claimed meanwhile are in no page any more.
         behind = _after(page[-1][0], rank_ms=page[-1][1], created_at=page[-1][2])
-        seen, size = seen + len(page), _PAGE
-
-
-_ROW = ("pk", "rank_ms", "created_at", "needs_key", "created_by", "not_before", "impossible_since")
+        seen += len(page)
 
 
 def _learn(page: Sequence[tuple[Any, ...]], known: dict[str, Needs], *, asked: set[str]) -> None:
