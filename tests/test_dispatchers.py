@@ -24,12 +24,12 @@ from tests.services import fresh_database
 from tests.ssh_servers import SshServer, ssh_fleet
 
 # A minute alone; long bounds, since eight runners beside other tests have little of a machine.
-pytestmark = [pytest.mark.slow, pytest.mark.both_databases, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.both_databases, pytest.mark.timeout(900)]
 
 RUNNERS, SERVERS, SLOTS, JOBS = 8, 3, 2, 200
 FAKE_SERVERS, FAKE_JOBS, FAKE_SECONDS = 20, 2000, 0.02
 STOP_SECONDS = 30.0
-END_SECONDS = 500.0
+END_SECONDS = 800.0
 # `mkdir` gives each place on the server to one build; who finds the first ones taken takes the next.
 SCRIPT = """
 cd "$HOME/markers" || exit 1
