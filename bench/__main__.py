@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import latency, log, log_windows, pages, throughput
+from bench import estimates, latency, log, log_windows, pages, queue, throughput
 from bench.measure import Setting
 from bench.ssh import latency as ssh_latency
 from bench.ssh import log as ssh_log
@@ -26,6 +26,8 @@ BENCHMARKS: dict[str, Callable[[Setting], None]] = {
     "log-windows": log_windows.run,
     "throughput": throughput.run,
     "pages": pages.run,
+    "queue": queue.run,
+    "estimates": estimates.run,
     "ssh-latency": ssh_latency.run,
     "ssh-log": ssh_log.run,
     "ssh-throughput": ssh_throughput.run,

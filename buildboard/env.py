@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError
 
+MOST_WEIGHT = 100  # only the ratios of weights count
 env = Env(eager=True)
 
 type_errors = (EnvError, ValueError)
@@ -42,6 +43,22 @@ def read_positive(name: str, default: int) -> int:
     if value < 1:
         raise ImproperlyConfigured(f"{name}: must be a whole number of at least 1, not {value}")
     return int(value)
+
+
+def read_count(name: str, default: int) -> int:
+    """An integer of at least 0."""
+    value = read("int", name, default)
+    if value < 0:
+        raise ImproperlyConfigured(f"{name}: must be a whole number of at least 0, not {value}")
+    return int(value)
+
+
+def read_weight(name: str, default: float) -> float:
+    """A number from 0 to 100."""
+    value = read("float", name, default)
+    if not 0 <= value <= MOST_WEIGHT:
+        raise ImproperlyConfigured(f"{name}: must be a number from 0 to {MOST_WEIGHT}, not {value}")
+    return float(value)
 
 
 def read_networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:

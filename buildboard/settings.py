@@ -32,10 +32,21 @@ ENCRYPTION_KEYS = (
 ADMIN_PASSWORD = env.read("str", "BUILDBOARD_ADMIN_PASSWORD", "")
 INTERNAL_API_KEY = env.read("str", "BUILDBOARD_INTERNAL_API_KEY", "")
 MAX_QUEUE_SIZE = env.read_positive("BUILDBOARD_MAX_QUEUE_SIZE", 1000)
+AGEING_SECONDS = env.read_positive("BUILDBOARD_AGEING_SECONDS", 21_600)
+IMPOSSIBLE_SECONDS = env.read_positive("BUILDBOARD_IMPOSSIBLE_SECONDS", 86_400)
+QUARANTINE_SECONDS = env.read_count("BUILDBOARD_QUARANTINE_SECONDS", 60)
 LOCAL_REPOSITORIES = env.read_folders("BUILDBOARD_LOCAL_REPOSITORIES")
 WEBHOOK_ALLOWED_NETWORKS = env.read_networks("BUILDBOARD_WEBHOOK_ALLOWED_NETWORKS")
 MAX_LOG_BYTES = env.read_positive("BUILDBOARD_MAX_LOG_BYTES", 1 << 30)
 MAX_ARTIFACT_BYTES = env.read_positive("BUILDBOARD_MAX_ARTIFACT_BYTES", 2 << 30)
+# Which server takes a job: how much each part of jobs/queue/score.py counts.
+CHOICE_WEIGHTS = {
+    "utilisation": env.read_weight("BUILDBOARD_WEIGHT_UTILISATION", 0.4),
+    "waiting": env.read_weight("BUILDBOARD_WEIGHT_WAITING", 0.3),
+    "free": env.read_weight("BUILDBOARD_WEIGHT_FREE", 0.3),
+    "cache": env.read_weight("BUILDBOARD_WEIGHT_CACHE", 0.05),
+    "speed": env.read_weight("BUILDBOARD_WEIGHT_SPEED", 0.1),
+}
 # Set by the supervisor for its children only: `web` has short time-outs and no kept connections (they leak).
 PROCESS = env.read("str", "BUILDBOARD_PROCESS", "")
 

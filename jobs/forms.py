@@ -58,6 +58,11 @@ class SubmitForm(forms.Form):
     commit_hash = _text("Commit", "HEAD, or at least 7 hexadecimal digits", initial="HEAD", mono=True)
     target_architecture = _text("Architecture", attributes={"required": True, "list": "architectures"})
     server_id = forms.CharField(label="Server", required=False, initial=AUTO, widget=forms.Select)
+    server_fallback = forms.BooleanField(
+        label="Or any other",
+        help_text="instead of waiting for a named server that is full or away",
+        required=False,
+    )
     required_toolchain = _text(
         "Toolchain", "such as gcc, gcc-14 or gcc>=12; empty: any", attributes={"list": "toolchains"}
     )
@@ -74,6 +79,7 @@ class SubmitForm(forms.Form):
     )
     timeout_seconds = _number("Time limit in seconds", initial=3600)
     idle_timeout_seconds = _number("Without output, seconds", "empty: no such limit")
+    queue_timeout_seconds = _number("In the queue, seconds", "empty: it waits as long as it takes")
     max_attempts = _number("Attempts, at most", initial=2)
     retry_on = forms.MultipleChoiceField(
         label="Try again after",

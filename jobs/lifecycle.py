@@ -7,8 +7,7 @@ nothing about which server, which outcome or whether to retry: its callers pass 
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -19,15 +18,19 @@ from django.utils import timezone
 from buildboard.core.audit import BOARD, Actor
 from buildboard.core.doorbell import ring_on_commit
 from buildboard.core.enqueue import enqueue
+from buildboard.core.exclusive import hold_alone
 from buildboard.core.models import User
 from jobs.errors import IllegalTransition, NoFreeSlot, QueueFull, StaleLease
 from jobs.logs import seal
 from jobs.models import SUBMITTED_COLUMNS, Attempt, BuildJob
+from jobs.outcomes import Outcome
 from jobs.states import JOB_TERMINAL, AttemptStatus, ErrorCategory, JobStatus, Phase, Priority
 from jobs.transitions import held, move_attempt, move_job, record, ring_about, status_of
 from servers.models import BuildServer
+from servers.quarantine import free_canary, take_canary
 from servers.slots import free_slot, take_slot
 
+_AT_ONCE = 100  # more submissions than are ever under way at one time
 _PROGRESS = {Phase.CONNECTING: 0, Phase.CHECKOUT: 5, Phase.BUILDING: 10, Phase.COLLECTING: 95}
 _JOB_AFTER = {
     AttemptStatus.COMPLETED: JobStatus.COMPLETED,
@@ -37,57 +40,60 @@ _JOB_AFTER = {
 }
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How an attempt ended. `status` is a terminal one; `output` is the end of its log."""
-
-    status: AttemptStatus
-    exit_code: int | None = None
-    category: ErrorCategory | None = None
-    message: str = ""
-    output: str = ""
-    metrics: dict[str, Any] = field(default_factory=dict)
-
-    def as_result(self) -> dict[str, Any]:
-        """The job's `result`, as the contract names its keys."""
-        return {
-            "exitCode": self.exit_code,
-            "output": self.output,
-            "error": self.message or None,
-            "metrics": self.metrics,
-        }
-
-
 # ---- what people ask for --------------------------------------------------------------------------------
 
 
-def submit_job(fields: Mapping[str, Any], *, actor: Actor, user: User | None) -> BuildJob:
-    """Make a queued job of validated model fields.
+def submit_job(fields: Mapping[str, Any], *, actor: Actor, user: User | None, reason: str = "") -> BuildJob:
+    """Make a queued job of validated model fields; `reason`: why, unless somebody just wanted it.
 
     Raises QueueFull when BUILDBOARD_MAX_QUEUE_SIZE jobs wait already.
     """
     with transaction.atomic():
-        if BuildJob.objects.queued().count() >= settings.MAX_QUEUE_SIZE:
-            raise QueueFull(settings.MAX_QUEUE_SIZE)
-        job = BuildJob.objects.create(**fields, created_by=user, status=JobStatus.QUEUED)
-        record(job.pk, "submitted", actor=actor, to=JobStatus.QUEUED)
+        _refuse_over_queue_size()
+        deadline = _queue_deadline(fields.get("queue_timeout_seconds"), since=timezone.now())
+        job = BuildJob.objects.create(
+            **fields, queue_deadline_at=deadline, created_by=user, status=JobStatus.QUEUED
+        )
+        record(job.pk, "submitted", actor=actor, to=JobStatus.QUEUED, reason=reason)
         ring_on_commit("jobs")
         ring_on_commit("queue")
     return job
 
 
-def retry_job(job: BuildJob, *, actor: Actor, user: User | None) -> BuildJob:
-    """A new job with the same submission. Raises IllegalTransition while the old one is not finished."""
+def _refuse_over_queue_size() -> None:
+    """Raises QueueFull. Near the limit one submission at a time is let in: several at once would all count the same."""
+    for is_alone in (False, True):
+        if is_alone:
+            hold_alone("queue_size")
+        queued = BuildJob.objects.queued().count()
+        if queued >= settings.MAX_QUEUE_SIZE:
+            raise QueueFull(settings.MAX_QUEUE_SIZE)
+        if queued + _AT_ONCE < settings.MAX_QUEUE_SIZE:
+            return
+
+
+def _queue_deadline(timeout_seconds: int | None, *, since: datetime) -> datetime | None:
+    return since + timedelta(seconds=timeout_seconds) if timeout_seconds else None
+
+
+def retry_job(
+    job: BuildJob, *, actor: Actor, user: User | None, reason: str = "", excused: bool = False
+) -> BuildJob:
+    """A new job with the same submission; `excused`: the old one failed by its server's fault.
+
+    Raises IllegalTransition while the old one is not finished, and QueueFull.
+    """
     if job.status not in JOB_TERMINAL:
         raise IllegalTransition(f"Build job {job.pk}", found=job.status, wanted="retried; cancel it first")
     copied = {name: getattr(job, name) for name in _COPIED}
+    fields = {**copied, "retry_of": job, "excused_attempts": int(excused)}
     with transaction.atomic():
-        retry = submit_job({**copied, "retry_of": job}, actor=actor, user=user)
-        record(job.pk, "retried", actor=actor, data={"retry": str(retry.pk)})
+        retry = submit_job(fields, actor=actor, user=user, reason=reason)
+        record(job.pk, "retried", actor=actor, reason=reason, data={"retry": str(retry.pk)})
     return retry
 
 
-_COPIED = (*SUBMITTED_COLUMNS, "spec", "secret_spec", "priority", "requested_server")
+_COPIED = (*SUBMITTED_COLUMNS, "spec", "secret_spec", "priority", "requested_server", "needs_key")
 
 
 def request_cancel(job: BuildJob, *, actor: Actor, reason: str = "") -> BuildJob:
@@ -124,8 +130,10 @@ def request_cancel(job: BuildJob, *, actor: Actor, reason: str = "") -> BuildJob
     return job
 
 
-def change_priority(job: BuildJob, *, priority: Priority, actor: Actor, reason: str = "") -> BuildJob:
-    """Raise or lower a queued job. Raises IllegalTransition once it is not waiting any more."""
+def change_priority(
+    job: BuildJob, *, priority: Priority, actor: Actor, reason: str = "", passed: dict[str, Any] | None = None
+) -> BuildJob:
+    """Raise or lower a queued job; its event says whom it `passed`. Raises IllegalTransition once it waits no more."""
     with transaction.atomic():
         before = Priority(BuildJob.objects.values_list("priority", flat=True).get(pk=job.pk))
         if not BuildJob.objects.filter(pk=job.pk, status=JobStatus.QUEUED).update(
@@ -137,7 +145,7 @@ def change_priority(job: BuildJob, *, priority: Priority, actor: Actor, reason: 
             "priority_changed",
             actor=actor,
             reason=reason,
-            data={"from": before.label, "to": priority.label},
+            data={"from": before.label, "to": priority.label, **(passed or {})},
         )
         ring_on_commit("jobs")
         ring_on_commit("queue")
@@ -148,10 +156,11 @@ def change_priority(job: BuildJob, *, priority: Priority, actor: Actor, reason: 
 # ---- what the board does --------------------------------------------------------------------------------
 
 
-def claim_job(job_id: uuid.UUID, *, server: BuildServer) -> Attempt:
-    """Take a slot of the server and mint an attempt with its lease, in one transaction.
+def claim_job(job_id: uuid.UUID, *, server: BuildServer, why: str = "") -> Attempt:
+    """Take a slot of the server and mint an attempt with its lease, in one transaction; `why` it is that one.
 
-    Raises IllegalTransition when another was faster or a cancel came, NoFreeSlot when the server is full.
+    Raises IllegalTransition when another was faster or a cancel came, NoFreeSlot when the server is full, or on trial
+    after a quarantine and has its one build.
     """
     attempt_id = uuid.uuid4()
     with transaction.atomic():
@@ -164,11 +173,14 @@ def claim_job(job_id: uuid.UUID, *, server: BuildServer) -> Attempt:
             server_name=server.name,
             attempts=F("attempts") + 1,
             not_before=None,
+            impossible_since=None,
             updated_at=now,
         ):
             raise IllegalTransition(f"Build job {job_id}", found=status_of(job_id), wanted=JobStatus.CLAIMED)
         if take_slot(server, holder=attempt_id) is None:
             raise NoFreeSlot(f"{server.name} has no free slot.")
+        if not take_canary(server, holder=attempt_id):
+            raise NoFreeSlot(f"{server.name} tries one build first.")
         last = Attempt.objects.filter(job_id=job_id).aggregate(last=Max("number"))["last"] or 0
         attempt = Attempt.objects.create(
             id=attempt_id, job_id=job_id, number=last + 1, server=server, server_name=server.name
@@ -178,6 +190,7 @@ def claim_job(job_id: uuid.UUID, *, server: BuildServer) -> Attempt:
             "claimed",
             found=JobStatus.QUEUED,
             to=JobStatus.CLAIMED,
+            reason=why,
             data={"attempt": attempt.number, "server": server.name},
         )
         ring_on_commit(f"server:{server.pk}")
@@ -246,21 +259,20 @@ def finish_attempt(attempt: Attempt, *, outcome: Outcome, requeue_at: datetime |
     IllegalTransition when it had ended otherwise.
     """
     with transaction.atomic():
-        now = timezone.now()
         ended: dict[str, Any] = {
-            "completed_at": now,
+            "completed_at": timezone.now(),
             "exit_code": outcome.exit_code,
             "error_category": outcome.category or "",
             "error_message": outcome.message,
         }
-        if not move_attempt(attempt, to=outcome.status, metrics=outcome.metrics, **ended):
+        if not move_attempt(attempt, to=outcome.status, **ended, **outcome.of_attempt()):
             return
         free_slot(attempt.pk)
         again = requeue_at is not None and _may_run_again(attempt, outcome=outcome)
         target = JobStatus.QUEUED if again else _JOB_AFTER[outcome.status]
         if again:
-            waiting: dict[str, Any] = {"progress": 0, "server": None, "server_name": "", "started_at": None}
-            found = move_job(attempt.job_id, to=target, not_before=requeue_at, **waiting)
+            waiting = _waiting(attempt.job_id, not_before=requeue_at, excused=outcome.excuse is not None)
+            found = move_job(attempt.job_id, to=target, **waiting)
         else:
             found = move_job(attempt.job_id, to=target, result=outcome.as_result(), progress=100, **ended)
         record(
@@ -268,17 +280,28 @@ def finish_attempt(attempt: Attempt, *, outcome: Outcome, requeue_at: datetime |
             "requeued" if again else str(target),
             found=found,
             to=target,
-            reason=outcome.message,
-            data={
-                "attempt": attempt.number,
-                "attempt_status": str(outcome.status),
-                "category": outcome.category or "",
-                "exit_code": outcome.exit_code,
-            },
+            reason=outcome.message_of_requeue() if again else outcome.message,
+            data={"attempt": attempt.number, **outcome.as_data()},
         )
         _ask_to_seal(attempt)
+        _ask_about_server(attempt, outcome=outcome)
         ring_about(attempt.job_id, attempt)
         ring_on_commit("queue")
+
+
+def _waiting(job_id: uuid.UUID, *, not_before: datetime | None, excused: bool) -> dict[str, Any]:
+    """The columns of a job that runs no more and waits again, as long as it may from then on."""
+    timeout = BuildJob.objects.values_list("queue_timeout_seconds", flat=True).get(pk=job_id)
+    deadline = _queue_deadline(timeout, since=not_before or timezone.now())
+    again: dict[str, Any] = {"server": None, "server_name": "", "started_at": None, "progress": 0}
+    again |= {"not_before": not_before, "queue_deadline_at": deadline}
+    return {**again, "excused_attempts": F("excused_attempts") + 1} if excused else again
+
+
+def _ask_about_server(attempt: Attempt, *, outcome: Outcome) -> None:
+    """A failure may be its server's fault, and the end of a canary build tells how its server is."""
+    if attempt.server and (outcome.failed or attempt.server.quarantined_since is not None):
+        enqueue("jobs.tasks.judge_server", attempt.pk)
 
 
 def _ask_to_seal(attempt: Attempt) -> None:
@@ -300,6 +323,8 @@ def release_attempt(attempt: Attempt, *, reason: str, not_before: datetime | Non
         ):
             return
         free_slot(attempt.pk)
+        if attempt.server_id is not None:
+            free_canary(attempt.server_id, canary=attempt.pk)
         move_job(
             attempt.job_id,
             to=JobStatus.QUEUED,

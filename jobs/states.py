@@ -54,7 +54,7 @@ class ErrorCategory(TextChoices):
 
 
 class Priority(IntegerChoices):
-    """Who goes first; first in, first out within one."""
+    """Who goes first; first in, first out within one. What waits long goes up: models/rank.py."""
 
     LOW = 0, "low"
     NORMAL = 10, "normal"
@@ -139,4 +139,8 @@ BADGES: dict[str, Badge] = {
     "draining": Badge("badge-neutral", "arrow-down-to-line"),
     "quarantined": Badge("badge-error", "shield-alert"),
     "disabled": Badge("badge-neutral", "ban"),
+    # of how a server stands to a job, and a waiting job to all of them
+    "free": Badge("badge-success", "check"),
+    "busy": Badge("badge-neutral", "hourglass"),
+    "impossible": Badge("badge-error", "octagon-alert"),
 }

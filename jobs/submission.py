@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from jobs import validation
 from jobs.errors import FieldError, InvalidSubmission
-from jobs.models import SUBMITTED_COLUMNS, Secret
+from jobs.models import SUBMITTED_COLUMNS, BuildJob, Secret
+from jobs.needs import key_of, needs_of
 from jobs.repositories import check_repository
 from jobs.schemas import Submission
 from jobs.validation import Invalid
@@ -52,12 +53,13 @@ def fields_of(submission: Submission) -> dict[str, Any]:
         checked(name, _refuse_notices, getattr(submission, name))
     server = checked("server_id", find_server, submission.server_id)
     checked.finish()
-    return {
+    fields = {
         **{name: spec[name] for name in SUBMITTED_COLUMNS},
         "priority": validation.priority_number(submission.priority),
         "requested_server": server,
         "spec": spec,
     }
+    return {**fields, "needs_key": key_of(needs_of(BuildJob(**fields)))}
 
 
 def find_server(word: str) -> BuildServer | None:

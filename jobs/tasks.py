@@ -9,7 +9,9 @@ from uuid import UUID
 
 from buildboard.core.enqueue import enqueue
 from buildboard.core.machine import machine_id
+from jobs.diagnosis import hosts
 from jobs.logs import seal
+from jobs.queue import predictions
 
 if TYPE_CHECKING:
     from jobs.execution.runner import Runner
@@ -29,6 +31,16 @@ def run_builds() -> None:
         runner.run(seconds=RUN_SECONDS)
     if runner.ran_out:
         enqueue("jobs.tasks.run_builds", cluster="runner", machine=machine_id())
+
+
+def judge_server(attempt_id: UUID) -> None:
+    """Look whether the server is at fault on which an attempt failed, or that was on trial with it."""
+    hosts.judge_server(attempt_id)
+
+
+def foresee_queue() -> None:
+    """Foresee when jobs start and end, keep it, and note beside what was foreseen before what came."""
+    predictions.refresh()
 
 
 def seal_log(attempt_id: UUID) -> None:

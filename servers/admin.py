@@ -3,7 +3,7 @@
 Writing is registry.py's and health.py's; nothing here shows or stores a private key.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
@@ -15,13 +15,14 @@ from django.urls import reverse
 from buildboard.core.admin import Steady, written_out
 from buildboard.core.auth import principal_of
 from servers.checks import request_check
+from servers.drains import set_draining, set_maintenance
 from servers.errors import ServerError
 from servers.forms import ServerForm
-from servers.health import set_maintenance
 from servers.models import BuildServer, Toolchain
+from servers.quarantine import set_quarantine
 from servers.registry import add_server, change_server, delete_server
 from servers.slots import held_slots
-from servers.states import ServerStatus, TransportKind
+from servers.states import QuarantineKind, ServerStatus, TransportKind
 
 if TYPE_CHECKING:  # Django's own class takes no type at run time
     ToolchainTable = admin.TabularInline[Toolchain, BuildServer]
@@ -29,7 +30,11 @@ else:
     ToolchainTable = admin.TabularInline
 
 _SEEN = (
-    *("transport", "status", written_out("status_reason"), "unreachable_since", "last_health_check", "slots"),
+    *("transport", "status", written_out("status_reason"), "status_changed_at", "status_changed_by"),
+    *("maintenance_until", "unreachable_since", "last_health_check", "slots"),
+    *("draining_since", "draining_until", "draining_by", "removal_requested_at", "removal_requested_by"),
+    *("quarantine_kind", written_out("quarantine_reason"), "quarantined_since", "quarantined_until"),
+    "quarantined_by",
     *("total_cpu_cores", "total_memory_mb", "total_storage_gb"),
     *("cpu_percent", "memory_percent", "storage_percent"),
 )
@@ -75,13 +80,16 @@ class BuildServerAdmin(Steady):
 
     form = AdminServerForm
     inlines = (ToolchainInline,)
-    actions = ("probe_now", "accept_host_key", "start_maintenance", "end_maintenance")
+    actions = (
+        *("probe_now", "accept_host_key", "start_maintenance", "end_maintenance"),
+        *("drain", "end_drain", "start_quarantine", "end_quarantine"),
+    )
     list_display = (
         *("name", "status", "enabled", "draining", "transport", "hostname", "slots"),
         "last_health_check",
     )
     list_filter = (
-        *("status", "enabled", "draining", "transport"),
+        *("status", "enabled", "draining", "quarantine_kind", "transport"),
         *(("group", NamedValues), ("toolchains__target_architecture", NamedValues)),
     )
     search_fields = ("name", "hostname", "group", "toolchains__name")
@@ -156,6 +164,12 @@ class BuildServerAdmin(Steady):
         obj._state.adding = False
         obj.refresh_from_db()
 
+    def response_add(
+        self, request: HttpRequest, obj: BuildServer, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """Called by the admin site after adding: the server's page shows the further steps."""
+        return HttpResponseRedirect(reverse("jobs:server", args=[obj.pk]))
+
     # ---- deleting ---------------------------------------------------------------------------------------
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -206,19 +220,49 @@ class BuildServerAdmin(Steady):
     @admin.action(description="Take out for maintenance", permissions=["change"])
     def start_maintenance(self, request: HttpRequest, queryset: QuerySet[BuildServer]) -> None:
         """No new builds; running ones go on."""
-        self._set_maintenance(request, queryset, enabled=True)
+        self._set_out(request, queryset, enabled=True)
 
     @admin.action(description="End the maintenance", permissions=["change"])
     def end_maintenance(self, request: HttpRequest, queryset: QuerySet[BuildServer]) -> None:
         """Back in, once a probe has reached it."""
-        self._set_maintenance(request, queryset.filter(status=ServerStatus.MAINTENANCE), enabled=False)
+        self._set_out(request, queryset.filter(status=ServerStatus.MAINTENANCE), enabled=False)
 
-    def _set_maintenance(
-        self, request: HttpRequest, queryset: QuerySet[BuildServer], *, enabled: bool
+    @admin.action(description="Drain", permissions=["change"])
+    def drain(self, request: HttpRequest, queryset: QuerySet[BuildServer]) -> None:
+        """No new builds; it is watched as ever."""
+        self._set_out(request, queryset.filter(draining=False), enabled=True, change=set_draining)
+
+    @admin.action(description="End draining", permissions=["change"])
+    def end_drain(self, request: HttpRequest, queryset: QuerySet[BuildServer]) -> None:
+        """It takes builds again."""
+        wanted = queryset.filter(draining=True, removal_requested_at__isnull=True)
+        self._set_out(request, wanted, enabled=False, change=set_draining)
+
+    @admin.action(description="Put in quarantine", permissions=["change"])
+    def start_quarantine(self, request: HttpRequest, queryset: QuerySet[BuildServer]) -> None:
+        """No new builds until somebody ends it."""
+        wanted = queryset.filter(quarantined_since__isnull=True)
+        self._set_out(request, wanted, enabled=True, change=set_quarantine)
+
+    @admin.action(description="End the quarantine", permissions=["change"])
+    def end_quarantine(self, request: HttpRequest, queryset: QuerySet[BuildServer]) -> None:
+        """It takes builds again; one whose host key changed needs that accepted."""
+        wanted = queryset.filter(quarantined_since__isnull=False).exclude(
+            quarantine_kind=QuarantineKind.HOST_KEY
+        )
+        self._set_out(request, wanted, enabled=False, change=set_quarantine)
+
+    def _set_out(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[BuildServer],
+        *,
+        enabled: bool,
+        change: Callable[..., bool] = set_maintenance,
     ) -> None:
         actor = principal_of(request).actor
         ids = list(queryset.values_list("pk", flat=True))
-        changed = sum(set_maintenance(server_id, enabled=enabled, actor=actor) for server_id in ids)
+        changed = sum(change(server_id, enabled=enabled, actor=actor) for server_id in ids)
         messages.success(request, f"{changed} changed.")
 
     def _refuse(self, request: HttpRequest, refused: ServerError) -> HttpResponse:

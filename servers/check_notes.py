@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-NAMES = ("reach", "host_key", "login", "shell", "git", "work_dir", "disk")
+NAMES = ("reach", "host_key", "login", "shell", "git", "work_dir", "disk", "tools")
 _LONGEST = 500  # characters of a server's words
 
 

@@ -15,10 +15,11 @@ from servers import health
 from servers.check_notes import Notes, StepFailed
 from servers.connections import forget_failures, open_fresh_transport, read_shown_host_key, way_to
 from servers.models import BuildServer
-from servers.probe import measure, troubles
+from servers.probe import find_tools, measure, troubles
 from servers.runs import RunClient
 from servers.starts import forget_refused_start
 from servers.states import TransportKind
+from servers.thresholds import FREE_STORAGE
 from servers.transport import (
     BadReply,
     HelperRefused,
@@ -192,7 +193,7 @@ class _Way:
             self._fail("work_dir", f"The work folder takes no files: {error}", advice, error)
         if facts.get("os") == "":  # it ran, and found nothing to run: no other fact of it means anything
             self.tell(partial(health.apply_probe, self._server.pk, facts=facts))
-            seen = " ".join(troubles(measure(facts, now=time.time()), facts))
+            seen = " ".join(troubles(facts))
             advice = "Correct PATH in the server's `environment`, or take it out: then sshd's own is used."
             self._fail("shell", seen, advice, None)
         seen = f"{facts.get('os', '')} {facts.get('kernel', '')} on {facts.get('arch', '')}."
@@ -234,7 +235,8 @@ class _Way:
             self._notes.imply("disk", ok=False, seen=seen, advice=advice)
             return
         percent, limit = measures.storage_percent or 0, self._server.storage_limit_percent
-        advice = " ".join(troubles(measures, facts)) if measures.free_kb < _GIB_KB else ""
+        free_mb = measures.free_kb / 1024
+        advice = FREE_STORAGE.sentence(free_mb) if FREE_STORAGE.is_past(free_mb) else ""
         if percent > limit:
             advice = f"It takes no builds over {limit} %: make room, or raise the limit."
         seen = f"{measures.free_kb / _GIB_KB:.1f} GiB are free, {percent:.0f} % used."
@@ -248,12 +250,16 @@ class _Way:
         self.tell(partial(health.note_pinned_key, server_id))
         self.tell(partial(health.apply_probe, server_id, facts=facts, latency_ms=latency))
         self._notes.show()
+        self._notes.begin()
         try:
             facts = client.probe(environment=self._server.environment, timeout_seconds=PROBE_SECONDS)
         except (TransportError, HelperRefused) as error:  # the next full probe is within the hour
             logger.info("%s: %s", self._server.name, error, extra={"action": "check"})
+            advice = "One of them hangs, perhaps. It takes builds all the same; they are asked again soon."
+            self._notes.write("tools", ok=False, seen=f"They did not answer: {error}", advice=advice)
             return
         self.tell(partial(health.apply_probe, server_id, facts=facts, latency_ms=latency))
+        self._notes.write("tools", ok=True, seen=_tool_words(facts), advice="")
 
     def _fail(
         self, name: str, seen: str, advice: str, error: TransportError | HelperRefused | None
@@ -263,6 +269,16 @@ class _Way:
             self.tell(partial(health.note_failure, self._server.pk, error=error))
         self._notes.write(name, ok=False, seen=seen, advice=advice)
         raise StepFailed
+
+
+def _tool_words(facts: dict[str, str]) -> str:
+    """How many there are, and for which architectures."""
+    tools = find_tools(facts)
+    targets = sorted({tool.target for tool in tools if tool.target})
+    if not tools:
+        return "No compiler or build tool was found: install what builds need, or add its folder to PATH."
+    across = f", some for {', '.join(targets)}" if targets else ""
+    return f"{len(tools)} tools and compilers{across}."
 
 
 def _cause(error: OSError) -> str:

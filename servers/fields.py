@@ -6,6 +6,7 @@ the clear.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +37,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "enabled": bool,
     "draining": bool,
     "draining_reason": validation.check_reason,
+    "draining_until": validation.check_until,
 }
 _MAY_BE_EMPTY = {"group", "work_dir", "host_key", "draining_reason"}
 _KNOWN = {*_CHECKS, "transport", "jump_host", "utilization_limits", "private_key", "private_key_passphrase"}
@@ -72,6 +74,23 @@ def check_fields(fields: Mapping[str, Any], *, server: BuildServer | None) -> Ch
     if reader.problems:
         raise InvalidServer(reader.problems)
     return CheckedFields(reader.columns, key, "private_key" in fields)
+
+
+def check_outage(*, reason: str, until: datetime | None) -> tuple[str, datetime | None]:
+    """Why a server is taken out, and when that ends by itself. Raises InvalidServer with all problems."""
+    problems: list[FieldProblem] = []
+    checks: tuple[tuple[str, Callable[[Any], Any], Any], ...] = (
+        ("reason", validation.check_reason, reason),
+        ("until", validation.check_until, until),
+    )
+    for name, check, value in checks:
+        try:
+            check(value)
+        except Invalid as error:
+            problems.append({"field": name, "message": str(error)})
+    if problems:
+        raise InvalidServer(problems)
+    return reason.strip(), until
 
 
 class _Reader:

@@ -1,9 +1,9 @@
 """The fleet as plain facts, read in a constant number of queries, for the pure functions that choose a server."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q
@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from servers.models import BuildServer, ServerLease, Toolchain
 from servers.slots import count_held_slots
-from servers.states import ServerStatus, TransportKind
+from servers.states import QuarantineStage, ServerStatus, TransportKind, quarantine_stage
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,13 @@ class ServerFacts:
     status_reason: str = ""
     followed: bool = True
     pinned: bool = True
+    key_changed: bool = False
     draining: bool = False
     draining_reason: str = ""
+    quarantined_since: datetime | None = None
     quarantined_until: datetime | None = None
     quarantine_reason: str = ""
+    canary_id: UUID | None = None
     starts_refused_until: datetime | None = None
     starts_refused_reason: str = ""
     architectures: frozenset[str] = frozenset()
@@ -76,8 +79,30 @@ class ServerFacts:
         return self.free_slots if self.enabled and not self.draining and self.status in TAKING else 0
 
     @property
+    def is_timed(self) -> bool:
+        """Whether time alone may change what it takes."""
+        return not (
+            self.quarantined_since is None
+            and self.quarantined_until is None
+            and self.starts_refused_until is None
+        )
+
+    def quarantine_at(self, now: datetime) -> QuarantineStage:
+        """How far its quarantine is."""
+        return quarantine_stage(
+            since=self.quarantined_since, until=self.quarantined_until, canary_id=self.canary_id, now=now
+        )
+
+    def with_one_more(self, holder: UUID) -> Self:
+        """The same with one more build, which in quarantine is its canary."""
+        canary = holder if self.quarantined_since is not None else None
+        return replace(self, held=self.held + 1, canary_id=canary)
+
+    @property
     def free_storage_gb(self) -> int | None:
-        """Storage that nothing uses yet, as the last probe saw it; None: not measured."""
+        """Storage that a build can still fill, as the last probe saw it; None: not measured."""
+        if self.free_storage_mib is not None:
+            return self.free_storage_mib // 1024
         if self.storage_gb is None or self.storage_percent is None:
             return None
         return int(self.storage_gb * (100 - min(100.0, self.storage_percent)) / 100)
@@ -91,15 +116,19 @@ _NOT_FACTS = ("facts", "private_key", "public_key", "host_key", "seen_host_key")
 def takes_jobs(server: BuildServer) -> bool:
     """Whether the server is in service by its row: a last look at what may have changed since the fleet was read."""
     now = timezone.now()
-    is_barred = any(
-        until and until > now for until in (server.quarantined_until, server.starts_refused_until)
+    quarantine = quarantine_stage(
+        since=server.quarantined_since,
+        until=server.quarantined_until,
+        canary_id=server.canary_id,
+        now=now,
     )
     return (
         server.enabled
         and server.status in TAKING
         and server.is_trusted
         and not server.draining
-        and not is_barred
+        and quarantine in {QuarantineStage.NONE, QuarantineStage.CANARY_DUE}
+        and not (server.starts_refused_until and server.starts_refused_until > now)
     )
 
 
@@ -112,7 +141,11 @@ def load_fleet(*, tools: Tools | None = None) -> list[ServerFacts]:
     live = ServerLease.objects.filter(server=OuterRef("pk"), until__gt=Now())
     servers = (
         BuildServer.objects.defer(*_NOT_FACTS)
-        .annotate(is_followed=Exists(live), has_known_key=~Q(host_key="") & Q(seen_host_key=""))
+        .annotate(
+            is_followed=Exists(live),
+            has_known_key=~Q(host_key="") & Q(seen_host_key=""),
+            has_other_key=~Q(host_key="") & ~Q(seen_host_key=""),
+        )
         .order_by("name")
     )
     tools = read_toolchains() if tools is None else tools
@@ -141,10 +174,13 @@ def _facts(server: BuildServer, *, held: int, tools: Sequence[ToolchainFacts]) -
         status_reason=server.status_reason,
         followed=annotated.is_followed,
         pinned=server.transport == TransportKind.LOCAL or annotated.has_known_key,
+        key_changed=annotated.has_other_key,
         draining=server.draining,
         draining_reason=server.draining_reason,
+        quarantined_since=server.quarantined_since,
         quarantined_until=server.quarantined_until,
         quarantine_reason=server.quarantine_reason,
+        canary_id=server.canary_id,
         starts_refused_until=server.starts_refused_until,
         starts_refused_reason=server.starts_refused_reason,
         architectures=frozenset(server.architectures),

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from buildboard.core.schemas import Given
+from buildboard.core.schemas import Given, Instant
 
 Name = Annotated[str, Field(max_length=64, examples=["arm-1"])]
 Text = Annotated[str, Field(max_length=1024)]
@@ -43,6 +43,10 @@ HostKeyLine = Annotated[
     ),
 ]
 JumpHost = Annotated[str | None, Field(max_length=64, description="Another build server's id or name.")]
+Until = Annotated[
+    Instant | None,
+    Field(description="When it ends by itself, a probe first. Null: when somebody ends it."),
+]
 Transport = Annotated[Literal["ssh", "local"], Field(description="`local` is added by the board itself.")]
 
 
@@ -96,12 +100,21 @@ class ServerChange(_GivenServer):
 
     draining: Annotated[bool, Field(description="Takes no new builds; running ones go on.")] = False
     draining_reason: Annotated[str | None, Field(max_length=1000)] = None
+    draining_until: Until = None
 
 
-class GivenMaintenance(Given):
-    """Take a server out for maintenance, or back."""
+class GivenOutage(Given):
+    """Take a server out, for maintenance or to drain it, or back."""
 
     enabled: bool
+    reason: Annotated[str, Field(max_length=1000)] = ""
+    until: Until = None
+
+
+class GivenRemoval(Given):
+    """Remove a server by force."""
+
+    confirm: Annotated[str, Field(max_length=64, description="The server's name.")]
     reason: Annotated[str, Field(max_length=1000)] = ""
 
 

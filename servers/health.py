@@ -1,11 +1,13 @@
-"""The one writer of a server's status: what a probe saw, reached or not, host keys, maintenance. Each change is an
-event. It is not in charge of connecting (connections.py), nor of what a person changes (registry.py).
+"""The one writer of a server's status: what a probe saw, reached or not, host keys. Each change is an event.
+
+It is not in charge of connecting (connections.py), of taking out and back (drains.py), of the thresholds of an unwell
+server (thresholds.py), nor of what a person changes (registry.py).
 """
 
 import logging
 import time
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -15,20 +17,31 @@ from django.utils import timezone
 
 from buildboard.core.audit import BOARD, Actor, record_event
 from buildboard.core.doorbell import ring_on_commit
+from servers import quarantine
 from servers.host_keys import HostKey, parse_host_keys
 from servers.models import BuildServer, ProbeSample, Toolchain
-from servers.probe import architecture_of, find_tools, is_full, measure, troubles
+from servers.probe import Measures, architecture_of, find_tools, is_full, measure, troubles
 from servers.starts import forget_refused_start
 from servers.states import ServerStatus, TransportKind
+from servers.thresholds import Assessment, assess, bands_of, readings_of
 from servers.transport import HelperRefused, HostKeyMismatch, HostKeyProblem, TransportError
 
 logger = logging.getLogger(__name__)
 
 SAMPLES_KEPT = timedelta(days=7)  # then the sweep of runners drops them
+# A test of the connection probes twice in a second: those are no two probes in a row.
+COUNTED_APART = timedelta(seconds=10)
 _TOOL_FACTS = ("tool.", "cross.", "targets.")
 
 
-def set_status(server_id: UUID, *, status: ServerStatus, reason: str = "", actor: Actor = BOARD) -> bool:
+def set_status(
+    server_id: UUID,
+    *,
+    status: ServerStatus,
+    reason: str = "",
+    actor: Actor = BOARD,
+    data: dict[str, Any] | None = None,
+) -> bool:
     """Move a server to `status`; False when it is there already (nothing is recorded then)."""
     with transaction.atomic():
         found = BuildServer.objects.filter(pk=server_id).values_list("status", flat=True).first()
@@ -36,7 +49,11 @@ def set_status(server_id: UUID, *, status: ServerStatus, reason: str = "", actor
             return False
         now = timezone.now()
         changed = BuildServer.objects.filter(pk=server_id, status=found).update(
-            status=status, status_reason=reason, status_changed_at=now, updated_at=now
+            status=status,
+            status_reason=reason,
+            status_changed_at=now,
+            status_changed_by=actor.name,
+            updated_at=now,
         )
         if changed:
             record_event(
@@ -47,6 +64,7 @@ def set_status(server_id: UUID, *, status: ServerStatus, reason: str = "", actor
                 from_state=found,
                 to_state=status,
                 reason=reason,
+                data=data,
             )
             ring_on_commit("jobs")
             ring_on_commit("queue")
@@ -94,17 +112,6 @@ def note_failure(server_id: UUID, *, error: TransportError | HelperRefused) -> N
             _put(server, status=ServerStatus.OFFLINE, reason=str(error))
 
 
-def set_maintenance(server_id: UUID, *, enabled: bool, actor: Actor, reason: str = "") -> bool:
-    """Take a server out for maintenance, or back (it is `unknown` until the next probe, soon)."""
-    if enabled:
-        return set_status(server_id, status=ServerStatus.MAINTENANCE, reason=reason, actor=actor)
-    if not BuildServer.objects.filter(pk=server_id, status=ServerStatus.MAINTENANCE).exists():
-        return False
-    ended = set_status(server_id, status=ServerStatus.UNKNOWN, reason=reason, actor=actor)
-    ring_on_commit(f"probe:{server_id}")
-    return ended
-
-
 _AWAY = {ServerStatus.OFFLINE, ServerStatus.UNKNOWN}
 
 # ---- host keys --------------------------------------------------------------------------------------------
@@ -125,6 +132,7 @@ def note_host_key(server_id: UUID, *, seen: HostKey, changed: bool) -> None:
         BuildServer.objects.filter(pk=server_id).update(seen_host_key=seen.line, updated_at=timezone.now())
         if changed:
             _take_out(server, seen=seen, alarm=is_new)
+            quarantine.hold_for_key(server_id, reason=f"Its host key changed: it shows {seen.fingerprint}.")
         else:
             reason = (
                 f"It waits for an operator to accept its host key, {seen.kind} {seen.fingerprint}: compare it with "
@@ -139,6 +147,7 @@ def note_pinned_key(server_id: UUID) -> None:
         over = BuildServer.objects.filter(pk=server_id).exclude(host_key="").exclude(seen_host_key="")
         if over.update(seen_host_key="", updated_at=timezone.now()):
             record_event("server", subject_id=server_id, kind="host_key_back")
+            quarantine.forget_key(server_id, reason="It shows its pinned host key again.")
 
 
 def _is_of_before(server_id: UUID, problem: HostKeyProblem) -> bool:
@@ -182,11 +191,12 @@ def forget_machine(server_id: UUID, *, actor: Actor) -> None:
     """The address changed: nothing that was measured before is known of what is there now."""
     nothing = dict.fromkeys((*_PERCENTAGES, *_SIZES), None)
     BuildServer.objects.filter(pk=server_id).update(
-        **nothing, boot_id="", facts={}, last_health_check=None, unreachable_since=None
+        **nothing, boot_id="", facts={}, strains=None, last_health_check=None, unreachable_since=None
     )
     Toolchain.objects.filter(server_id=server_id).delete()
     ProbeSample.objects.filter(server_id=server_id).delete()
     forget_refused_start(server_id)
+    quarantine.forget_machine(server_id, actor=actor)
     expect_probe(server_id, reason="Its address changed; it was not probed there yet.", actor=actor)
 
 
@@ -210,7 +220,6 @@ def apply_probe(server_id: UUID, *, facts: Mapping[str, str], latency_ms: float 
     tools should be looked at, too.
     """
     measures = measure(facts, now=time.time())
-    seen: dict[str, Any] = {name: getattr(measures, name) for name in _PERCENTAGES}
     now = timezone.now()
     with transaction.atomic():
         server = BuildServer.objects.select_for_update(of=("self",), no_key=True).filter(pk=server_id).first()
@@ -218,24 +227,63 @@ def apply_probe(server_id: UUID, *, facts: Mapping[str, str], latency_ms: float 
             return False  # its address changed meanwhile: this was another machine
         rebooted = _note_boot(server, boot_id=facts.get("boot_id", "")[:64])
         known = {} if is_full(facts) else _tool_facts(server.facts)
+        found = _assess(
+            server, measures, latency_ms=latency_ms, known={} if rebooted else server.strains, now=now
+        )
         BuildServer.objects.filter(pk=server_id).update(
-            **seen,
+            **_percentages(measures),
             total_cpu_cores=measures.cores,
             total_memory_mb=measures.memory_mb,
             total_storage_gb=measures.storage_gb,
             free_storage_mib=measures.free_storage_mib,
             boot_id=facts.get("boot_id", "")[:64],
             facts=known | dict(facts),
+            strains=found.strains,
             architectures=server.architectures or _own_architectures(facts),
             last_health_check=now,
             updated_at=now,
         )
-        ProbeSample.objects.create(server_id=server_id, at=now, latency_ms=latency_ms, **seen)
+        _keep_sample(server_id, measures, at=now, latency_ms=latency_ms)
         if is_full(facts):
             _store_toolchains(server_id, facts)
         note_reached(server_id)
-        _judge(server_id, unwell=" ".join(troubles(measures, facts)))
+        _judge(server_id, unwell=" ".join((*troubles(facts), *found.sentences)))
     return rebooted
+
+
+def _percentages(measures: Measures) -> dict[str, Any]:
+    return {name: getattr(measures, name) for name in _PERCENTAGES}
+
+
+def _keep_sample(server_id: UUID, measures: Measures, *, at: datetime, latency_ms: float | None) -> None:
+    ProbeSample.objects.create(
+        server_id=server_id,
+        at=at,
+        latency_ms=latency_ms,
+        load_per_core=measures.load_per_core,
+        memory_stall_percent=measures.memory_stall_percent,
+        **_percentages(measures),
+    )
+
+
+def _assess(
+    server: BuildServer,
+    measures: Measures,
+    *,
+    latency_ms: float | None,
+    known: Mapping[str, Any] | None,
+    now: datetime,
+) -> Assessment:
+    last = server.last_health_check
+    bands = bands_of(
+        memory_limit_percent=server.memory_limit_percent, storage_limit_percent=server.storage_limit_percent
+    )
+    return assess(
+        known or {},
+        readings_of(measures, latency_ms=latency_ms),
+        bands=bands,
+        counts=last is None or now - last >= COUNTED_APART,
+    )
 
 
 def _judge(server_id: UUID, *, unwell: str) -> None:

@@ -1,4 +1,6 @@
-"""Tables of the fleet. Status is written by health.py alone, slots by slots.py, leases by leases.py."""
+"""Tables of the fleet. Status is written by health.py alone, quarantine by quarantine.py, slots by slots.py, leases by
+leases.py.
+"""
 
 import uuid
 
@@ -9,7 +11,7 @@ from django.utils import timezone
 
 from buildboard.core.permissions import Right
 from servers.host_keys import parse_host_key
-from servers.states import ServerStatus, TransportKind
+from servers.states import QuarantineKind, ServerStatus, TransportKind
 
 
 class BuildServerQuerySet(models.QuerySet["BuildServer"]):
@@ -67,11 +69,54 @@ class BuildServer(models.Model):
     )
     status_reason = models.TextField(blank=True, editable=False)
     status_changed_at = models.DateTimeField(default=timezone.now, editable=False)
+    status_changed_by = models.CharField(
+        max_length=150, blank=True, default="", db_default="", editable=False, help_text="Empty: the board."
+    )
+    strains = models.JSONField(
+        null=True, editable=False, help_text="What thresholds.py remembers from one probe to the next."
+    )
+    maintenance_until = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Empty: until somebody ends it."
+    )
     unreachable_since = models.DateTimeField(null=True, blank=True, editable=False)
     draining = models.BooleanField(default=False)
     draining_reason = models.TextField(blank=True)
+    draining_since = models.DateTimeField(null=True, blank=True, editable=False)
+    draining_until = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Empty: until somebody ends it."
+    )
+    draining_by = models.CharField(max_length=150, blank=True, default="", db_default="", editable=False)
+    removal_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
+    removal_requested_by = models.CharField(
+        max_length=150, blank=True, default="", db_default="", editable=False
+    )
+    removal_reason = models.TextField(blank=True, default="", db_default="", editable=False)
     quarantined_until = models.DateTimeField(null=True, blank=True, editable=False)
     quarantine_reason = models.TextField(blank=True, editable=False)
+    quarantined_since = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Set: in quarantine, past quarantined_until on trial with one build; without that, until ended.",
+    )
+    quarantine_kind = models.CharField(
+        max_length=8, choices=QuarantineKind.choices, blank=True, default="", db_default="", editable=False
+    )
+    quarantined_by = models.CharField(
+        max_length=150, blank=True, default="", db_default="", editable=False, help_text="Empty: the board."
+    )
+    quarantine_level = models.PositiveSmallIntegerField(
+        default=0, db_default=0, editable=False, help_text="How many in a row: each doubles the wait."
+    )
+    quarantine_signs = models.JSONField(
+        null=True, editable=False, help_text="Fingerprints of the failures that led to it."
+    )
+    quarantine_ended_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Of the last one: failures before it are settled."
+    )
+    canary_id = models.UUIDField(
+        null=True, blank=True, editable=False, help_text="Who holds the one slot of a server on trial."
+    )
     cpu_limit_percent = models.PositiveSmallIntegerField(default=85)
     memory_limit_percent = models.PositiveSmallIntegerField(default=85)
     storage_limit_percent = models.PositiveSmallIntegerField(default=85)
@@ -99,6 +144,12 @@ class BuildServer(models.Model):
         constraints = [
             models.CheckConstraint(
                 name="server_status_known", condition=models.Q(status__in=ServerStatus.values)
+            ),
+            # Without its kind nobody would know what ends a quarantine.
+            models.CheckConstraint(
+                name="server_quarantine_known",
+                condition=models.Q(quarantined_since__isnull=True, quarantine_kind="")
+                | models.Q(quarantined_since__isnull=False, quarantine_kind__in=QuarantineKind.values),
             ),
             # Over SSH there must be somebody and somewhere to connect to.
             models.CheckConstraint(
@@ -170,10 +221,12 @@ class ProbeSample(models.Model):
     memory_percent = models.FloatField(null=True)
     storage_percent = models.FloatField(null=True)
     latency_ms = models.FloatField(null=True)
+    load_per_core = models.FloatField(null=True)
+    memory_stall_percent = models.FloatField(null=True, help_text="Of a minute, by the kernel's PSI.")
 
     class Meta:
         indexes = [
-            # The last hour of one server.
+            # The last hour, day or week of one server.
             models.Index(name="sample_of_server", fields=["server", "-at"]),
         ]
 

@@ -23,9 +23,7 @@ _VERSION = re.compile(r"\d+(?:\.\d+)+")
 _TRIPLE = re.compile(r"([a-z0-9_]+)-(?:[a-z0-9_]+-)?linux-((?:gnu|musl|uclibc)(?!x32)[a-z0-9]*)")
 _FURTHER_VERSION = re.compile(r"-\d+(?:\.\d+)*\Z")
 _CLANG_NAMES = {"x86": "i686", "x86-64": "x86_64", "arm": "armv7", "systemz": "s390x"}
-_LEAST_FREE_INODES = 1000
-_LEAST_FREE_KB = 1024 * 1024
-_LARGEST_CLOCK_ERROR = 300  # seconds
+_STALLED = re.compile(r"some .*\bavg60=(\d+(?:\.\d+)?)")
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,9 @@ class Measures:
     free_storage_mib: int | None
     free_inodes: float | None
     clock_error_seconds: float | None
+    load_per_core: float | None
+    memory_stall_percent: float | None
+    disk_stall_percent: float | None
 
 
 def parse_facts(text: str) -> dict[str, str]:
@@ -89,8 +90,11 @@ def measure(facts: Mapping[str, str], *, now: float) -> Measures:
         storage_gb=_whole(disk_kb, unit=1024 * 1024),
         free_kb=free_kb,
         free_storage_mib=None if free_kb is None else min(int(free_kb / 1024), _LARGEST_COLUMN),
-        free_inodes=_number(facts.get("disk.inodes_free")),
+        free_inodes=_number(facts.get("disk.inodes_free")) if _counts_inodes(facts) else None,
         clock_error_seconds=None if clock is None else abs(clock - now),
+        load_per_core=None if not cores or load is None else round(load / cores, 2),
+        memory_stall_percent=_stalled(facts.get("psi.memory", "")),
+        disk_stall_percent=_stalled(facts.get("psi.io", "")),
     )
 
 
@@ -100,21 +104,11 @@ def find_tools(facts: Mapping[str, str]) -> list[ToolSeen]:
     return [*found.values(), *_further_targets(facts, found.values())]
 
 
-def troubles(measures: Measures, facts: Mapping[str, str]) -> list[str]:
-    """What makes a server unwell though it answers, each a sentence that says what to do."""
+def troubles(facts: Mapping[str, str]) -> list[str]:
+    """What a server lacks though it answers, each a sentence that says what to do. Figures are thresholds.py's."""
     if facts.get("os") == "":  # said, but without uname, tr or cut: nothing else is known then
         return ["It finds no commands, not even uname: name /usr/bin and /bin in PATH in its environment."]
     found = []
-    if measures.free_kb is not None and measures.free_kb < _LEAST_FREE_KB:
-        found.append(f"Only {measures.free_kb / 1024:.0f} MB of its disk are free: make room.")
-    if (
-        measures.free_inodes is not None
-        and measures.free_inodes < _LEAST_FREE_INODES
-        and _counts_inodes(facts)
-    ):
-        found.append(f"Only {measures.free_inodes:.0f} files fit on its disk (inodes): remove small files.")
-    if measures.clock_error_seconds is not None and measures.clock_error_seconds > _LARGEST_CLOCK_ERROR:
-        found.append(f"Its clock is {measures.clock_error_seconds:.0f} s off: set it, best with NTP.")
     if facts.get("depth") and "util.git" not in facts:
         found.append("It has no git: install it, or add its folder to PATH in the server's environment.")
     if facts.get("os") == "Linux" and not facts.get("boot_id"):
@@ -219,6 +213,12 @@ def _disk_used(total: float | None, used: float | None, free: float | None) -> f
 
 def _share(load: float | None, cores: float | None) -> float | None:
     return None if not cores or load is None else round(min(100.0, 100 * load / cores), 1)
+
+
+def _stalled(line: str) -> float | None:
+    """Of the last minute, the share in which some task waited, as the kernel's pressure stall information says it."""
+    match = _STALLED.match(line)
+    return None if match is None else min(100.0, float(match[1]))
 
 
 def _counts_inodes(facts: Mapping[str, str]) -> bool:

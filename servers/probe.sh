@@ -27,6 +27,9 @@ tell_file load /proc/loadavg
 tell_file boot_id /proc/sys/kernel/random/boot_id
 tell_file uptime /proc/uptime
 tell_file cpu_ticks /proc/stat # two probes give the share of the CPU in between
+tell_file psi.cpu /proc/pressure/cpu # its first line: some tasks waited; the kernel may have none of it
+tell_file psi.memory /proc/pressure/memory
+tell_file psi.io /proc/pressure/io
 tell_file cgroup.memory_max /sys/fs/cgroup/memory.max
 tell_file cgroup.cpu_max /sys/fs/cgroup/cpu.max
 if [ -r /proc/meminfo ]; then

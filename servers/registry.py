@@ -15,16 +15,19 @@ from django.utils import timezone
 
 from buildboard.core.audit import Actor, record_event
 from buildboard.core.crypto import encrypt, generate_ssh_key_pair
-from servers import health
+from servers import health, quarantine
 from servers.architectures import canonical_architecture
 from servers.checks import request_check
+from servers.drains import set_draining
 from servers.errors import InvalidServer, ServerConflict
 from servers.fields import CheckedFields, GivenKey, check_fields
 from servers.models import BuildServer
+from servers.removals import refuse_jump_host
 from servers.slots import fit_slots, lock_slots
 from servers.states import ServerStatus, TransportKind
 
 LOCAL_NAME = "local"
+_OF_DRAIN = ("draining", "draining_reason", "draining_until")
 _ADDRESS = frozenset({"hostname", "ssh_port", "ssh_username"})
 # A check tells soon whether the server can still be used as it is now.
 _TELLING = _ADDRESS | {"host_key", "jump_host", "work_dir", "environment", "private_key"}
@@ -65,6 +68,7 @@ def change_server(server: BuildServer, fields: Mapping[str, Any], *, actor: Acto
             raise ServerConflict("This server was deleted meanwhile.")
         checked = check_fields(fields, server=row)
         changes = {name: value for name, value in checked.columns.items() if getattr(row, name) != value}
+        drain = {name: changes.pop(name) for name in _OF_DRAIN if name in changes}
         moved = bool(_ADDRESS & changes.keys())
         if (moved or "work_dir" in changes) and (held := lock_slots(row)):
             raise ServerConflict(
@@ -73,8 +77,24 @@ def change_server(server: BuildServer, fields: Mapping[str, Any], *, actor: Acto
         changes |= _trust_changes(row, changes, checked, moved=moved)
         if changes:
             _write(row, changes, moved=moved, actor=actor)
+        if drain:
+            _change_drain(row, drain, actor=actor)
     row.refresh_from_db()
     return row
+
+
+def _change_drain(row: BuildServer, drain: Mapping[str, Any], *, actor: Actor) -> None:
+    """What is not named stays. Raises InvalidServer for a reason or an end of a server that does not drain."""
+    enabled = drain.get("draining", row.draining)
+    if not enabled and (stray := next((name for name in _OF_DRAIN[1:] if drain.get(name)), "")):
+        raise InvalidServer([{"field": stray, "message": "This goes with draining: set that to true, too."}])
+    set_draining(
+        row.pk,
+        enabled=enabled,
+        actor=actor,
+        reason=drain.get("draining_reason", row.draining_reason),
+        until=drain.get("draining_until", row.draining_until),
+    )
 
 
 def delete_server(server: BuildServer, *, actor: Actor) -> None:
@@ -84,11 +104,7 @@ def delete_server(server: BuildServer, *, actor: Actor) -> None:
             raise ServerConflict(
                 f"{_builds(held)} on {server.name}: drain it and wait, or cancel them, before you delete it."
             )
-        behind = _behind(server)
-        if behind:
-            raise ServerConflict(
-                f"{server.name} is the jump host of {', '.join(behind)}: give them another one before you delete it."
-            )
+        refuse_jump_host(server)
         overtaken = f"{server.name} has just become the jump host of another server: look again."
         try:
             found, _ = BuildServer.objects.filter(pk=server.pk).delete()
@@ -99,10 +115,6 @@ def delete_server(server: BuildServer, *, actor: Actor) -> None:
         _check_ends(overtaken)
         data = {"name": server.name, "hostname": server.hostname}
         record_event("server", subject_id=server.pk, kind="server_deleted", actor=actor, data=data)
-
-
-def _behind(server: BuildServer) -> list[str]:
-    return list(server.jumped_by.order_by("name").values_list("name", flat=True)[:5])
 
 
 def _check_ends(overtaken: str) -> None:
@@ -133,6 +145,7 @@ def accept_host_key(server: BuildServer, *, fingerprint: str, actor: Actor) -> B
         _update(row, "host_key", "seen_host_key")
         data = {"fingerprint": seen, "previous": previous}
         record_event("server", subject_id=row.pk, kind="host_key_accepted", actor=actor, data=data)
+        quarantine.forget_key(row.pk, reason="Its host key was accepted.", actor=actor)
         health.expect_probe(row.pk, reason="Its host key was accepted; a probe brings it in.", actor=actor)
         request_check(row, actor=actor)
     row.refresh_from_db()
@@ -213,6 +226,8 @@ def _write(row: BuildServer, changes: Mapping[str, Any], *, moved: bool, actor: 
         fit_slots(row)
     if moved:
         health.forget_machine(row.pk, actor=actor)
+    elif "seen_host_key" in changes:
+        quarantine.forget_key(row.pk, reason="Another host key was pinned.", actor=actor)
     if _TELLING & changes.keys() and row.transport == TransportKind.SSH:
         request_check(row, actor=actor)
 

@@ -22,6 +22,7 @@ from servers.transport import PROBE_TEXT, BadReply, Chunks, Completed, HelperRef
 POLL_BYTES = 1 << 20  # of one attempt in one reply
 FILE_LIMIT = 250_000  # a Linux kernel's tree has 80,000 files before anything is made of them
 MOST_DEPTH = 100
+MIRROR_DAYS = 30  # without a build that uses it; then the server removes its mirror of a repository
 T = TypeVar("T", bound=StrEnum)
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _MISSING = frozenset({1, 2, 126, 127})  # how shells end that do not find their script

@@ -91,10 +91,27 @@ class ServerShape(Shown):
     enabled: bool
     status: Literal["online", "offline", "degraded", "maintenance", "unknown"]
     status_reason: str | None
+    status_changed_at: Timestamp
+    status_changed_by: Annotated[str | None, Field(description="Who did it; null: the board.")]
+    maintenance_until: Timestamp | None
     draining: bool
     draining_reason: str | None
-    quarantined_until: Timestamp | None
+    draining_since: Timestamp | None
+    draining_until: Timestamp | None
+    draining_by: str | None
+    removal_requested_at: Timestamp | None
+    removal_requested_by: str | None
+    removal_reason: str | None
+    quarantined_since: Annotated[Timestamp | None, Field(description="Set: it is in quarantine.")]
+    quarantined_until: Annotated[
+        Timestamp | None, Field(description="From then on it gets one build; null: until somebody ends it.")
+    ]
+    quarantine_kind: Literal["fault", "hand", "host_key"] | None
     quarantine_reason: str | None
+    quarantined_by: Annotated[str | None, Field(description="Who did it; null: the board.")]
+    canary_attempt_id: Annotated[
+        UUID | None, Field(description="The one build that it is tried with before it is back in service.")
+    ]
     unreachable_since: Timestamp | None
     toolchains: list[ToolchainShape]
     active_build_count: int
@@ -133,10 +150,23 @@ class ServerShape(Shown):
             enabled=server.enabled,
             status=server.status,  # type: ignore[arg-type]  # a constraint holds it to these words
             status_reason=server.status_reason or None,
+            status_changed_at=server.status_changed_at,
+            status_changed_by=server.status_changed_by or None,
+            maintenance_until=server.maintenance_until,
             draining=server.draining,
             draining_reason=server.draining_reason or None,
+            draining_since=server.draining_since,
+            draining_until=server.draining_until,
+            draining_by=server.draining_by or None,
+            removal_requested_at=server.removal_requested_at,
+            removal_requested_by=server.removal_requested_by or None,
+            removal_reason=server.removal_reason or None,
+            quarantined_since=server.quarantined_since,
             quarantined_until=server.quarantined_until,
+            quarantine_kind=server.quarantine_kind or None,  # type: ignore[arg-type]  # likewise
             quarantine_reason=server.quarantine_reason or None,
+            quarantined_by=server.quarantined_by or None,
+            canary_attempt_id=server.canary_id,
             unreachable_since=server.unreachable_since,
             toolchains=[ToolchainShape.of(toolchain) for toolchain in server.toolchains.all()],
             active_build_count=active_build_count,
@@ -205,10 +235,19 @@ class CapacityShape(Shown):
         )
 
 
+class RemovalShape(Shown):
+    """What removing a server would do."""
+
+    active_build_count: Annotated[int, Field(description="Builds there, which it cancels.")]
+    stranded_job_count: Annotated[int, Field(description="Queued jobs that no other server fits.")]
+    stranded_jobs: Annotated[list[UUID], Field(description="The first of them.")]
+    reached_through_it: Annotated[list[str], Field(description="Servers whose jump host it is: refused.")]
+
+
 class StepShape(Shown):
     """One step on the way to a server. `ok` is null while it is not known."""
 
-    name: Literal["reach", "host_key", "login", "shell", "git", "work_dir", "disk"]
+    name: Literal["reach", "host_key", "login", "shell", "git", "work_dir", "disk", "tools"]
     ok: bool | None
     seen: Annotated[str, Field(description="What the board saw.")]
     advice: Annotated[str, Field(description="What to do, if something.")]

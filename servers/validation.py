@@ -7,7 +7,10 @@ repeats the value. What needs the database (names that are taken, jump hosts) is
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
+
+from django.utils import timezone
 
 from servers.architectures import canonical_architecture
 from servers.host_keys import parse_host_key
@@ -16,6 +19,7 @@ MAX_LABELS = 64
 MAX_VARIABLES = 64
 MAX_VARIABLE_BYTES = 16 * 1024
 MAX_BUILDS = 256
+LONGEST_OUTAGE = timedelta(days=366)
 MAX_KEY_BYTES = 32 * 1024
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
@@ -169,10 +173,30 @@ def check_limit(value: int) -> int:
 
 
 def check_reason(value: str) -> str:
-    """Why a server drains, as people wrote it."""
+    """Why a server drains or is in maintenance, as people wrote it."""
     if len(value) > 1000 or not value.replace("\n", " ").isprintable():
         raise Invalid("Write at most 1,000 characters of printable text.")
     return value.strip()
+
+
+def check_until(value: datetime | None) -> datetime | None:
+    """When maintenance or a drain is to end by itself; None: when somebody ends it."""
+    if value is not None and not timedelta() < value - timezone.now() <= LONGEST_OUTAGE:
+        raise Invalid("Give a time that is still to come, within a year, or none: then somebody ends it.")
+    return value
+
+
+def read_until(text: str) -> datetime | None:
+    """A time in UTC as a browser's field for dates and times gives it, to the minute; empty: none."""
+    if not text.strip():
+        return None
+    try:
+        at = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise Invalid(
+            "Write the end as a date and a time in UTC, such as 2026-01-16 14:00, or nothing."
+        ) from None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
 
 
 def check_environment(values: Mapping[str, str]) -> dict[str, str]:

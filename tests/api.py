@@ -33,7 +33,10 @@ def openapi() -> Any:
 
 def operation_at(method: str, path: str) -> Any:
     """The declared operation of a method and a concrete path; None when there is none."""
-    for template, methods in openapi()["paths"].items():
+    paths = openapi()["paths"]
+    if path in paths:
+        return paths[path].get(method.lower())
+    for template, methods in paths.items():
         if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", template), path):
             return methods.get(method.lower())
     return None

@@ -3,12 +3,13 @@
 Rows are written directly, as probes and an operator would leave them. The numbers are the same each time.
 """
 
+import math
 import random
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from servers.models import BuildServer, ProbeSample, ServerLease, Slot, Toolchain
+from servers.models import BuildServer, ProbeSample, ServerCheck, ServerLease, Slot, Toolchain
 from servers.states import ServerStatus, TransportKind
 from tests.demo_story import Story
 from tests.factories import make_server
@@ -58,6 +59,35 @@ def make_fleet(chance: random.Random, *, story: Story, now: datetime) -> list[Bu
     return [_make(spec, chance=chance, story=story, now=now) for spec in _SPECS]
 
 
+def make_newcomer(*, story: Story, now: datetime) -> BuildServer:
+    """One on its way into the fleet: it was looked at, and its host key waits to be accepted."""
+    minute_ago = now - timedelta(minutes=1)
+    server = make_server(
+        "build-new-01",
+        transport=TransportKind.SSH,
+        hostname="build-new-01.example.org",
+        ssh_username="builder",
+        public_key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE3kT9mZ6YbqkqzqQeQm1lXqW0o8e8Jm0 buildboard-build-new-01",
+        architectures=[],
+        status=ServerStatus.UNKNOWN,
+        status_reason="It waits for an operator to accept its host key.",
+        status_changed_at=minute_ago,
+        seen_host_key=HOST_KEY_LINE,
+        created_at=minute_ago,
+    )
+    seen = "build-new-01.example.org port 22 accepts connections."
+    waits = "nobody has accepted it yet."
+    steps = [
+        {"name": "reach", "ok": True, "seen": seen, "advice": "", "milliseconds": 4},
+        {"name": "host_key", "ok": False, "seen": waits, "advice": "Compare it.", "milliseconds": 21},
+    ]
+    ServerCheck.objects.create(
+        server=server, steps=steps, requested_at=minute_ago, started_at=minute_ago, finished_at=minute_ago
+    )
+    story.tell(server, "server_added", at=minute_ago, actor="olga")
+    return server
+
+
 def take_slots(server: BuildServer, chance: random.Random) -> list[uuid.UUID]:
     """Have as many slots held as the server runs builds; the attempts that hold them are still to be made."""
     held = next(spec.held for spec in _SPECS if spec.name == server.name)
@@ -97,6 +127,9 @@ def _make(spec: _Spec, *, chance: random.Random, story: Story, now: datetime) ->
         last_health_check=since if is_away else now,
         draining=bool(spec.draining),
         draining_reason=spec.draining,
+        draining_since=now - timedelta(hours=2) if spec.draining else None,
+        draining_by="olga" if spec.draining else "",
+        strains=_readings(spec),
         cpu_percent=None if is_away else cpu,
         memory_percent=None if is_away else memory,
         storage_percent=None if is_away else storage,
@@ -115,6 +148,45 @@ def _make(spec: _Spec, *, chance: random.Random, story: Story, now: datetime) ->
     return server
 
 
+def _readings(spec: _Spec) -> dict[str, dict[str, float]]:
+    """What its last probe came to."""
+    cpu, memory, storage = spec.load
+    values = {
+        "memory": memory,
+        "storage": storage,
+        "free_storage": 18_432.0 * (100 - storage),
+        "clock": 0.0,
+        "load": cpu / 60,
+        "memory_stall": 0.0,
+        "latency": 12.0,
+    }
+    return {
+        name: {"holds": name == "storage" and storage > 85, "against": 0, "value": value}
+        for name, value in values.items()
+    }
+
+
+def _look_back(server: BuildServer, spec: _Spec, *, now: datetime) -> list[ProbeSample]:
+    """A sample an hour of the week before: busy by day, less at night, the disk slowly filling."""
+    cpu, memory, storage = spec.load
+    samples = []
+    for hours in range(2, 24 * 7):
+        at = now - timedelta(hours=hours)
+        swing = 0.65 + 0.35 * math.sin((at.hour - 8) * math.pi / 12)
+        samples.append(
+            ProbeSample(
+                server=server,
+                at=at,
+                latency_ms=9.0 + 14.0 * swing,
+                cpu_percent=cpu * swing,
+                memory_percent=memory * (0.7 + 0.3 * swing),
+                storage_percent=storage - hours * 0.05,
+                load_per_core=cpu / 60 * swing,
+            )
+        )
+    return samples
+
+
 def _look_at(server: BuildServer, spec: _Spec, *, chance: random.Random, now: datetime) -> None:
     """A sample a minute; none since it is away. Each differs a little from the one before, the last is as it is now."""
     first = _AWAY_MINUTES if spec.status == ServerStatus.OFFLINE else 0
@@ -130,6 +202,7 @@ def _look_at(server: BuildServer, spec: _Spec, *, chance: random.Random, now: da
                 cpu_percent=cpu,
                 memory_percent=memory,
                 storage_percent=storage,
+                load_per_core=cpu / 60,
             )
         )
         steps = (6.0, 2.0, 0.2)
@@ -137,4 +210,4 @@ def _look_at(server: BuildServer, spec: _Spec, *, chance: random.Random, now: da
             min(99.0, max(1.0, value + chance.uniform(-step, step)))
             for value, step in zip(load, steps, strict=True)
         ]
-    ProbeSample.objects.bulk_create(samples)
+    ProbeSample.objects.bulk_create([*samples, *_look_back(server, spec, now=now)])

@@ -7,6 +7,7 @@ demo_fleet.py's, the jobs whose own pages are looked at demo_jobs.py's.
 
 import random
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,10 +19,10 @@ from buildboard.core.auth import create_token
 from buildboard.core.heartbeat import beat
 from buildboard.core.models import User
 from buildboard.core.permissions import Role
-from jobs.models import Attempt, BuildJob
+from jobs.models import Attempt, BuildJob, Refusal
 from jobs.states import AttemptStatus, ErrorCategory, JobStatus, Phase, Priority
 from servers.models import BuildServer
-from tests.demo_fleet import make_fleet, take_slots
+from tests.demo_fleet import make_fleet, make_newcomer, take_slots
 from tests.demo_jobs import (
     Scene,
     attempted,
@@ -94,9 +95,13 @@ def fill_board(*, password: str | None = None, now: datetime | None = None, seed
     _make_history(scene, list(servers.values()), people)
     running = _make_running(scene, list(servers.values()), people)
     queued, blocked = _make_queue(scene, people)
+    _refuse(queued, servers, scene=scene)
     found = {
         "server": servers["build-x86-03"],
         "offline": servers["build-rv-02"],
+        "drained": servers["build-x86-04"],
+        "degraded": servers["build-arm-02"],
+        "newcomer": make_newcomer(story=story, now=now),
         "running": running,
         "queued": queued,
         "blocked": blocked,
@@ -258,3 +263,19 @@ def _make_queue(scene: Scene, people: list[User]) -> tuple[BuildJob, BuildJob]:
         for number, (name, branch, architecture, priority, more) in enumerate(waiting)
     ]
     return jobs[1], jobs[3]
+
+
+def _refuse(job: BuildJob, servers: Mapping[str, BuildServer], *, scene: Scene) -> None:
+    """What stood in its way since it was queued: one server drained, then all that fit were full."""
+    since, half = job.created_at, scene.ago(130)
+    Refusal.objects.bulk_create(
+        Refusal(job=job, server=servers[name], condition=condition, since=begin, until=end)
+        for name, condition, begin, end in (
+            ("build-x86-01", "quarantined", since, half),
+            ("build-x86-02", "quarantined", since, half),
+            ("build-x86-01", "full", half, None),
+            ("build-x86-02", "full", half, None),
+            ("build-x86-03", "full", scene.ago(90), None),
+            ("build-x86-04", "draining", since, None),
+        )
+    )

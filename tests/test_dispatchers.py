@@ -1,4 +1,8 @@
-"""Eight runners over one database and three real servers of two slots: none over its limit, every job once."""
+"""Eight runners over one database: no server over its limit, every job once.
+
+Whole runners with three real servers of two slots; and dispatchers alone, ten times as many jobs, with twenty servers
+of the fake provider.
+"""
 
 import json
 import os
@@ -20,10 +24,12 @@ from tests.services import fresh_database
 from tests.ssh_servers import SshServer, ssh_fleet
 
 # A minute alone; long bounds, since eight runners beside other tests have little of a machine.
-pytestmark = [pytest.mark.slow, pytest.mark.ssh, pytest.mark.both_databases, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.both_databases, pytest.mark.timeout(900)]
 
 RUNNERS, SERVERS, SLOTS, JOBS = 8, 3, 2, 200
+FAKE_SERVERS, FAKE_JOBS, FAKE_SECONDS = 20, 2000, 0.02
 STOP_SECONDS = 30.0
+END_SECONDS = 800.0
 # `mkdir` gives each place on the server to one build; who finds the first ones taken takes the next.
 SCRIPT = """
 cd "$HOME/markers" || exit 1
@@ -85,6 +91,27 @@ class Part:
                     process.kill()
                     process.wait()
 
+    def dispatch(self, count: int) -> list[list[dict[str, Any]]]:
+        """What so many dispatchers at once began and ended, each."""
+        with ExitStack() as stack:
+            files = [
+                stack.enter_context((self.folder / f"spans-{number}").open("w+b")) for number in range(count)
+            ]
+            printed = stack.enter_context((self.folder / "printed").open("ab"))
+            processes = [
+                subprocess.Popen(
+                    self.command("dispatch"), env=self.environment, cwd=ROOT, stdout=file, stderr=printed
+                )
+                for file in files
+            ]
+            try:
+                assert [process.wait(END_SECONDS) for process in processes] == [0] * count, self.printed()
+            finally:
+                for process in processes:
+                    process.kill()
+                    process.wait()
+        return [json.loads((self.folder / f"spans-{number}").read_text()) for number in range(count)]
+
     def printed(self) -> str:
         return (self.folder / "printed").read_text(errors="replace")[-3000:]
 
@@ -117,6 +144,7 @@ def fleet() -> Iterator[list[SshServer]]:
         yield servers
 
 
+@pytest.mark.ssh
 def test_eight_runners_put_no_server_over_its_limit_and_run_every_job_once(
     fleet: list[SshServer], database_url: str, tmp_path: Path
 ) -> None:
@@ -164,6 +192,29 @@ def test_eight_runners_put_no_server_over_its_limit_and_run_every_job_once(
         assert sorted(map(int, begun)) == sorted(one["number"] for one in claims)
         started += map(int, begun)
     assert sorted(started) == list(range(JOBS))
+
+
+def test_eight_dispatchers_over_two_thousand_jobs_forget_none_and_start_none_twice(
+    database_url: str, tmp_path: Path
+) -> None:
+    board = Part(tmp_path, database_url=database_url)
+    given = {"servers": FAKE_SERVERS, "slots": SLOTS, "jobs": FAKE_JOBS, "seconds": FAKE_SECONDS}
+    board.call("queue", given)
+
+    spans = board.dispatch(RUNNERS)
+
+    found = json.loads(board.call("report"))
+    assert found["jobs"] == [["completed", 1]] * FAKE_JOBS
+    assert sorted(attempt["number"] for attempt in found["attempts"]) == list(range(FAKE_JOBS))
+    assert found["held"] == 0
+    assert all(spans)  # each of them took part
+    started = [one for of_one in spans for one in of_one]
+    assert sorted(one["number"] for one in started) == list(range(FAKE_JOBS))
+    for number in range(FAKE_SERVERS):
+        there = [(one["from"], one["to"]) for one in started if one["server"] == f"server-{number}"]
+        assert 1 <= most_at_once(there) <= SLOTS
+        claims = [one for one in found["attempts"] if one["server"] == f"server-{number}"]
+        assert most_at_once([(one["from"], one["to"]) for one in claims]) == SLOTS
 
 
 def test_most_at_once_is_counted() -> None:

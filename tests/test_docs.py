@@ -15,6 +15,7 @@ from jobs.execution.reach import LOST_MARGIN_SECONDS
 from jobs.providers.base import Limits
 from jobs.queue.conditions import DISK_FLOOR_MIB
 from jobs.selection import MOST_FILES, MOST_PATH_CHARACTERS
+from servers import runs
 from servers.connections import MOST_JUMPS
 from servers.models import BuildServer
 from tests.api import openapi
@@ -183,7 +184,7 @@ def test_numbers_are_those_of_the_code() -> None:
     said = [
         f"where less than {DISK_FLOOR_MIB} MiB are free",
         f"removed after {probing.GARBAGE_DAYS} days",
-        f"not used for {probing.MIRROR_DAYS} days",
+        f"not used for {runs.MIRROR_DAYS} days",
         f"larger than {probing.MIRROR_KIB >> 20} GiB together or less than {probing.FLOOR_KIB >> 20} GiB",
         f"Every {words[round(probing.CLEAR_SECONDS / 3600)]} hours",
         f"{words[MOST_JUMPS]} at most",

@@ -12,10 +12,10 @@ ROOT = Path(__file__).parent.parent
 RANKS: list[set[str]] = [
     {"states", "errors"},
     {"models"},
-    {"schemas", "selection", "validation"},
+    {"needs", "schemas", "selection", "validation"},
     {"logs", "artifacts", "orchestrators", "repositories", "secrets"},
     {"submission"},
-    {"transitions"},
+    {"outcomes", "transitions"},
     {"lifecycle"},
     {"queue", "diagnosis"},
     {"retry"},

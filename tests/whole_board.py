@@ -19,9 +19,11 @@ _TOKEN = re.compile(r"bb_[0-9a-f]{32}_[A-Za-z0-9_-]+")
 class WholeBoard(RunningBoard):
     """One board in `folder`, whose repositories it may build, on one port over all its starts."""
 
-    def __init__(self, folder: Path, *arguments: str, database_url: str = "") -> None:
-        extra = {"BUILDBOARD_LOCAL_REPOSITORIES": str(folder), "DATABASE_URL": database_url}
-        super().__init__(folder, *arguments, port=free_port(), extra=extra)
+    def __init__(
+        self, folder: Path, *arguments: str, database_url: str = "", extra: dict[str, str] | None = None
+    ) -> None:
+        own = {"BUILDBOARD_LOCAL_REPOSITORIES": str(folder), "DATABASE_URL": database_url}
+        super().__init__(folder, *arguments, port=free_port(), extra={**own, **(extra or {})})
 
     @property
     def url(self) -> str:

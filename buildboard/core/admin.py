@@ -115,7 +115,14 @@ class UserForm(UserModelForm):
 
     class Meta:
         model = User
-        fields = ("username", "role", "is_active")
+        fields = ("username", "role", "is_active", "share_weight")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if self.is_bound and "share_weight" not in self.data:  # from elsewhere than the page: it stays
+            self.data = {name: self.data[name] for name in self.data} | {
+                "share_weight": self.instance.share_weight
+            }
 
     def clean(self) -> dict[str, Any]:
         """Keeps one admin who can come in."""
@@ -150,6 +157,7 @@ class UserAdmin(Audited, BaseUserAdmin):
     fieldsets = (
         (None, {"fields": ("username", "password_link")}),
         ("Rights", {"fields": ("role", "is_active")}),
+        ("Queue", {"fields": ("share_weight",)}),
         ("Times", {"fields": ("last_login", "created_at")}),
     )
     add_fieldsets = ((None, {"fields": ("username", "role", "usable_password", "password1", "password2")}),)

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.validators import UnicodeUsernameValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 
@@ -41,6 +42,14 @@ class User(AbstractBaseUser):
         default=True,
         help_text="Untick instead of deleting: sessions and tokens end within 5 seconds.",
     )
+    share_weight = models.PositiveSmallIntegerField(
+        "share of the queue",
+        default=1,
+        db_default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text="From 1 to 100. While several people wait for the same servers, someone with 3 has three builds "
+        "started for each one of someone with 1.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = UserManager()
@@ -53,6 +62,10 @@ class User(AbstractBaseUser):
         constraints = [
             # A mistyped role would silently have no rights at all.
             models.CheckConstraint(name="user_role_known", condition=models.Q(role__in=Role.values)),
+            # Turns are divided by it.
+            models.CheckConstraint(
+                name="user_share_weight_positive", condition=models.Q(share_weight__gte=1)
+            ),
         ]
 
     def __str__(self) -> str:

@@ -6,7 +6,18 @@ call, answer.
 
 from ninja import NinjaAPI
 
-from jobs.api import artifacts, build_jobs, build_servers, explain, history, logs, secrets, tokens
+from jobs.api import (
+    artifacts,
+    build_jobs,
+    build_servers,
+    explain,
+    history,
+    logs,
+    secrets,
+    server_outages,
+    tokens,
+    what_if,
+)
 from jobs.api.answers import answer_errors
 from jobs.api.docs import DocsPage
 from jobs.api.operations import BodyParser
@@ -23,9 +34,12 @@ answer_errors(api)
 api.add_router("/v1/infrastructure/build-jobs", build_jobs.router)
 api.add_router("/v1/infrastructure/build-jobs", logs.router)
 api.add_router("/v1/infrastructure/build-jobs", explain.router)
+api.add_router("/v1/infrastructure/build-jobs", what_if.of_jobs)
 api.add_router("/v1/infrastructure/build-jobs", history.router)
 api.add_router("/v1/infrastructure/build-jobs", artifacts.of_jobs)
 api.add_router("/v1/infrastructure/artifacts", artifacts.router)
 api.add_router("/v1/infrastructure/build-servers", build_servers.router)
+api.add_router("/v1/infrastructure/build-servers", server_outages.router)
+api.add_router("/v1/infrastructure/build-servers", what_if.of_servers)
 api.add_router("/v1/tokens", tokens.router)
 api.add_router("/v1/secrets", secrets.router)

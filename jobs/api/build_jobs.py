@@ -1,5 +1,6 @@
 """Build jobs over HTTP: submit, list, look, cancel, retry, reprioritise. Logs and history have modules of their own."""
 
+from dataclasses import asdict
 from typing import Annotated
 from uuid import UUID
 
@@ -16,10 +17,11 @@ from jobs.api.found import find_job, find_job_to_change
 from jobs.api.idempotency import submit_once
 from jobs.api.operations import operation
 from jobs.api.paging import NEWEST_FIRST, read_page
-from jobs.lifecycle import change_priority, request_cancel, retry_job, submit_job
+from jobs.lifecycle import request_cancel, retry_job, submit_job
 from jobs.models import BuildJob
-from jobs.queue.estimate import estimate_of_queue, queue_state
+from jobs.queue.estimate import Foresight, estimate_of_queue, queue_state
 from jobs.queue.explain import explain_job
+from jobs.queue.passing import reprioritise
 from jobs.schemas import (
     DoneShape,
     JobShape,
@@ -27,7 +29,9 @@ from jobs.schemas import (
     NewPriority,
     QueueInfo,
     QueueShape,
+    SecondsRange,
     Submission,
+    TrackRecordShape,
 )
 from jobs.states import JobStatus, Priority
 from jobs.submission import fields_of
@@ -83,14 +87,19 @@ def list_build_jobs(
 )
 def get_queue_status(request: HttpRequest) -> QueueShape:
     """Count what waits and what is built, and estimate the wait of a job submitted now."""
-    state = queue_state()
-    estimate = estimate_of_queue(state)
+    state, foresight = queue_state(), Foresight()
+    estimate = estimate_of_queue(state, waits=foresight.waits)
     return QueueShape(
         total_queued=state.total_queued,
         total_building=state.total_building,
         jobs_by_architecture=state.jobs_by_architecture,
         estimated_wait_time_seconds=estimate.seconds,
         estimate_basis=estimate.basis,
+        estimated_wait_range_seconds=SecondsRange.of(estimate.range) if estimate.range else None,
+        estimated_wait_by_architecture={
+            name: SecondsRange.of(found) for name, found in sorted(foresight.waits.items())
+        },
+        estimate_track_record=TrackRecordShape(**asdict(foresight.track_record)),
     )
 
 
@@ -140,11 +149,11 @@ def cancel_build_job(request: HttpRequest, job_id: UUID) -> DoneShape:
     errors=(409,),
 )
 def change_build_job_priority(request: HttpRequest, job_id: UUID, given: NewPriority) -> JobShape:
-    """Raise or lower a queued job in the queue. The reason is kept in its events."""
+    """Raise or lower a queued job in the queue. Its event keeps the reason and whom it overtakes, or lets pass."""
     job = find_job(request, job_id)
     actor = principal_of(request).actor
     wanted = next(one for one in Priority if one.label == given.priority)
-    return JobShape.of(change_priority(job, priority=wanted, actor=actor, reason=given.reason))
+    return JobShape.of(reprioritise(job, priority=wanted, actor=actor, reason=given.reason))
 
 
 @operation(
@@ -172,6 +181,7 @@ def _queue_info(job: BuildJob) -> QueueInfo | None:
     return QueueInfo(
         total_queued=found.total_queued,
         estimated_wait_seconds=found.wait.seconds,
+        estimated_wait_range_seconds=SecondsRange.of(found.wait.range) if found.wait.range else None,
         position=found.place.position,
         reasons=found.reasons,
     )

@@ -5,30 +5,37 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from ninja import Router
+from ninja import Query, Router
 from ninja.responses import Status
 
 from buildboard.core.auth import principal_of
+from buildboard.core.models import Event
 from buildboard.core.permissions import Right
+from buildboard.core.schemas import EventShape
 from jobs.api.answers import not_found
+from jobs.api.found import find_server, shape_server
 from jobs.api.operations import operation
 from jobs.api.paging import Keyset, PageQuery, read_page
+from jobs.api.server_filters import ServerFilters
 from servers.checks import check_since, request_check
-from servers.given import GivenFingerprint, GivenMaintenance, NewServer, ServerChange
-from servers.health import set_maintenance
+from servers.given import GivenFingerprint, NewServer, ServerChange
 from servers.models import BuildServer, ServerCheck
 from servers.registry import accept_host_key, add_server, change_server, delete_server
 from servers.schemas import CapacityShape, ChangedServerShape, CheckShape, ServerShape
 from servers.slots import count_held_slots, held_slots
 
 router = Router(tags=["build servers"])
+NEWEST_EVENTS = Keyset(("sequence",), descending=True)
 NEWEST_CHECKS = Keyset(("requested_at", "id"), descending=True)
 
 
 @operation(router, "GET", "", right=Right.READ, name="list_build_servers", answers={200: list[ServerShape]})
-def list_build_servers(request: HttpRequest, response: HttpResponse, filters: PageQuery) -> list[ServerShape]:
-    """List the build servers by name."""
-    rows = BuildServer.objects.visible_to(principal_of(request)).prefetch_related("toolchains")
+def list_build_servers(
+    request: HttpRequest, response: HttpResponse, filters: Query[ServerFilters]
+) -> list[ServerShape]:
+    """List the build servers by name, all or those that meet the filters."""
+    visible = BuildServer.objects.visible_to(principal_of(request))
+    rows = filters.apply(visible).prefetch_related("toolchains")
     page = read_page(rows, keyset=Keyset(("name",)), page=filters, request=request, response=response)
     held = count_held_slots()
     return [ServerShape.of(server, active_build_count=held.get(server.pk, 0)) for server in page]
@@ -59,7 +66,7 @@ def add(request: HttpRequest, given: NewServer) -> Status[ChangedServerShape]:
 )
 def get_build_server(request: HttpRequest, server_id: UUID) -> ServerShape:
     """Get one build server."""
-    return _shape(_find(request, server_id))
+    return shape_server(find_server(request, server_id))
 
 
 @operation(
@@ -73,7 +80,7 @@ def get_build_server(request: HttpRequest, server_id: UUID) -> ServerShape:
 )
 def change(request: HttpRequest, server_id: UUID, given: ServerChange) -> ChangedServerShape:
     """Change what is named. Another hostname, port or user drops the pin and the login key."""
-    server, began = _find(request, server_id), timezone.now()
+    server, began = find_server(request, server_id), timezone.now()
     changed = change_server(server, given.fields(), actor=principal_of(request).actor)
     return _changed(changed, began=began)
 
@@ -89,7 +96,7 @@ def change(request: HttpRequest, server_id: UUID, given: ServerChange) -> Change
 )
 def delete(request: HttpRequest, server_id: UUID) -> Status[None]:
     """Remove a server for good; not while builds run there or others are reached through it."""
-    delete_server(_find(request, server_id), actor=principal_of(request).actor)
+    delete_server(find_server(request, server_id), actor=principal_of(request).actor)
     return Status(204, None)
 
 
@@ -103,7 +110,7 @@ def delete(request: HttpRequest, server_id: UUID) -> Status[None]:
 )
 def probe(request: HttpRequest, server_id: UUID) -> Status[CheckShape]:
     """Have a runner test the connection step by step and look at the tools; follow it by the check's id."""
-    check = request_check(_find(request, server_id), actor=principal_of(request).actor)
+    check = request_check(find_server(request, server_id), actor=principal_of(request).actor)
     return Status(202, CheckShape.of(check))
 
 
@@ -119,7 +126,7 @@ def list_checks(
     request: HttpRequest, response: HttpResponse, server_id: UUID, filters: PageQuery
 ) -> list[CheckShape]:
     """List the last checks of a server, newest first."""
-    rows = ServerCheck.objects.filter(server=_find(request, server_id))
+    rows = ServerCheck.objects.filter(server=find_server(request, server_id))
     page = read_page(rows, keyset=NEWEST_CHECKS, page=filters, request=request, response=response)
     return [CheckShape.of(check) for check in page]
 
@@ -134,10 +141,27 @@ def list_checks(
 )
 def get_check(request: HttpRequest, server_id: UUID, check_id: UUID) -> CheckShape:
     """Get one check with the steps so far."""
-    check = ServerCheck.objects.filter(server=_find(request, server_id), pk=check_id).first()
+    check = ServerCheck.objects.filter(server=find_server(request, server_id), pk=check_id).first()
     if check is None:
         raise not_found("check")
     return CheckShape.of(check)
+
+
+@operation(
+    router,
+    "GET",
+    "/{uuid:server_id}/events",
+    right=Right.READ,
+    name="list_server_events",
+    answers={200: list[EventShape]},
+)
+def list_server_events(
+    request: HttpRequest, response: HttpResponse, server_id: UUID, filters: PageQuery
+) -> list[EventShape]:
+    """List what happened to a server, newest first: who or what changed its status, drains, host keys, and why."""
+    rows = Event.objects.filter(subject_type="server", subject_id=str(find_server(request, server_id).pk))
+    page = read_page(rows, keyset=NEWEST_EVENTS, page=filters, request=request, response=response)
+    return [EventShape.of(event) for event in page]
 
 
 @operation(
@@ -151,26 +175,10 @@ def get_check(request: HttpRequest, server_id: UUID, check_id: UUID) -> CheckSha
 )
 def accept(request: HttpRequest, server_id: UUID, given: GivenFingerprint) -> ChangedServerShape:
     """Pin the key that the board saw, if it is the one of this fingerprint; a check then tries to log in."""
-    server, began = _find(request, server_id), timezone.now()
+    server, began = find_server(request, server_id), timezone.now()
     actor = principal_of(request).actor
     accepted = accept_host_key(server, fingerprint=given.fingerprint, actor=actor)
     return _changed(accepted, began=began)
-
-
-@operation(
-    router,
-    "POST",
-    "/{uuid:server_id}/maintenance",
-    right=Right.OPERATE,
-    name="set_server_maintenance",
-    answers={200: ServerShape},
-)
-def maintain(request: HttpRequest, server_id: UUID, given: GivenMaintenance) -> ServerShape:
-    """Take a server out for maintenance (running builds go on), or back; asked again it changes nothing."""
-    server = _find(request, server_id)
-    actor = principal_of(request).actor
-    set_maintenance(server.pk, enabled=given.enabled, actor=actor, reason=given.reason)
-    return _shape(_find(request, server_id))
 
 
 @operation(
@@ -183,19 +191,8 @@ def maintain(request: HttpRequest, server_id: UUID, given: GivenMaintenance) -> 
 )
 def capacity(request: HttpRequest, server_id: UUID) -> CapacityShape:
     """Get how many more builds a server can take now, and its load as last measured."""
-    server = _find(request, server_id)
+    server = find_server(request, server_id)
     return CapacityShape.of(server, active_build_count=held_slots(server))
-
-
-def _find(request: HttpRequest, server_id: UUID) -> BuildServer:
-    server = BuildServer.objects.visible_to(principal_of(request)).filter(pk=server_id).first()
-    if server is None:
-        raise not_found("build server")
-    return server
-
-
-def _shape(server: BuildServer) -> ServerShape:
-    return ServerShape.of(server, active_build_count=held_slots(server))
 
 
 def _changed(server: BuildServer, *, began: datetime) -> ChangedServerShape:

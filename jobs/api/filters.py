@@ -25,7 +25,8 @@ def _read_commit(value: str) -> str:
     return value if value == "HEAD" else value.lower()
 
 
-def _read_label(value: str) -> str:
+def check_label(value: str) -> str:
+    """A label as `key:value`. Raises ValueError."""
     key, colon, text = value.partition(":")
     if not colon:
         raise ValueError("Write a label as key:value.")
@@ -66,7 +67,7 @@ class JobFilters(Page):
         | None
     ) = None
     label: (
-        Annotated[str, Field(max_length=330, description="key:value"), AfterValidator(_read_label)] | None
+        Annotated[str, Field(max_length=330, description="key:value"), AfterValidator(check_label)] | None
     ) = None
 
     def apply(self, jobs: BuildJobQuerySet) -> BuildJobQuerySet:

@@ -1,4 +1,4 @@
-"""The rows that an operation speaks of, as far as the one who asks may see and change them."""
+"""The rows that an operation speaks of, as far as the one who asks may see and change them, and a server's shape."""
 
 from uuid import UUID
 
@@ -8,6 +8,9 @@ from buildboard.core.auth import principal_of
 from buildboard.core.errors import ApiError
 from jobs.api.answers import not_found
 from jobs.models import Attempt, BuildJob
+from servers.models import BuildServer
+from servers.schemas import ServerShape
+from servers.slots import held_slots
 
 
 def find_job(request: HttpRequest, job_id: UUID) -> BuildJob:
@@ -41,3 +44,16 @@ def find_attempt(job: BuildJob, number: int | None) -> Attempt | None:
     if attempt is None:
         raise not_found("attempt of this job")
     return attempt
+
+
+def find_server(request: HttpRequest, server_id: UUID) -> BuildServer:
+    """A build server that may be seen. Raises ApiError 404."""
+    server = BuildServer.objects.visible_to(principal_of(request)).filter(pk=server_id).first()
+    if server is None:
+        raise not_found("build server")
+    return server
+
+
+def shape_server(server: BuildServer) -> ServerShape:
+    """A server as it is now, with the builds that it runs."""
+    return ServerShape.of(server, active_build_count=held_slots(server))

@@ -11,11 +11,14 @@ from uuid import UUID
 from django.utils import timezone
 
 from jobs import lifecycle
+from jobs.diagnosis.fingerprints import fingerprint_of
+from jobs.diagnosis.hosts import excuse_of
 from jobs.execution.followed import Followed
 from jobs.execution.outcome import judge_outcome
 from jobs.execution.script import read_failure
 from jobs.logs import store
 from jobs.models import Attempt
+from jobs.outcomes import Outcome
 from jobs.providers.base import Report
 from jobs.queue.refusals import close_refusals
 from jobs.retry import DEFAULT_RETRY_ON, retry_delay
@@ -50,18 +53,38 @@ def has_files(one: Followed, report: Report) -> bool:
     return bool(named) and report.reason == "exited" and report.phase == Phase.BUILDING
 
 
-def end(one: Followed, outcome: lifecycle.Outcome, *, output: str = "") -> None:
-    """Write an outcome; the job is queued again when its submission allows it for this category."""
+def end(one: Followed, outcome: Outcome, *, output: str = "") -> None:
+    """Write an outcome; the job is queued again when its submission allows it for this category.
+
+    One that fails by the fault of a server that was found out is queued again whatever its submission says.
+    """
     job = one.attempt.job
+    told = replace(outcome, output=output, fingerprint=_fingerprint(one.attempt, outcome, output=output))
+    told = replace(told, excuse=excuse_of(one.attempt, outcome=told))
     delay = retry_delay(
         outcome.category,
         attempts=job.attempts,
         max_attempts=job.max_attempts,
         retry_on=job.spec.get("retry_on") or DEFAULT_RETRY_ON,
     )
+    if told.excuse is not None:
+        delay = 0.0
     requeue_at = None if delay is None else timezone.now() + timedelta(seconds=delay)
-    lifecycle.finish_attempt(one.attempt, outcome=replace(outcome, output=output), requeue_at=requeue_at)
+    lifecycle.finish_attempt(one.attempt, outcome=told, requeue_at=requeue_at)
     close_refusals(job.pk)
+
+
+def _fingerprint(attempt: Attempt, outcome: Outcome, *, output: str) -> str:
+    if not outcome.failed or outcome.category is None:
+        return ""
+    job = attempt.job
+    return fingerprint_of(
+        outcome.category,
+        exit_code=outcome.exit_code,
+        message=outcome.message,
+        output=output,
+        names=(attempt.server_name, job.source_repository, job.repository_name, job.branch),
+    )
 
 
 def note_forgotten(attempts: Iterable[UUID]) -> None:

@@ -1,9 +1,9 @@
 """Gives queued jobs to servers: one pass in order, a claim each. Any runner may do it, several at once too."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
-from itertools import chain
+from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
@@ -11,35 +11,53 @@ from django.db.models import Q
 from django.utils import timezone
 
 from jobs.errors import IllegalTransition, NoFreeSlot
+from jobs.execution.expire import note_impossible
+from jobs.execution.fleet_pass import Class, FleetPass
 from jobs.lifecycle import claim_job
 from jobs.models import Attempt, BuildJob
-from jobs.queue.choice import Judged, is_patient
-from jobs.queue.conditions import CPU_PATIENCE_SECONDS, Needs
+from jobs.needs import Needs
+from jobs.queue.choice import Judged, Picked
+from jobs.queue.experience import Experience
+from jobs.queue.fairness import contested
 from jobs.queue.order import Waiting, ready_jobs
 from jobs.queue.refusals import Look, close_all_but, close_refusals, look_of, note_refusals
+from jobs.queue.score import usual_scoring
+from jobs.queue.shares import note_served
 from jobs.states import JobStatus
 from servers.fleet import ServerFacts, Tools, load_fleet, read_toolchains, takes_jobs
 from servers.models import BuildServer
-from servers.slots import count_held_slots, has_free_slot
+from servers.slots import has_free_slot
 
 logger = logging.getLogger(__name__)
 
 NOTED_AT_ONCE = 20  # jobs whose refusals are written in one transaction: few enough to keep nobody waiting
-# The first jobs of each class of need whose refusals are kept as rows. Those behind wait for the same servers,
-# and for these; to keep each server's refusal of each of them would be more rows than the fleet does work.
-KEPT_OF_A_CLASS = 5
 MANY = 500  # jobs behind which a bell does not look at those again for which there was no room
+MOST = 100_000  # jobs of one whole look
+MOST_AT_A_BELL = 1000  # the first by rank: there is mostly room for few
+LOOKED_AHEAD = (
+    50  # jobs of which it is asked at once whether they still wait, when another took the one before
+)
 NEW = timedelta(minutes=1)  # more than the clocks of web servers and runners differ
 
 
 class Dispatcher:
-    """Passes over the queue. It remembers what it last wrote of each job, so an unchanged refusal costs nothing."""
+    """Passes over the queue.
+
+    It remembers how it judged the fleet for each class of need, and what it last wrote of each job, so what has not
+    changed costs next to nothing.
+    """
 
     def __init__(self) -> None:
-        self._needs: dict[UUID, Needs] = {}
+        self._needs: dict[str, Needs] = {}
+        self._queued = 0  # at the last whole look
         self._noted: dict[UUID, Look] | None = None  # None: what another process left is not known
         self._looked_at = timezone.now()
         self._tools: Tools | None = None
+        self._waiting: dict[UUID, float] = {}  # jobs for each server, after the last whole look
+        self._experience = Experience()
+        self._fleet: dict[UUID, ServerFacts] = {}
+        self._judged: dict[Class, Judged] = {}
+        self._words: dict[Judged, tuple[int, Look]] = {}
 
     def dispatch(self, *, explain: bool = True) -> list[Attempt]:
         """Claim every ready job that some server can take now; the attempts that were minted.
@@ -49,54 +67,84 @@ class Dispatcher:
         """
         if not explain and not has_free_slot():
             return []
-        look = self._begin(explain=False) if len(self._needs) > MANY and not explain else None
-        jobs = ready_jobs(self._needs, among=self._placeable(look) if look else None)
-        first = next(jobs, None)
-        if first is None:
+        look = self._begin(explain=False) if self._queued > MANY and not explain else None
+        among = self._placeable(look) if look else None
+        jobs = ready_jobs(self._needs, among=among, limit=MOST if explain else MOST_AT_A_BELL)
+        if not jobs:
             if explain:
-                self._needs.clear()
+                self._needs, self._queued, self._waiting = {}, 0, {}
                 self._explain({})
             return []
         look = look or self._begin(explain=explain)
-        attempts: list[Attempt] = []
+        claimed, waiting = self._give_out(jobs, look, explain=explain)
+        if claimed:
+            started = [(job.key, job.submitter) for job, _ in claimed]
+            note_served(started, contested=contested(jobs))
+        if explain:
+            self._looked_at, self._queued = look.at, len(jobs) - len(claimed)
+            self._waiting = look.waiting()
+            self._forget_all_but(jobs)
+            self._judged = look.classes
+            note_impossible(jobs, classes=look.impossible())
+            self._explain(waiting, fleet_empty=look.is_empty)
+        return [attempt for _, attempt in claimed]
+
+    def _give_out(
+        self, jobs: Sequence[Waiting], look: FleetPass, *, explain: bool
+    ) -> tuple[list[tuple[Waiting, Attempt]], dict[UUID, Judged]]:
+        """Claim what can be claimed, in this order; and the first of each class that wait on, as they were judged."""
+        claimed: list[tuple[Waiting, Attempt]] = []
         waiting: dict[UUID, Judged] = {}
-        seen: set[UUID] = set()
-        for job in chain([first], jobs):
+        for place, job in enumerate(jobs, start=1):
             if not explain and not look.has_room:
                 break
-            seen.add(job.id)
+            if job.id in look.gone:
+                continue
             attempt = self._place(job, look)
             if attempt is not None:
-                attempts.append(attempt)
+                claimed.append((job, attempt))
+            elif job.id in look.gone:
+                look.gone |= _gone_of(jobs[place : place + LOOKED_AHEAD])
             elif look.is_kept(job):
                 waiting[job.id] = look.judged(job)
-        if explain:
-            self._looked_at = look.at
-            self._needs = {job_id: needs for job_id, needs in self._needs.items() if job_id in seen}
-            self._explain(waiting, fleet_empty=look.is_empty)
-        return attempts
+        return claimed, waiting
 
-    def _begin(self, *, explain: bool) -> "_Pass":
+    def _forget_all_but(self, jobs: list[Waiting]) -> None:
+        """Drop the needs of classes that nobody waits for; jobs without a key are known by their id."""
+        classes = {job.key for job in jobs}
+        if self._needs.keys() - classes:
+            kept = classes | {job.id.hex for job in jobs}
+            self._needs = {name: needs for name, needs in self._needs.items() if name in kept}
+
+    def _begin(self, *, explain: bool) -> FleetPass:
         """A pass over the fleet as it is. Toolchains are dozens of rows that seldom change: whole looks read them."""
         if explain or self._tools is None:
             self._tools = read_toolchains()
-        return _Pass(self._tools)
+        fleet, scoring = load_fleet(tools=self._tools), usual_scoring(waiting=self._waiting)
+        look = FleetPass(fleet, before=self._fleet, judged=self._judged, scoring=scoring)
+        self._fleet = look.servers
+        return look
 
-    def _placeable(self, look: "_Pass") -> Q:
+    def _placeable(self, look: FleetPass) -> Q:
         """Of a long queue what a bell is about: jobs of classes that have room now, and new ones."""
         classes = set(self._needs.values())
-        room = {needs.architecture for needs in classes if look.judge(needs).best() is not None}
+        room = {needs.architecture for needs in classes if look.judge(needs).has_room}
         return Q(target_architecture__in=room) | Q(created_at__gt=self._looked_at - NEW)
 
-    def _place(self, job: Waiting, look: "_Pass") -> Attempt | None:
+    def _place(self, job: Waiting, look: FleetPass) -> Attempt | None:
         """The attempt that was minted; None when no server takes the job now, or it waits no more."""
-        while server := look.judged(job).best():
+        while look.has_room_for(job):
             # Without a lock first: on SQLite all who lose a job would else wait for the one who writes.
-            if not BuildJob.objects.filter(pk=job.id, status=JobStatus.QUEUED).exists():
+            row = BuildJob.objects.filter(pk=job.id, status=JobStatus.QUEUED)
+            repository = row.values_list("source_repository", flat=True).first()
+            if repository is None:
                 look.lose(job)
                 return None
+            past = self._experience.of(repository, architecture=job.needs.architecture, fleet=look.fleet)
+            picked = look.pick(job, past=past)
+            server = picked.server
             try:
-                attempt = self._claim(job.id, server)
+                attempt = self._claim(job.id, picked)
             except IllegalTransition:
                 look.lose(job)
                 return None
@@ -104,17 +152,17 @@ class Dispatcher:
                 look.change(replace(server, held=server.slots))
                 look.count_slots()
             else:
-                look.change(replace(server, held=server.held + 1))
+                look.change(server.with_one_more(attempt.pk))
                 return attempt
         return None
 
-    def _claim(self, job_id: UUID, server: ServerFacts) -> Attempt:
+    def _claim(self, job_id: UUID, picked: Picked) -> Attempt:
         noted = self._noted or {}
         with transaction.atomic():
-            row = BuildServer.objects.defer("facts").filter(pk=server.id).first()
+            row = BuildServer.objects.defer("facts").filter(pk=picked.server.id).first()
             if row is None or not takes_jobs(row):
-                raise NoFreeSlot(f"{server.name} takes no jobs any more.")
-            attempt = claim_job(job_id, server=row)
+                raise NoFreeSlot(f"{picked.server.name} takes no jobs any more.")
+            attempt = claim_job(job_id, server=row, why=picked.why)
             if job_id in noted:
                 close_refusals(job_id)
         noted.pop(job_id, None)
@@ -122,13 +170,20 @@ class Dispatcher:
 
     def _explain(self, waiting: dict[UUID, Judged], *, fleet_empty: bool = False) -> None:
         """Write why each of these jobs waits, as far as that has changed since the last look."""
-        words: dict[int, Look] = {}
-        for judged in waiting.values():
-            if id(judged) not in words:
-                words[id(judged)] = look_of(judged.choice.refusals, fleet_empty=fleet_empty)
-        looks = {job_id: words[id(judged)] for job_id, judged in waiting.items()}
+        words: dict[Judged, tuple[int, Look]] = {}
+        for judged in set(waiting.values()):
+            known = self._words.get(judged)
+            if known is None or known[0] != judged.changes:
+                known = judged.changes, look_of(judged.choice.refusals, fleet_empty=fleet_empty)
+            words[judged] = known
+        self._words = words
+        looks = {job_id: words[judged][1] for job_id, judged in waiting.items()}
         before = self._noted
-        changed = [job_id for job_id, found in looks.items() if before is None or before.get(job_id) != found]
+        changed = [
+            job_id
+            for job_id, found in looks.items()
+            if before is None or (before.get(job_id) is not found and before.get(job_id) != found)
+        ]
         for at in range(0, len(changed), NOTED_AT_ONCE):
             note_refusals({job_id: looks[job_id] for job_id in changed[at : at + NOTED_AT_ONCE]})
         if before is None or before.keys() != looks.keys():
@@ -136,69 +191,8 @@ class Dispatcher:
         self._noted = looks
 
 
-class _Pass:
-    """The fleet during one pass, judged once for each class of need; what a claim changes is judged anew."""
-
-    def __init__(self, tools: Tools) -> None:
-        self.at: datetime = timezone.now()
-        self._fleet = {server.id: server for server in load_fleet(tools=tools)}
-        self._free = sum(server.room for server in self._fleet.values())
-        self._changes: list[UUID] = []
-        self._classes: dict[tuple[Needs, bool], Judged] = {}
-        self._caught_up: dict[tuple[Needs, bool], int] = {}
-        self._kept: dict[Needs, int] = {}
-        self.gone: set[UUID] = set()
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is no server at all."""
-        return not self._fleet
-
-    @property
-    def has_room(self) -> bool:
-        """Whether any slot of a server in service is free."""
-        return self._free > 0
-
-    def judged(self, job: Waiting) -> Judged:
-        """The fleet as it is now, judged for this job's class."""
-        return self.judge(job.needs, waited_seconds=job.waited_seconds(self.at))
-
-    def judge(self, needs: Needs, *, waited_seconds: float = CPU_PATIENCE_SECONDS) -> Judged:
-        """The same for a class; without a time for a job that has waited long."""
-        key = (needs, is_patient(waited_seconds))
-        found = self._classes.get(key)
-        if found is None:
-            found = self._classes[key] = Judged(
-                self._fleet.values(), needs=needs, now=self.at, waited_seconds=waited_seconds
-            )
-        else:
-            for server_id in dict.fromkeys(self._changes[self._caught_up[key] :]):
-                found.update(self._fleet[server_id])
-        self._caught_up[key] = len(self._changes)
-        return found
-
-    def change(self, server: ServerFacts) -> None:
-        """Slots were taken there."""
-        self._free += server.room - self._fleet[server.id].room
-        self._fleet[server.id] = server
-        self._changes.append(server.id)
-
-    def lose(self, job: Waiting) -> None:
-        """Another dispatcher was faster, or it was cancelled."""
-        self.gone.add(job.id)
-        self.count_slots()
-
-    def count_slots(self) -> None:
-        """Another dispatcher is at work: what it took is not to be tried for."""
-        held = count_held_slots()
-        for server in list(self._fleet.values()):
-            now_held = max(held.get(server.id, 0), server.slots if not server.free_slots else 0)
-            if now_held != server.held:
-                self.change(replace(server, held=now_held))
-
-    def is_kept(self, job: Waiting) -> bool:
-        """Whether the job still waits and is among the first of its class."""
-        if job.id in self.gone:
-            return False
-        self._kept[job.needs] = self._kept.get(job.needs, 0) + 1
-        return self._kept[job.needs] <= KEPT_OF_A_CLASS
+def _gone_of(jobs: Sequence[Waiting]) -> set[UUID]:
+    """Those that wait no more: where others are at work they have mostly taken the next ones, too. One query."""
+    ids = {job.id for job in jobs}
+    rows = BuildJob.objects.filter(pk__in=ids, status=JobStatus.QUEUED).order_by()
+    return ids - set(rows.values_list("pk", flat=True))

@@ -28,8 +28,8 @@ from jobs.execution.reach import Reach, give_up_if_long_gone, note_readable, not
 from jobs.execution.reattach import Tally
 from jobs.execution.start import prepare_start
 from jobs.execution.upkeep import Upkeep
-from jobs.lifecycle import Outcome
 from jobs.models import Attempt, BuildJob
+from jobs.outcomes import Outcome
 from jobs.providers.base import (
     BuildProvider,
     ProviderError,

@@ -15,8 +15,8 @@ from jobs.errors import JobError
 from jobs.execution.followed import Followed
 from jobs.execution.marker import CrashMarker
 from jobs.execution.start import CannotStart
-from jobs.lifecycle import Outcome
 from jobs.models import BuildJob
+from jobs.outcomes import Outcome
 from jobs.providers.base import ProviderError, ProviderGarbled, ProviderUnreachable
 from jobs.states import AttemptStatus, ErrorCategory
 

@@ -3,7 +3,7 @@
 import signal
 
 from jobs.execution.script import CHECKOUT_STATUS
-from jobs.lifecycle import Outcome
+from jobs.outcomes import Outcome
 from jobs.providers.base import Report
 from jobs.queue.conditions import DISK_FLOOR_MIB
 from jobs.states import AttemptStatus, ErrorCategory, Phase

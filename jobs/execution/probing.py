@@ -14,7 +14,7 @@ from django.db import DatabaseError, InterfaceError, connections
 from servers import health
 from servers.connections import forget_failures, open_client, open_fresh_transport, way_to
 from servers.models import BuildServer
-from servers.runs import RunClient
+from servers.runs import MIRROR_DAYS, RunClient
 from servers.transport import (
     BadReply,
     HelperRefused,
@@ -32,8 +32,7 @@ TOOLS_AGAIN_SECONDS = 600.0  # when they did not answer, or the folders could no
 AGAIN_SECONDS = 15.0  # after one that failed
 GARBAGE_DAYS = 14  # runs that ended so long ago and that no board asked to remove
 CLEAR_SECONDS = 6 * 3600.0
-# Caches of repositories: not used for so long, or more than this together, or a disk that is nearly full.
-MIRROR_DAYS = 30
+# Caches of repositories that go before their time: more than this together, or a disk that is nearly full.
 MIRROR_KIB = 20 << 20
 FLOOR_KIB = 2 << 20
 

@@ -18,7 +18,9 @@ from buildboard.core.machine import machine_id, process_identity
 from jobs.execution.checking import CheckDesk
 from jobs.execution.dispatch import Dispatcher
 from jobs.execution.follow import ServerFollower
+from jobs.execution.requests import Requests
 from jobs.execution.sweep import sweep
+from jobs.queue import predictions
 from servers.checks import BELL as CHECKS_BELL
 from servers.leases import (
     LEASE_SECONDS,
@@ -62,6 +64,8 @@ class Runner:
         self._explained_at = 0.0
         self._dispatched_at = 0.0
         self._swept_at = 0.0
+        self._forecasts = Requests("jobs.tasks.foresee_queue", has_work=predictions.is_due)
+        self._foreseen_at = 0.0
         self.ran_out = False
 
     def stop(self) -> None:
@@ -107,6 +111,9 @@ class Runner:
             if time.monotonic() - self._swept_at > SWEEP_SECONDS:
                 self._swept_at = time.monotonic()
                 sweep()
+            if time.monotonic() - self._foreseen_at > predictions.EVERY_SECONDS:
+                self._foreseen_at = time.monotonic()
+                self._forecasts.make()
         except (DatabaseError, InterfaceError) as error:
             logger.warning("The database did not answer: %s", error, extra={"action": "runner"})
             connections["default"].close()

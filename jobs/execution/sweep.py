@@ -5,13 +5,19 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from buildboard.core.enqueue import enqueue, is_queued
 from buildboard.core.models import IdempotencyKey
+from jobs.diagnosis.hosts import judge_ended_canaries
 from jobs.execution.collect import note_forgotten
+from jobs.execution.expire import expire_jobs
+from jobs.execution.removal import finish_removals
+from jobs.execution.requests import Requests
 from jobs.logs import seal
-from jobs.models import Attempt, Refusal
+from jobs.models import Attempt, Prediction, Refusal
 from jobs.providers.fleet import FleetProvider
+from jobs.queue.predictions import outlived
+from jobs.queue.shares import outworn_shares
 from jobs.states import ATTEMPT_ACTIVE, JOB_TERMINAL
+from servers.drains import end_what_is_over
 from servers.health import SAMPLES_KEPT
 from servers.models import BuildServer, ProbeSample, Slot
 from servers.slots import fit_slots, free_slot
@@ -22,6 +28,7 @@ SLOT_GRACE = timedelta(seconds=30)
 IDEMPOTENCY_KEPT = timedelta(days=1)
 REFUSALS_KEPT = timedelta(days=30)
 _MOST = 1000
+_SEALING = Requests("jobs.tasks.seal_all", has_work=seal.has_work)
 
 
 def sweep() -> dict[str, int]:
@@ -29,9 +36,13 @@ def sweep() -> dict[str, int]:
     found = {
         "slots_freed": free_orphaned_slots(),
         "slots_fitted": fit_all_slots(),
+        "canaries_judged": judge_ended_canaries(),
+        "servers_put_back": end_what_is_over(),
+        "servers_removed": finish_removals(),
         "secrets_forgotten": forget_secrets_of_deleted_servers(),
+        "jobs_expired": expire_jobs(),
         "rows_pruned": prune(),
-        "sealing_requested": _SEALING.request(),
+        "sealing_requested": _SEALING.make(),
     }
     if found["slots_freed"]:
         logger.warning(
@@ -80,32 +91,17 @@ def forget_secrets_of_deleted_servers() -> int:
 
 
 def prune() -> int:
-    """Drop rows whose use is over: old idempotency keys, refusals of finished jobs, load samples."""
+    """Drop rows whose use is over: old idempotency keys, refusals of finished jobs, load samples, shares."""
     now = timezone.now()
     pruned = 0
     for rows in (
         IdempotencyKey.objects.filter(created_at__lt=now - IDEMPOTENCY_KEPT),
         Refusal.objects.filter(job__status__in=JOB_TERMINAL, until__lt=now - REFUSALS_KEPT),
         ProbeSample.objects.filter(at__lt=now - SAMPLES_KEPT),
+        Prediction.objects.filter(outlived()),
+        outworn_shares(),
     ):
         keys = list(rows.values_list("pk", flat=True)[:_MOST])
         if keys:
             pruned += rows.model.objects.filter(pk__in=keys).delete()[0]
     return pruned
-
-
-class _Sealing:
-    """Has a short task seal the logs that ended since; one request at a time, however long it waits."""
-
-    def __init__(self) -> None:
-        self._row = 0
-
-    def request(self) -> int:
-        """How many requests were made."""
-        if (self._row and is_queued(self._row)) or not seal.has_work():
-            return 0
-        self._row = enqueue("jobs.tasks.seal_all")
-        return 1
-
-
-_SEALING = _Sealing()

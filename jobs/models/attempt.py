@@ -63,6 +63,16 @@ class Attempt(models.Model):
     exit_code = models.IntegerField(null=True)
     error_category = models.CharField(max_length=16, choices=ErrorCategory.choices, blank=True)
     error_message = models.TextField(blank=True)
+    error_fingerprint = models.CharField(
+        max_length=32,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The same for failures that say the same; empty: nothing tells them from others.",
+    )
+    host_fault = models.BooleanField(
+        default=False, db_default=False, help_text="It failed by its server's fault, not by the build's."
+    )
     metrics = models.JSONField(default=dict)
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
@@ -91,6 +101,18 @@ class Attempt(models.Model):
                 name="attempt_active_of_server",
                 fields=["server", "created_at"],
                 condition=models.Q(status__in=sorted(ATTEMPT_ACTIVE)),
+            ),
+            # What ended on a server lately.
+            models.Index(
+                name="attempt_ended_of_server",
+                fields=["server", "-completed_at"],
+                condition=models.Q(completed_at__isnull=False),
+            ),
+            # Whether other servers show the same failure.
+            models.Index(
+                name="attempt_failed_alike",
+                fields=["error_fingerprint", "-completed_at"],
+                condition=~models.Q(error_fingerprint=""),
             ),
             # Directories on a server that are still to be removed.
             models.Index(

@@ -10,6 +10,7 @@ from buildboard.core.auth import Principal
 from buildboard.core.permissions import Right
 from buildboard.core.unseen import write_out
 from jobs.models.elapsed import ElapsedMilliseconds
+from jobs.models.rank import RankMilliseconds, ageing_seconds
 from jobs.states import JOB_ACTIVE, JOB_TERMINAL, JOB_UNFINISHED, ErrorCategory, JobStatus, Priority
 
 # Columns that a submission fills as they stand in `spec`, and that a manual retry copies.
@@ -25,7 +26,10 @@ SUBMITTED_COLUMNS = (
     "provider",
     "job_type",
     "max_attempts",
+    "queue_timeout_seconds",
 )
+# Its rank alone would do, but for those of one millisecond: `RankMilliseconds` says what it is.
+QUEUE_ORDER = ("rank_ms", "created_at", "id")
 
 
 class BuildJobQuerySet(models.QuerySet["BuildJob"]):
@@ -38,7 +42,7 @@ class BuildJobQuerySet(models.QuerySet["BuildJob"]):
 
     def queued(self) -> "BuildJobQuerySet":
         """Waiting for a server, in the order in which they are looked at."""
-        return self.filter(status=JobStatus.QUEUED).order_by("-priority", "created_at", "id")
+        return self.filter(status=JobStatus.QUEUED).order_by(*QUEUE_ORDER)
 
     def ready(self) -> "BuildJobQuerySet":
         """Queued, due (a retry waits a little) and not needing a job that is not completed."""
@@ -80,6 +84,33 @@ class BuildJob(models.Model):
     spec = models.JSONField(default=dict)
     secret_spec = models.TextField(blank=True, help_text="Write-only values of the submission, encrypted.")
     priority = models.PositiveSmallIntegerField(choices=Priority.choices, default=Priority.NORMAL)
+    ageing_seconds = models.PositiveIntegerField(
+        default=ageing_seconds,
+        db_default=21_600,
+        help_text="BUILDBOARD_AGEING_SECONDS when it was submitted: what one step of priority is worth.",
+    )
+    # Kept by the database itself, so that whoever changes a priority has changed the order.
+    rank_ms = models.GeneratedField(
+        expression=RankMilliseconds("created_at", "priority", "ageing_seconds"),
+        output_field=models.BigIntegerField(),
+        db_persist=True,
+    )
+    needs_key = models.CharField(
+        max_length=32,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The same for jobs that ask for the same of a server; empty: not computed.",
+    )
+    queue_timeout_seconds = models.PositiveIntegerField(null=True, blank=True)
+    queue_deadline_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it fails if it still waits; empty: never."
+    )
+    impossible_since = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Since when no server could take it even if it were free and in service.",
+    )
     provider = models.CharField(max_length=32, default="fleet")
     job_type = models.CharField(max_length=64, default="build")
     requested_server = models.ForeignKey(
@@ -104,6 +135,11 @@ class BuildJob(models.Model):
         default=0, help_text="Executions that counted: not released ones."
     )
     max_attempts = models.PositiveSmallIntegerField(default=2)
+    excused_attempts = models.PositiveSmallIntegerField(
+        default=0,
+        db_default=0,
+        help_text="Those that failed by their server's fault, and for which it was queued once more.",
+    )
     follow_crashes = models.PositiveSmallIntegerField(
         default=0, help_text="Runners that died while they followed it; three set it aside."
     )
@@ -141,8 +177,19 @@ class BuildJob(models.Model):
             # always the same: without statistics SQLite would rather search another index for it, and sort.
             models.Index(
                 name="job_queued",
-                fields=["status", "-priority", "created_at", "id"],
+                fields=["status", *QUEUE_ORDER],
                 condition=models.Q(status=JobStatus.QUEUED),
+            ),
+            # Whose time in the queue is up, and who waits for what no server has.
+            models.Index(
+                name="job_queue_deadline",
+                fields=["queue_deadline_at"],
+                condition=models.Q(status=JobStatus.QUEUED, queue_deadline_at__isnull=False),
+            ),
+            models.Index(
+                name="job_impossible",
+                fields=["impossible_since"],
+                condition=models.Q(status=JobStatus.QUEUED, impossible_since__isnull=False),
             ),
             # What is claimed or running, for pages and counters.
             models.Index(

@@ -14,6 +14,13 @@ class Refusal(models.Model):
     condition = models.CharField(max_length=32)
     hard = models.BooleanField(default=True)
     detail = models.CharField(max_length=255, blank=True)
+    needs_key = models.CharField(
+        max_length=32,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The job's: what was refused to one of a class is refused to all.",
+    )
     since = models.DateTimeField(default=timezone.now)
     until = models.DateTimeField(null=True)
 
@@ -31,6 +38,10 @@ class Refusal(models.Model):
                 fields=["job", "condition"],
                 condition=models.Q(until__isnull=True, server__isnull=True),
             ),
+        ]
+        indexes = [
+            # What stood in the way of a class of need at some time, for those behind the first of it.
+            models.Index(name="refusal_of_class", fields=["needs_key", "until"]),
         ]
 
     def __str__(self) -> str:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from jobs.needs import Needs as Needs
 from jobs.queue.toolchains import judge_tools
 from servers.fleet import ServerFacts
-from servers.states import ServerStatus
+from servers.states import QuarantineStage, ServerStatus
 
 CPU_PATIENCE_SECONDS = 60
 DISK_FLOOR_MIB = 256  # a build is not started, and is ended, where less is free
@@ -47,6 +48,7 @@ class Condition(StrEnum):
     UNMEASURED = "unmeasured"
     DRAINING = "draining"
     QUARANTINED = "quarantined"
+    CANARY = "canary"
     NOT_FOLLOWED = "not_followed"
     STARTS_REFUSED = "starts_refused"
     DISK_FLOOR = "disk_floor"
@@ -69,6 +71,7 @@ _IMPOSSIBLE = {
     Condition.STORAGE,
 }
 _BUSY = {
+    Condition.CANARY,
     Condition.FREE_STORAGE,
     Condition.MEMORY_LIMIT,
     Condition.STORAGE_LIMIT,
@@ -91,26 +94,6 @@ class Refused:
         if self.condition in _IMPOSSIBLE:
             return Kind.IMPOSSIBLE
         return Kind.BUSY if self.condition in _BUSY else Kind.OFFLINE
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What a job asks of a server. Jobs with equal needs are of one class.
-
-    `server` is the id or name as the job gave it (empty: any), `server_id` the server that it meant; `crosses`:
-    it is a kernel build without a command of its own, which the board can point at a cross compiler.
-    """
-
-    architecture: str
-    toolchain: str = ""
-    labels: tuple[tuple[str, str], ...] = ()
-    group: str = ""
-    server: str = ""
-    server_id: str = ""
-    cores: int = 0
-    memory_mb: int = 0
-    storage_gb: int = 0
-    crosses: bool = False
 
 
 def judge(server: ServerFacts, *, needs: Needs, now: datetime, waited_seconds: float = 0) -> list[Refused]:
@@ -137,9 +120,8 @@ def memory_text(megabytes: int) -> str:
 
 # ---- what the server is -----------------------------------------------------------------------------------
 def _judge_fit(server: ServerFacts, needs: Needs) -> Iterator[Refused]:
-    named = needs.server_id or needs.server  # without an id the server was removed: one like it may come
-    is_named = bool(named) and named in {str(server.id), "" if needs.server_id else server.name}
-    if needs.server and not is_named:
+    is_named = needs.names(server)
+    if needs.server and not (is_named or needs.fallback):
         yield Refused(Condition.OTHER_SERVER, "is not the server that the job names")
     architecture, toolchain = judge_tools(
         server,
@@ -173,13 +155,13 @@ def _judge_size(server: ServerFacts, needs: Needs) -> Iterator[Refused]:
     elif needs.memory_mb > (server.memory_mb or 0):
         has, wanted = _two_sizes(server.memory_mb or 0, needs.memory_mb)
         yield Refused(Condition.MEMORY, f"has {has} of memory, the job needs {wanted}")
-    if needs.storage_gb and server.storage_gb is None:
-        unknown.append("storage")
-    elif needs.storage_gb > (server.storage_gb or 0):
+    if server.storage_gb is not None and needs.storage_gb > server.storage_gb:
         yield Refused(
             Condition.STORAGE,
             f"has {server.storage_gb} GB of storage, the job needs {needs.storage_gb} GB free",
         )
+    elif needs.storage_gb and server.free_storage_gb is None:
+        unknown.append("storage")
     if unknown:
         yield Refused(Condition.UNMEASURED, f"has not told its {' and '.join(unknown)} yet")
 
@@ -207,9 +189,7 @@ def _judge_state(server: ServerFacts, now: datetime) -> Iterator[Refused]:
         yield Refused(Condition.UNKNOWN, "was not reached yet")
     if server.draining:
         yield Refused(Condition.DRAINING, f"is draining{_why(server.draining_reason)}")
-    if server.quarantined_until and server.quarantined_until > now:
-        until = f"is in quarantine until {server.quarantined_until:%H:%M} UTC"
-        yield Refused(Condition.QUARANTINED, f"{until}{_why(server.quarantine_reason)}")
+    yield from _judge_quarantine(server, now)
     if not server.followed:
         yield Refused(Condition.NOT_FOLLOWED, "is looked after by no runner now")
     if server.starts_refused_until and server.starts_refused_until > now:
@@ -219,17 +199,27 @@ def _judge_state(server: ServerFacts, now: datetime) -> Iterator[Refused]:
         )
 
 
+def _judge_quarantine(server: ServerFacts, now: datetime) -> Iterator[Refused]:
+    stage, why = server.quarantine_at(now), _why(server.quarantine_reason)
+    if stage is QuarantineStage.CANARY_RUNS:
+        yield Refused(Condition.CANARY, f"comes out of quarantine through one build, which runs now{why}")
+    elif stage is QuarantineStage.HELD and server.pinned:  # else its key says it all
+        end = f"{server.quarantined_until:%H:%M} UTC" if server.quarantined_until else "somebody ends it"
+        yield Refused(Condition.QUARANTINED, f"is in quarantine until {end}{why}")
+
+
 def _why(reason: str) -> str:
     return f": {reason.rstrip('.')}" if reason else ""
 
 
 # ---- whether it has room ----------------------------------------------------------------------------------
 def _judge_room(server: ServerFacts, needs: Needs, waited_seconds: float) -> Iterator[Refused]:
+    """Limits are of what is measured: a server that cannot tell how much is in use is bounded by its slots."""
     free_mib, free = server.free_storage_mib, server.free_storage_gb
     if free_mib is not None and free_mib < DISK_FLOOR_MIB:
         floor = f"has only {free_mib} MiB free of the {DISK_FLOOR_MIB} MiB that a build needs"
         yield Refused(Condition.DISK_FLOOR, floor)
-    if free is not None and free < needs.storage_gb <= (server.storage_gb or 0):
+    if free is not None and free < needs.storage_gb <= (server.storage_gb or needs.storage_gb):
         yield Refused(
             Condition.FREE_STORAGE, f"has {free} GB of storage free, the job needs {needs.storage_gb} GB"
         )

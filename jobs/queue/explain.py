@@ -4,8 +4,8 @@ Page, status and `explain` all show one Explanation, so they cannot differ. What
 by refusals.py.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,14 +13,24 @@ from uuid import UUID
 from django.utils import timezone
 
 from jobs.models import BuildJob
-from jobs.queue.conditions import Condition, Needs, Refused
+from jobs.queue.conditions import Condition, Kind, Needs, Refused
 from jobs.queue.doing import what_it_does
-from jobs.queue.estimate import Estimate, QueueState, estimate_of_job, queue_state
-from jobs.queue.order import PULLED, Place, place_of, read_needs, waiting_of
+from jobs.queue.estimate import (
+    Estimate,
+    Foresight,
+    QueueState,
+    estimate_of_job,
+    queue_state,
+    told_if_submitted,
+)
+from jobs.queue.lasting import Range
+from jobs.queue.order import PULLED, Place, place_of, waiting_of
+from jobs.queue.predictions import Told
 from jobs.queue.remedies import remedy_for
+from jobs.queue.spans import in_words
 from jobs.queue.verdicts import ServerVerdict, Verdict, judge_fleet
-from jobs.states import JobStatus
-from servers.fleet import load_fleet
+from jobs.states import JOB_ACTIVE, JobStatus
+from servers.fleet import ServerFacts, load_fleet
 
 MOST_REASONS = 50
 _UNFIT = "No build server can take it."
@@ -39,7 +49,12 @@ class Blocker:
 
 @dataclass(frozen=True)
 class Explanation:
-    """How a job stands to the fleet now. Place, wait and what would let it start are a queued one's alone."""
+    """How a job stands to the fleet now. Place, wait and what would let it start are a queued one's alone.
+
+    `told` is when it should start and end, of a queued or active one; None while nobody can tell. `kind` is what the
+    nearest server is: impossible, offline or busy; None when one has room, or it waits for no server. `free_in` is
+    when the next slot of a server comes free, by its id, as far as anybody can tell.
+    """
 
     summary: str
     needs: Needs
@@ -48,34 +63,35 @@ class Explanation:
     reasons: list[str]
     would_start_if: str | None = None
     estimated_start_at: datetime | None = None
+    told: Told | None = None
     wait: Estimate | None = None
     place: Place | None = None
     total_queued: int = 0
+    kind: Kind | None = None
+    free_in: Mapping[UUID, Range] = field(default_factory=dict)
 
 
 def explain_job(job: BuildJob) -> Explanation:
-    """Everything about a job's waiting. Ten queries at most, however many servers there are."""
+    """Everything about a job's waiting. A dozen queries where forecasts are kept, however many servers there are."""
     waiting, now = waiting_of(job), timezone.now()
     waited = waiting.waited_seconds(now)
-    servers = judge_fleet(load_fleet(), needs=waiting.needs, now=now, waited_seconds=waited)
+    fleet = load_fleet()
+    servers = judge_fleet(fleet, needs=waiting.needs, now=now, waited_seconds=waited)
     if job.provider == PULLED:
         other = Refused(Condition.PROVIDER, f"is not asked: the job is for the provider {job.provider}")
         servers = [ServerVerdict(one.server, (other,)) for one in servers]
     if job.status != JobStatus.QUEUED:
-        return Explanation(what_it_does(job), waiting.needs, servers, now, [])
+        told = Foresight(fleet=fleet).of([job]).get(job.pk) if job.status in JOB_ACTIVE else None
+        return Explanation(what_it_does(job), waiting.needs, servers, now, [], told=told)
     state, place = _queue_with(job), place_of(job)
-    room = [one.server for one in servers if one.verdict is not Verdict.REFUSED]
-    wait = estimate_of_job(
-        job,
-        place=place,
-        state=state,
-        slots=sum(server.slots for server in room),
-        building=sum(server.held for server in room),
-    )
+    told, free_in = _foresee(job, place=place, fleet=fleet)
+    wait = estimate_of_job(job, told=told, place=place, total_queued=state.total_queued)
     blocker = _blocker_of(job, now=now)
     at_once = servers and servers[0].verdict is Verdict.ELIGIBLE and not place.rivals_ahead
     starts = max(now + timedelta(seconds=0 if at_once else wait.seconds), job.not_before or now)
-    may_be_told = room and (blocker is None or job.not_before)
+    may_be_told = any(one.verdict is not Verdict.REFUSED for one in servers) and (
+        blocker is None or job.not_before
+    )
     return Explanation(
         summary=blocker.told if blocker else _summary(servers, needs=waiting.needs, place=place, wait=wait),
         needs=waiting.needs,
@@ -84,10 +100,23 @@ def explain_job(job: BuildJob) -> Explanation:
         reasons=[blocker.told] if blocker else _reasons(servers),
         would_start_if=_would_start_if(job, blocker, servers, needs=waiting.needs, place=place),
         estimated_start_at=starts if may_be_told else None,
+        told=told if may_be_told else None,
         wait=wait,
         place=place,
         total_queued=state.total_queued,
+        kind=None if blocker or job.provider == PULLED else kind_of_all(servers),
+        free_in=free_in,
     )
+
+
+def _foresee(
+    job: BuildJob, *, place: Place, fleet: Sequence[ServerFacts]
+) -> tuple[Told | None, Mapping[UUID, Range]]:
+    """When it should start, and when each server has room again; of one that is not stored only the first."""
+    if job._state.adding:
+        return told_if_submitted(job, position=place.position, fleet=fleet), {}
+    foresight = Foresight(fleet=fleet)
+    return foresight.of([job]).get(job.pk), foresight.free_in
 
 
 def explain_submission(fields: Mapping[str, Any]) -> Explanation:
@@ -96,24 +125,6 @@ def explain_submission(fields: Mapping[str, Any]) -> Explanation:
     It is judged as if it were submitted now; nothing is written.
     """
     return explain_job(BuildJob(**fields))
-
-
-def blocked_among(job_ids: Collection[UUID]) -> dict[UUID, str]:
-    """For those queued jobs that are not just waiting for their turn: the sentence that says so.
-
-    Four queries for up to 200 jobs; none for none.
-    """
-    if not job_ids:
-        return {}
-    fleet, now = load_fleet(), timezone.now()
-    told: dict[Needs, str] = {}
-    blocked: dict[UUID, str] = {}
-    for job_id, needs in read_needs(job_ids).items():
-        if needs not in told:
-            told[needs] = why_stuck(judge_fleet(fleet, needs=needs, now=now))
-        if told[needs]:
-            blocked[job_id] = told[needs]
-    return blocked
 
 
 def _queue_with(job: BuildJob) -> QueueState:
@@ -145,6 +156,15 @@ def why_stuck(servers: Sequence[ServerVerdict]) -> str:
     return _AWAY if all(one.verdict is Verdict.REFUSED for one in servers) else ""
 
 
+def kind_of_all(servers: Sequence[ServerVerdict]) -> Kind | None:
+    """What the nearest of all servers is to a job; None when one can take it now."""
+    if not any(one.fits for one in servers):
+        return Kind.IMPOSSIBLE
+    if any(one.verdict is Verdict.ELIGIBLE for one in servers):
+        return None
+    return Kind.BUSY if any(one.verdict is Verdict.BUSY for one in servers) else Kind.OFFLINE
+
+
 def _summary(servers: Sequence[ServerVerdict], *, needs: Needs, place: Place, wait: Estimate) -> str:
     stuck = why_stuck(servers)
     if stuck:
@@ -154,7 +174,7 @@ def _summary(servers: Sequence[ServerVerdict], *, needs: Needs, place: Place, wa
     )
     able = [one for one in servers if one.verdict is Verdict.ELIGIBLE]
     if able:
-        return f"{able[0].server.name} has room for it now. {turn}."
+        return f"{able[0].server.name} has room for it now{_instead(servers, needs=needs)}. {turn}."
     busy = [one for one in servers if one.verdict is Verdict.BUSY]
     away = sum(one.fits for one in servers) - len(busy)
     which = f"All {len(busy)} build servers that fit are busy"
@@ -163,7 +183,17 @@ def _summary(servers: Sequence[ServerVerdict], *, needs: Needs, place: Place, wa
     if away:
         which = f"Of {len(busy) + away} build servers that fit {len(busy)} {_are(len(busy))} busy"
         which += f" and {away} {_are(away)} out of service"
-    return f"{which}. {turn} and should start {_about(wait.seconds)}."
+    return f"{which}. {turn} and should start {_when(wait)}."
+
+
+def _instead(servers: Sequence[ServerVerdict], *, needs: Needs) -> str:
+    """Why another server takes it than the one that it asks for; empty where that is not so."""
+    if not needs.fallback or needs.names(servers[0].server):
+        return ""
+    asked = next((one for one in servers if needs.names(one.server)), None)
+    if asked is None:
+        return f" instead of {needs.server}, which is gone"
+    return f" instead of {asked.server.name}, which {asked.refused[0].detail}"
 
 
 def _would_start_if(
@@ -195,6 +225,10 @@ def _reasons(servers: Sequence[ServerVerdict]) -> list[str]:
 
 def _are(count: int) -> str:
     return "is" if count == 1 else "are"
+
+
+def _when(wait: Estimate) -> str:
+    return in_words(wait.range) if wait.range else _about(wait.seconds)
 
 
 def _about(seconds: int) -> str:

@@ -4,48 +4,85 @@ The same judgement as explain.py's, which tells everything about one job. It dec
 """
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from jobs.models import BuildJob, JobDependency
-from jobs.queue.conditions import Needs
-from jobs.queue.estimate import estimate_wait
-from jobs.queue.explain import why_stuck
-from jobs.queue.order import PULLED, read_needs
+from jobs.needs import read_needs
+from jobs.queue.conditions import Kind, Needs
+from jobs.queue.estimate import Foresight
+from jobs.queue.explain import kind_of_all, why_stuck
+from jobs.queue.lasting import Range
+from jobs.queue.order import PULLED, first_in_order
 from jobs.queue.remedies import remedy_for
 from jobs.queue.verdicts import ServerVerdict, Verdict, judge_fleet
 from jobs.states import JobStatus
-from servers.fleet import ServerFacts
+from servers.fleet import ServerFacts, load_fleet
 
 _STEP_SECONDS = 10
+_SOON_SECONDS = 5
 _NOT_SHOWN = ("spec", "secret_spec", "result", "labels", "required_labels", "error_message")
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """How one queued job stands. `starts_in` is in seconds; None while nobody can tell."""
+    """How one queued job stands. `starts_in` is in seconds; None while nobody can tell.
+
+    `kind` is what the nearest server is to it; None when one has room, or it waits for no server. `position` is its
+    place in the queue, 0 where it was not asked for.
+    """
 
     job: BuildJob
     position: int
     told: str
     detail: str
-    is_blocked: bool
-    starts_in: int | None
+    kind: Kind | None
+    starts_in: Range | None
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether time alone does not help."""
+        return self.kind in (Kind.IMPOSSIBLE, Kind.OFFLINE)
 
 
 def outlook_of_queue(
-    fleet: Sequence[ServerFacts], *, limit: int, queued: int, durations: Mapping[str, Sequence[float]]
+    fleet: Sequence[ServerFacts], *, limit: int, foresight: Foresight | None = None
 ) -> list[Outlook]:
-    """The first so many jobs of the queue, in order. Two queries; `durations` by architecture, "" for all."""
+    """The first so many jobs of the queue, in order. Five queries where forecasts are kept; two more for fair turns."""
+    ids = first_in_order(limit)
+    return _look_at(ids, fleet=fleet, foresight=foresight, counts=True)
+
+
+def outlooks_among(
+    job_ids: Sequence[UUID], *, fleet: Sequence[ServerFacts] | None = None
+) -> dict[UUID, Outlook]:
+    """The same of these jobs, for up to 200, without their places; of those that wait no more there is none.
+
+    Seven queries where forecasts are kept; none for none.
+    """
+    if not job_ids:
+        return {}
+    fleet = load_fleet() if fleet is None else fleet
+    return {one.job.pk: one for one in _look_at(job_ids, fleet=fleet)}
+
+
+def _look_at(
+    ids: Sequence[UUID],
+    *,
+    fleet: Sequence[ServerFacts],
+    foresight: Foresight | None = None,
+    counts: bool = False,
+) -> list[Outlook]:
     unmet = JobDependency.objects.filter(job=OuterRef("pk")).exclude(needs__status=JobStatus.COMPLETED)
-    jobs = list(BuildJob.objects.queued().defer(*_NOT_SHOWN).annotate(is_unmet=Exists(unmet))[:limit])
+    rows = BuildJob.objects.queued().defer(*_NOT_SHOWN).annotate(is_unmet=Exists(unmet)).in_bulk(ids)
+    jobs = [rows[job_id] for job_id in ids if job_id in rows]
     needs, now = read_needs([job.pk for job in jobs]) if jobs else {}, timezone.now()
-    ahead: Counter[str] = Counter()
+    told = (foresight or Foresight(fleet=fleet)).of(jobs)
     judged: dict[Needs, list[ServerVerdict]] = {}
     found = []
     for number, job in enumerate(jobs, start=1):
@@ -54,28 +91,11 @@ def outlook_of_queue(
             continue  # claimed and gone meanwhile
         if wanted not in judged:
             judged[wanted] = judge_fleet(fleet, needs=wanted, now=now)
-        wait = _wait(
-            judged[wanted],
-            ahead=ahead[job.target_architecture],
-            queued=queued,
-            past=durations.get(job.target_architecture) or durations.get("", []),
-        )
-        found.append(_outlook(job, number, judged[wanted], needs=wanted, wait=wait, now=now))
-        ahead[job.target_architecture] += 1
+        start = told[job.pk].start if job.pk in told else None
+        wait = start.seconds_from(now) if start else None
+        place = number if counts else 0
+        found.append(_outlook(job, place, judged[wanted], needs=wanted, wait=wait, now=now))
     return found
-
-
-def _wait(servers: Sequence[ServerVerdict], *, ahead: int, queued: int, past: Sequence[float]) -> int:
-    room = [one.server for one in servers if one.verdict is not Verdict.REFUSED]
-    if servers and servers[0].verdict is Verdict.ELIGIBLE and not ahead:
-        return 0
-    return estimate_wait(
-        ahead=ahead,
-        queued=queued,
-        building=sum(server.held for server in room),
-        slots=sum(server.slots for server in room),
-        durations=past,
-    ).seconds
 
 
 def _outlook(
@@ -84,28 +104,29 @@ def _outlook(
     servers: Sequence[ServerVerdict],
     *,
     needs: Needs,
-    wait: int,
+    wait: Range | None,
     now: datetime,
 ) -> Outlook:
-    def tell(told: str, detail: str, *, starts_in: int | None = None, is_blocked: bool = False) -> Outlook:
-        return Outlook(job, position, told, detail, is_blocked, starts_in)
+    def tell(told: str, detail: str, *, starts_in: Range | None = None, kind: Kind | None = None) -> Outlook:
+        return Outlook(job, position, told, detail, kind, starts_in)
 
     if job.provider == PULLED:
         return tell("Waiting for an orchestrator", "it is pulled by one, no build server takes it")
     if job.not_before and job.not_before > now:
         # In steps, so that a page which polls has something new to say now and then, not each time.
         seconds = math.ceil((job.not_before - now).total_seconds() / _STEP_SECONDS) * _STEP_SECONDS
-        return tell("Waits before its next try", f"due at {job.not_before:%H:%M:%S} UTC", starts_in=seconds)
+        due = f"due at {job.not_before:%H:%M:%S} UTC"
+        return tell("Waits before its next try", due, starts_in=wait or Range(seconds, seconds, seconds))
     if getattr(job, "is_unmet", False):
         return tell("Needs another job", "one that did not complete yet")
     stuck = why_stuck(servers)
     if stuck:
         remedy = remedy_for([(one.server, one.refused) for one in servers], needs=needs)
-        return tell(stuck.rstrip("."), f"it starts when {remedy}", is_blocked=True)
+        return tell(stuck.rstrip("."), f"it starts when {remedy}", kind=kind_of_all(servers))
     if servers[0].verdict is Verdict.ELIGIBLE:
-        told = "Behind others" if wait else "About to start"
+        told = "Behind others" if wait and wait.likely > _SOON_SECONDS else "About to start"
         return tell(told, f"{servers[0].server.name} has room now", starts_in=wait)
-    return tell("Waiting for a slot", _full(servers), starts_in=wait)
+    return tell("Waiting for a slot", _full(servers), starts_in=wait, kind=Kind.BUSY)
 
 
 def _full(servers: Sequence[ServerVerdict]) -> str:

@@ -9,11 +9,11 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from jobs.models import Refusal
+from jobs.models import BuildJob, Refusal
 from jobs.queue.conditions import Kind, Refused
+from jobs.queue.history import NO_SERVERS
 from servers.fleet import ServerFacts
 
-NO_SERVERS = "no_servers"
 MOST_SERVERS = 50  # whose refusals are kept of one job, those that come nearest first
 _FAR = {Kind.BUSY: 0, Kind.OFFLINE: 1, Kind.IMPOSSIBLE: 2}
 _CLOSED_AT_ONCE = 500
@@ -41,7 +41,8 @@ def look_of(refusals: Iterable[tuple[ServerFacts, Refused]], *, fleet_empty: boo
 def note_refusals(looks: Mapping[UUID, Look]) -> None:
     """Write what changed of these jobs: new refusals open, those that no longer hold close.
 
-    One query, and a transaction only when another dispatcher has not written the same before.
+    One query; another for the classes of jobs with new ones, and a transaction, only when another dispatcher has not
+    written the same before.
     """
     gone: list[int] = []
     changed: list[Refusal] = []
@@ -63,6 +64,7 @@ def note_refusals(looks: Mapping[UUID, Look]) -> None:
         for key, (detail, hard) in look.items()
         if (job_id, key) not in standing
     ]
+    _name_classes(new)
     if gone or changed or new:
         with transaction.atomic():
             for at in range(0, len(gone), _CLOSED_AT_ONCE):
@@ -70,6 +72,16 @@ def note_refusals(looks: Mapping[UUID, Look]) -> None:
                 rows.update(until=now)
             Refusal.objects.bulk_update(changed, ["detail", "hard"], batch_size=200)
             Refusal.objects.bulk_create(new, ignore_conflicts=True)  # another dispatcher may write the same
+
+
+def _name_classes(rows: Collection[Refusal]) -> None:
+    """Note on each row of which class its job is. One query; none for none."""
+    if not rows:
+        return
+    jobs = BuildJob.objects.filter(pk__in={row.job_id for row in rows}).order_by()
+    keys = dict(jobs.values_list("pk", "needs_key"))
+    for row in rows:
+        row.needs_key = keys.get(row.job_id, "")
 
 
 def close_refusals(job_id: UUID) -> None:

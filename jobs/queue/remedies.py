@@ -40,6 +40,7 @@ _REMEDIES: dict[Condition, Callable[[ServerFacts, Needs], str]] = {
     Condition.UNMEASURED: lambda server, needs: f"a probe has measured {server.name}",
     Condition.DRAINING: lambda server, needs: f"{server.name} stops draining",
     Condition.QUARANTINED: lambda server, needs: f"the quarantine of {server.name} ends",
+    Condition.CANARY: lambda server, needs: f"the trial build of {server.name} goes well",
     Condition.NOT_FOLLOWED: lambda server, needs: f"a runner looks after {server.name} again",
     Condition.STARTS_REFUSED: lambda server, needs: f"{server.name} takes builds again",
     Condition.DISK_FLOOR: lambda server, needs: f"{server.name} has {DISK_FLOOR_MIB} MiB of its disk free",

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from uuid import UUID
 
 from jobs.queue.choice import choose
 from jobs.queue.conditions import Condition, Kind, Needs, Refused
+from jobs.queue.score import NO_PAST, Past
 from servers.fleet import ServerFacts
 
 
@@ -16,6 +18,9 @@ class Verdict(StrEnum):
     ELIGIBLE = "eligible"
     BUSY = "busy"
     REFUSED = "refused"
+
+
+_FAR = (Kind.BUSY, Kind.OFFLINE, Kind.IMPOSSIBLE)
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,11 @@ class ServerVerdict:
             return Verdict.ELIGIBLE
         is_busy = all(one.kind is Kind.BUSY for one in self.refused)
         return Verdict.BUSY if is_busy else Verdict.REFUSED
+
+    @property
+    def kind(self) -> Kind | None:
+        """What keeps it from the job at most: impossible, offline or busy; None of an eligible one."""
+        return max((one.kind for one in self.refused), key=_FAR.index, default=None)
 
     @property
     def fits(self) -> bool:
@@ -79,6 +89,7 @@ _LIMITS = frozenset(
         Condition.CPU_LIMIT,
     }
 )
+_SLOT = frozenset({Condition.FULL, Condition.CANARY})
 _SERVICE = (
     frozenset(one for one in Condition if Refused(one, "").kind is Kind.OFFLINE)
     - {Condition.UNMEASURED}
@@ -89,7 +100,7 @@ COLUMNS: tuple[tuple[str, frozenset[Condition]], ...] = (
     ("Tools", frozenset({Condition.TOOLCHAIN})),
     ("Asked for", _SIZE | _PLACE | {Condition.OTHER_SERVER, Condition.PROVIDER}),
     ("In service", _SERVICE),
-    ("Room", _LIMITS | {Condition.FULL}),
+    ("Room", _LIMITS | _SLOT),
 )
 
 
@@ -99,10 +110,16 @@ def _ended(sentence: str) -> str:
 
 
 def judge_fleet(
-    fleet: Iterable[ServerFacts], *, needs: Needs, now: datetime, waited_seconds: float = 0
+    fleet: Iterable[ServerFacts],
+    *,
+    needs: Needs,
+    now: datetime,
+    waited_seconds: float = 0,
+    job_id: UUID | None = None,
+    past: Past = NO_PAST,
 ) -> list[ServerVerdict]:
     """Every server: those that take the job now (best first), the busy, those out of service, those that never fit."""
-    choice = choose(fleet, needs=needs, now=now, waited_seconds=waited_seconds)
+    choice = choose(fleet, needs=needs, now=now, waited_seconds=waited_seconds, job_id=job_id, past=past)
     refused: dict[str, tuple[ServerFacts, list[Refused]]] = {}
     for server, one in choice.refusals:
         refused.setdefault(server.name, (server, []))[1].append(one)
@@ -116,14 +133,18 @@ def judge_fleet(
 def steps_to_one(verdicts: Sequence[ServerVerdict], *, needs: Needs) -> list[Step]:
     """From all servers to those that take the job now, condition by condition; what it does not ask for is left out."""
     asked: list[tuple[str, frozenset[Condition], bool]] = [
-        (f"are {needs.server}", frozenset({Condition.OTHER_SERVER}), bool(needs.server)),
+        (
+            f"are {needs.server}",
+            frozenset({Condition.OTHER_SERVER}),
+            bool(needs.server and not needs.fallback),
+        ),
         (f"build {needs.architecture}", frozenset({Condition.ARCHITECTURE}), True),
         (f"have {needs.toolchain}", frozenset({Condition.TOOLCHAIN}), bool(needs.toolchain)),
         ("labels and group", _PLACE, bool(needs.labels or needs.group)),
         ("large enough", _SIZE, bool(needs.cores or needs.memory_mb or needs.storage_gb)),
         ("in service", _SERVICE, True),
         ("within their limits", _LIMITS, True),
-        ("a free slot now", frozenset({Condition.FULL}), True),
+        ("a free slot now", _SLOT, True),
     ]
     left = [frozenset(one.condition for one in verdict.refused) for verdict in verdicts]
     total = len(left)

@@ -1,7 +1,9 @@
 """An attempt and what it leaves, its log and its files, as the board shows them. Nothing is read or written here."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
+
+from pydantic import Field
 
 from buildboard.core.schemas import Shown, Timestamp
 from jobs.models import Artifact, Attempt
@@ -21,6 +23,7 @@ class AttemptShape(Shown):
     exit_code: int | None
     error_category: str | None
     error_message: str | None
+    host_fault: Annotated[bool, Field(description="It failed by its server's fault, not by the build's.")]
     metrics: dict[str, Any]
     log_size: int
     log_lines: int
@@ -46,6 +49,7 @@ class AttemptShape(Shown):
             exit_code=attempt.exit_code,
             error_category=attempt.error_category or None,
             error_message=attempt.error_message or None,
+            host_fault=attempt.host_fault,
             metrics=attempt.metrics,
             log_size=attempt.log_size,
             log_lines=attempt.log_lines,

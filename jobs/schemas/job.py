@@ -7,6 +7,7 @@ from pydantic import Field
 
 from buildboard.core.schemas import Given, Shown, Timestamp
 from jobs.models import BuildJob
+from jobs.schemas.estimates import SecondsRange, TrackRecordShape
 from jobs.schemas.words import PriorityWord, StatusWord
 from jobs.states import Priority
 
@@ -39,6 +40,8 @@ class JobShape(Shown):
     created_at: Timestamp
     updated_at: Timestamp
     cancel_requested_at: Timestamp | None
+    queue_timeout_seconds: int | None
+    queue_deadline_at: Timestamp | None
     requested_server_id: UUID | None
     required_toolchain: str | None
     required_labels: dict[str, str]
@@ -77,6 +80,8 @@ class JobShape(Shown):
             created_at=job.created_at,
             updated_at=job.updated_at,
             cancel_requested_at=job.cancel_requested_at,
+            queue_timeout_seconds=job.queue_timeout_seconds,
+            queue_deadline_at=job.queue_deadline_at,
             requested_server_id=job.requested_server_id,
             required_toolchain=job.required_toolchain or None,
             required_labels=job.required_labels,
@@ -89,13 +94,19 @@ class JobShape(Shown):
 
 
 class QueueShape(Shown):
-    """The queue as a whole."""
+    """The queue as a whole, and what a job would wait that came now.
+
+    The range is null of a mere guess: no server in service builds what waits, or no build has completed yet.
+    """
 
     total_queued: int
     total_building: int
     jobs_by_architecture: dict[str, int]
     estimated_wait_time_seconds: int
     estimate_basis: Literal["history", "default"]
+    estimated_wait_range_seconds: SecondsRange | None
+    estimated_wait_by_architecture: dict[str, SecondsRange]
+    estimate_track_record: TrackRecordShape
 
 
 class QueueInfo(Shown):
@@ -103,6 +114,7 @@ class QueueInfo(Shown):
 
     total_queued: int
     estimated_wait_seconds: int
+    estimated_wait_range_seconds: SecondsRange | None
     position: int
     reasons: list[str]
 

@@ -37,6 +37,13 @@ class Submission(Given):
     branch: Text = "main"
     commit_hash: Annotated[str, Field(max_length=64, description="HEAD, or 7-64 hex digits.")] = "HEAD"
     server_id: Annotated[str, Field(max_length=64, description="`auto`, or a server's id or name.")] = "auto"
+    server_fallback: Annotated[
+        bool,
+        Field(
+            description="Whether any other server may take it when the one of `server_id` cannot at that moment, "
+            "also because it is full; else that one is waited for. Means nothing with `auto`."
+        ),
+    ] = False
     build_command: Annotated[str | None, Field(description="Shell text; if absent it is found.")] = None
     build_config: BuildConfig | None = None
     priority: PriorityWord = "normal"
@@ -63,6 +70,10 @@ class Submission(Given):
     ] = []
     timeout_seconds: Seconds = 3600
     idle_timeout_seconds: Seconds | None = None
+    queue_timeout_seconds: Annotated[
+        Seconds | None,
+        Field(description="It fails, category `system`, once it waited this long for a server; null: never."),
+    ] = None
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 2
     retry_on: Annotated[Words, Field(description="Error categories to try again after.")] = ["system"]
     environment: Environment = {}

@@ -4,16 +4,19 @@ It decides nothing: colours and icons of states are in `jobs/states.py`, the ico
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django import template
 from django.forms.boundfield import BoundField, BoundWidget
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from buildboard.core.unseen import write_out
 from jobs.models import Attempt, BuildJob
+from jobs.queue.predictions import Moments
+from jobs.queue.spans import Span, span_words
 from jobs.states import BADGES, Badge
 from jobs.views.overview_parts import wait_words
 from jobs.views.selection import Selection
@@ -128,6 +131,24 @@ def about(seconds: float | None) -> str:
     if seconds is None:
         return "—"
     return f"~{wait_words(seconds)}" if seconds > 0 else "now"
+
+
+@register.filter
+def span(found: Span | None) -> str:
+    """A range of seconds as `4–9 min`; a dash when nobody can tell."""
+    return "—" if found is None else span_words(found)
+
+
+@register.simple_tag
+def between(found: Moments) -> SafeString | str:
+    """A range of times as `12:04–12:09 UTC`, with the likeliest at hand; on other days with their dates."""
+    form = "%H:%M" if found.high - timezone.now() < timedelta(hours=12) else "%Y-%m-%d %H:%M"
+    low, high = (one.astimezone(UTC).strftime(form) for one in (found.low, found.high))
+    ends = low if low == high else f"{low}–{high}"
+    likely = _iso(found.likely)
+    return format_html(
+        '<time datetime="{}" title="likely {}">{} UTC</time>', likely, exact_time(found.likely), ends
+    )
 
 
 @register.filter

@@ -17,6 +17,7 @@ from buildboard.core.htmx import wants_fragment
 from buildboard.core.models import Event
 from buildboard.core.permissions import Right
 from jobs.models import Artifact, Attempt, BuildJob
+from jobs.queue.waits import history_of
 from jobs.states import ATTEMPT_ACTIVE, JobStatus, Priority
 from jobs.views.ending import ending_of
 from jobs.views.job_tabs import chosen_view, tabs_of
@@ -55,13 +56,9 @@ def detail(request: HttpRequest, job_id: UUID) -> HttpResponse:
 
 def _rights(job: BuildJob, principal: Principal) -> dict[str, Any]:
     """What this reader may do with the job."""
-    may_prioritise = job.status == JobStatus.QUEUED and principal.may(Right.OPERATE)
-    raised = min(job.priority + 10, Priority.URGENT)
     return {
         "may_act": job.may_be_changed_by(principal),
-        "may_prioritise": may_prioritise,
-        "priorities": Priority.choices,
-        "suggested_priority": raised,
+        "may_prioritise": job.status == JobStatus.QUEUED and principal.may(Right.OPERATE),
     }
 
 
@@ -75,7 +72,7 @@ def _live_part(
     artifacts = list(Artifact.objects.filter(attempt=attempt)[:_MOST_ARTIFACTS]) if attempt else []
     steps = steps_of(attempt, events=events) if attempt else []
     progress = progress_of(job, attempt)
-    waiting, looked = waiting_part(job) if view == "waiting" else ({}, None)
+    waiting, looked = waiting_part(request, job) if view == "waiting" else ({}, None)
     context = {
         "job": job,
         "priority": Priority(job.priority).label,
@@ -92,6 +89,7 @@ def _live_part(
         "artifacts": artifacts,
         # Looked up when it is shown: most polls are answered without.
         "ending": SimpleLazyObject(lambda: ending_of(job, attempts=attempts, attempt=attempt, events=events)),
+        "history": SimpleLazyObject(lambda: history_of(job)),
         **waiting,
         **_view_context(request, view, job=job, attempt=attempt, artifacts=artifacts),
     }

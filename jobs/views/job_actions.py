@@ -11,8 +11,9 @@ from django.views.decorators.http import require_http_methods
 from buildboard.core.auth import principal_of, requires
 from buildboard.core.permissions import Right
 from jobs.errors import IllegalTransition, QueueFull
-from jobs.lifecycle import change_priority, request_cancel, retry_job
+from jobs.lifecycle import request_cancel, retry_job
 from jobs.models import BuildJob
+from jobs.queue.passing import passing_of, reprioritise
 from jobs.states import Priority
 
 _MOST_REASON = 500
@@ -75,13 +76,13 @@ def retry(request: HttpRequest, job_id: UUID) -> HttpResponse:
 @requires(Right.OPERATE)
 @require_http_methods(["GET", "HEAD", "POST"])
 def priority(request: HttpRequest, job_id: UUID) -> HttpResponse:
-    """Ask for the priority of a queued job; POST changes it."""
+    """Ask for the priority of a queued job, and say whom it would pass with each; POST changes it."""
     job = get_object_or_404(BuildJob.objects.visible_to(principal_of(request)), pk=job_id)
     if request.method != "POST":
         context = {
             "job": job,
             "priority": Priority(job.priority).label,
-            "priorities": Priority.choices,
+            "choices": [passing_of(job, priority=one) for one in reversed(Priority)],
             "suggested_priority": min(job.priority + 10, Priority.URGENT),
         }
         return render(request, "jobs/priority.html", context)
@@ -90,7 +91,7 @@ def priority(request: HttpRequest, job_id: UUID) -> HttpResponse:
         messages.error(request, "Choose one of the priorities: low, normal, high or urgent.")
         return redirect("jobs:priority", job_id)
     try:
-        change_priority(job, priority=wanted, actor=principal_of(request).actor, reason=_reason(request))
+        reprioritise(job, priority=wanted, actor=principal_of(request).actor, reason=_reason(request))
     except IllegalTransition as refused:
         messages.error(request, f"Nothing changed: the job is {refused.found}, not queued.")
     else:

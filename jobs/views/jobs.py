@@ -14,7 +14,8 @@ from buildboard.core.auth import principal_of, requires
 from buildboard.core.permissions import Right
 from jobs.models import BuildJob
 from jobs.models.job import BuildJobQuerySet
-from jobs.queue.explain import blocked_among
+from jobs.queue.outlook import Outlook, outlooks_among
+from jobs.queue.spans import span_words
 from jobs.states import JobStatus
 from jobs.views.context import Frame
 from jobs.views.live import ACTIVE_MS, FINISHED_MS, answer_live, version_of
@@ -38,7 +39,7 @@ class Row:
     """One job as the list shows it; `share` is how long it ran of the longest on the page, in percent."""
 
     job: BuildJob
-    blocked: str
+    outlook: Outlook | None
     share: int | None
     bar: str
 
@@ -50,7 +51,7 @@ def job_list(request: HttpRequest) -> HttpResponse:
     principal, selection, board = principal_of(request), Selection.of(request.GET), Frame(request)
     jobs = BuildJob.objects.visible_to(principal).defer(*_NOT_IN_A_ROW)
     page = read_page(selection.apply(jobs, user=principal.user), order=selection.order, query=request.GET)
-    blocked = blocked_among([job.pk for job in page.jobs if job.status == JobStatus.QUEUED])
+    outlooks = outlooks_among([job.pk for job in page.jobs if job.status == JobStatus.QUEUED])
     is_first_use = not page.jobs and not selection.is_filtered and not page.newer
     counts = {} if selection.is_narrowed else _count(jobs, active=board.job_count)
     servers = list(BuildServer.objects.order_by("name").values_list("name", "architectures", "enabled"))
@@ -58,7 +59,7 @@ def job_list(request: HttpRequest) -> HttpResponse:
         "board": board,
         "selection": selection,
         "page": page,
-        "rows": _rows(page, blocked=blocked),
+        "rows": _rows(page, outlooks=outlooks),
         "tabs": _tabs(selection, counts=counts),
         "total": counts.get(selection.status, 0),
         "heads": _heads(selection),
@@ -69,7 +70,7 @@ def job_list(request: HttpRequest) -> HttpResponse:
         "counted": COUNTED,
         **_offers(selection, servers=[(name, built) for name, built, _ in servers]),
     }
-    looks = [(job.pk, job.updated_at, blocked.get(job.pk)) for job in page.jobs]
+    looks = [(job.pk, job.updated_at, _words_of(outlooks.get(job.pk))) for job in page.jobs]
     version = version_of(looks, page.newer, page.older, board.job_count, counts, servers)
     return answer_live(
         request, page="jobs/list.html", fragment="jobs/_jobs.html", version=version, context=context
@@ -80,18 +81,29 @@ def _count(jobs: BuildJobQuerySet, *, active: int) -> dict[str, int]:
     """How many there are in each tab; finished ones are counted to one above COUNTED, by the index on the status."""
     counts = {"active": active}
     for name in ("failed", "completed", "cancelled"):
-        counts[name] = jobs.filter(status__in=STATUS_TABS[name]).order_by()[: COUNTED + 1].count()
-    return {**counts, "": sum(counts.values())}
+        counts[name] = _count_of(jobs, name)
+    return {**counts, "": sum(counts.values()), "queued": _count_of(jobs, "queued")}
 
 
-def _rows(page: Page, *, blocked: Mapping[UUID, str]) -> list[Row]:
+def _count_of(jobs: BuildJobQuerySet, tab: str) -> int:
+    return jobs.filter(status__in=STATUS_TABS[tab]).order_by()[: COUNTED + 1].count()
+
+
+def _words_of(found: Outlook | None) -> object:
+    """What a row says of why a job waits; an expected start changes with every look, its words do not."""
+    if found is None:
+        return None
+    return found.told, found.detail, found.kind, found.starts_in and span_words(found.starts_in)
+
+
+def _rows(page: Page, *, outlooks: Mapping[UUID, Outlook]) -> list[Row]:
     now = timezone.now()
     ran = {job.pk: _seconds(job, now=now) for job in page.jobs}
     longest = max((seconds for seconds in ran.values() if seconds), default=0.0)
     return [
         Row(
             job=job,
-            blocked=blocked.get(job.pk, ""),
+            outlook=outlooks.get(job.pk),
             share=_percent(ran[job.pk], of=longest),
             bar=_BARS.get(JobStatus(job.status), ""),
         )

@@ -11,7 +11,8 @@ from django.views.decorators.http import require_safe
 from buildboard.core.auth import principal_of, requires
 from buildboard.core.permissions import Right
 from jobs.models import BuildJob
-from jobs.queue.estimate import QueueState, queue_state, recent_durations, usual_seconds
+from jobs.queue.durations import learn_of
+from jobs.queue.estimate import Foresight, QueueState, queue_state
 from jobs.queue.outlook import outlook_of_queue
 from jobs.states import JOB_ACTIVE, JobStatus, Priority
 from jobs.views.activity import recent_activity
@@ -73,8 +74,9 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 def _parts(state: QueueState, trends: Trends) -> dict[str, Any]:
     """What changes from poll to poll; everything in it shows in the version. A constant number of queries."""
-    fleet, durations = load_fleet(), recent_durations()
-    waiting = outlook_of_queue(fleet, limit=_QUEUE_JUDGED, queued=state.total_queued, durations=durations)
+    fleet = load_fleet()
+    foresight = Foresight(fleet=fleet)
+    waiting = outlook_of_queue(fleet, limit=_QUEUE_JUDGED, foresight=foresight)
     oldest = BuildJob.objects.filter(status=JobStatus.QUEUED).order_by("created_at")
     servers, more_servers = make_fleet(fleet)
     running = _read_running()
@@ -84,18 +86,20 @@ def _parts(state: QueueState, trends: Trends) -> dict[str, Any]:
         trends,
         oldest_at=oldest.values_list("created_at", flat=True).first() if waiting else None,
         blocked=sum(one.is_blocked for one in waiting),
-        durations=durations,
+        foresight=foresight,
     )
     return {
         "figures": figures,
         "running": running,
         "more_running": max(0, state.total_building - len(running)),
         "waiting": [(one, Priority(one.job.priority).label) for one in waiting[:_QUEUE_SHOWN]],
+        "track_record": foresight.track_record,
         "more_waiting": max(0, state.total_queued - _QUEUE_SHOWN),
         "by_architecture": sorted(state.jobs_by_architecture.items(), key=lambda one: (-one[1], one[0])),
         "servers": servers,
         "more_servers": more_servers,
         "fleet_words": fleet_words(fleet),
+        "changed_keys": [(server.id, server.name) for server in fleet if server.key_changed],
         "has_server": any(server.enabled for server in fleet),
         "has_service": any(is_in_service(server) for server in fleet),
         "activity": recent_activity({server.id: server.name for server in fleet}),
@@ -106,4 +110,4 @@ def _read_running() -> list[Running]:
     """Those that run longest; two queries."""
     active = BuildJob.objects.filter(status__in=JOB_ACTIVE).order_by("created_at").only(*_IN_A_ROW)
     jobs = list(active[:_RUNNING_SHOWN])
-    return make_running(jobs, usual=usual_seconds([job.pk for job in jobs]))
+    return make_running(jobs, learnt=learn_of(jobs))

@@ -12,13 +12,16 @@ from uuid import UUID
 from django.utils import timezone
 
 from jobs.models import BuildJob
-from jobs.queue.estimate import QueueState, estimate_wait
+from jobs.queue.durations import Learnt
+from jobs.queue.estimate import Foresight, QueueState, estimate_of_queue
+from jobs.queue.lasting import left_between
+from jobs.queue.spans import span_words
 from jobs.states import JobStatus
 from jobs.views.server_looks import Slots
 from jobs.views.trend_charts import draw_spark
 from jobs.views.trends import Trends, middle, percentile
 from servers.fleet import ServerFacts
-from servers.states import ServerStatus
+from servers.states import QuarantineStage, ServerStatus
 
 _MOST_SERVERS = 12
 _MOST_ARCHITECTURES = 3
@@ -76,13 +79,12 @@ def make_figures(
     *,
     oldest_at: datetime | None,
     blocked: int,
-    durations: Mapping[str, Sequence[float]],
+    foresight: Foresight,
 ) -> Figures:
-    """Everything of the top row; no query."""
+    """Everything of the top row. No query where forecasts are kept, but for a guess where nobody can tell the wait."""
     able = [server for server in fleet if is_in_service(server)]
     slots, held = sum(server.slots for server in able), sum(server.held for server in able)
     share, usual = trends.success_percent, trends.failed_usually
-    wait = _wait(state.total_queued, able, past=durations.get("", []))
     return Figures(
         queued=state.total_queued,
         oldest_at=oldest_at,
@@ -95,22 +97,18 @@ def make_figures(
         failed_usually="" if usual is None else f"{usual:.0f}" if usual >= 1 else f"{usual:.1f}",
         median_seconds=middle(trends.durations),
         slow_seconds=percentile(trends.durations, 0.95),
-        wait=wait,
-        waits=_waits(state, fleet, durations=durations),
+        wait=_wait(state, foresight) if able else "—",
+        waits=_waits(fleet, foresight),
         sparks=_sparks(trends),
     )
 
 
-def _wait(queued: int, able: Sequence[ServerFacts], *, past: Sequence[float]) -> str:
-    """What a job would wait that came now and fits these servers."""
-    estimate = estimate_wait(
-        ahead=queued,
-        queued=queued,
-        building=sum(server.held for server in able),
-        slots=sum(server.slots for server in able),
-        durations=past,
-    )
-    return wait_words(estimate.seconds) if able else "—"
+def _wait(state: QueueState, foresight: Foresight) -> str:
+    """What a job would wait that came now."""
+    found = estimate_of_queue(state, waits=foresight.waits)
+    if found.range is None or not found.seconds:
+        return wait_words(found.seconds)
+    return span_words(found.range)
 
 
 def _sparks(trends: Trends) -> dict[str, str]:
@@ -134,22 +132,15 @@ def is_in_service(server: ServerFacts) -> bool:
 
 
 def _is_quarantined(server: ServerFacts) -> bool:
-    return server.quarantined_until is not None and server.quarantined_until > timezone.now()
+    return server.quarantine_at(timezone.now()) is not QuarantineStage.NONE
 
 
-def _waits(
-    state: QueueState, fleet: Sequence[ServerFacts], *, durations: Mapping[str, Sequence[float]]
-) -> list[str]:
-    """The expected wait by architecture, those that most servers build first."""
+def _waits(fleet: Sequence[ServerFacts], foresight: Foresight) -> list[str]:
+    """The likely wait by architecture, those that most servers build first."""
     builders = Counter(name for server in fleet for name in server.architectures)
     names = sorted(builders, key=lambda name: (-builders[name], name))[:_MOST_ARCHITECTURES]
-    told = []
-    for name in names:
-        able = [server for server in fleet if name in server.architectures and is_in_service(server)]
-        queued = state.jobs_by_architecture.get(name, 0)
-        wait = _wait(queued, able, past=durations.get(name) or durations.get("", []))
-        told.append(f"{name} {wait.partition(' ')[0]}")
-    return told
+    told = [(name, foresight.waits.get(name)) for name in names]
+    return [f"{name} {wait_words(wait.likely).partition(' ')[0] if wait else '—'}" for name, wait in told]
 
 
 def wait_words(seconds: float) -> str:
@@ -166,22 +157,23 @@ def wait_words(seconds: float) -> str:
     return f"{seconds / _HOUR:.1f}h".replace(".0h", "h")
 
 
-def make_running(jobs: Sequence[BuildJob], *, usual: Mapping[UUID, float]) -> list[Running]:
+def make_running(jobs: Sequence[BuildJob], *, learnt: Mapping[UUID, Learnt]) -> list[Running]:
     """How far each is, by how long its like took."""
     now = timezone.now()
-    return [_running(job, usual=usual.get(job.pk), now=now) for job in jobs]
+    return [_running(job, learnt=learnt.get(job.pk), now=now) for job in jobs]
 
 
-def _running(job: BuildJob, *, usual: float | None, now: datetime) -> Running:
+def _running(job: BuildJob, *, learnt: Learnt | None, now: datetime) -> Running:
     if job.status == JobStatus.CLAIMED or job.started_at is None:
         return Running(job, None, "connecting", is_over=False)
-    elapsed = (now - job.started_at).total_seconds()
-    if not usual:
+    if learnt is None:
         return Running(job, job.progress, "the first of its kind", is_over=False)
-    percent = min(99, int(100 * elapsed / usual))
-    if elapsed < usual:
-        return Running(job, percent, f"~{wait_words(usual - elapsed)} left", is_over=False)
-    return Running(job, percent, f"over its usual {wait_words(usual)}", is_over=True)
+    elapsed = (now - job.started_at).total_seconds()
+    percent = min(99, int(100 * elapsed / learnt.likely))
+    left = f"{span_words(left_between(learnt, elapsed_seconds=elapsed))} left"
+    if elapsed < learnt.likely:
+        return Running(job, percent, left, is_over=False)
+    return Running(job, percent, f"over its usual {wait_words(learnt.likely)}, {left}", is_over=True)
 
 
 def make_fleet(fleet: Sequence[ServerFacts]) -> tuple[list[FleetRow], int]:
@@ -206,6 +198,8 @@ def _state_of(server: ServerFacts) -> tuple[str, str]:
     """What keeps it from builds in a word (empty: nothing), and the class of its dot."""
     if not server.enabled:
         return "disabled", ""
+    if server.key_changed:
+        return "other host key", "bad"
     if not server.pinned:
         return "key to accept", "run"
     if server.status != ServerStatus.ONLINE:

@@ -22,6 +22,7 @@ from jobs.views.pages import NEWEST, ORDERS, Order
 
 STATUS_TABS: dict[str, frozenset[JobStatus]] = {
     "active": JOB_UNFINISHED,
+    "queued": frozenset({JobStatus.QUEUED}),
     "failed": frozenset({JobStatus.FAILED}),
     "completed": frozenset({JobStatus.COMPLETED}),
     "cancelled": frozenset({JobStatus.CANCELLED}),

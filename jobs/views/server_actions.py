@@ -5,6 +5,7 @@ Each asks first where it is not harmless; the answer is one call of the domain.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from django.contrib import messages
@@ -16,51 +17,83 @@ from django.views.decorators.http import require_http_methods, require_POST
 from buildboard.core.audit import Actor
 from buildboard.core.auth import principal_of, requires
 from buildboard.core.permissions import Right
+from jobs.execution.removal import remove_by_force
 from jobs.views.host_key import host_key_part
+from jobs.views.leaving import leaving_of
 from jobs.views.server import visible_server
 from servers.checks import request_check
+from servers.drains import set_draining, set_maintenance
 from servers.errors import InvalidServer, ServerConflict
-from servers.health import set_maintenance
+from servers.fields import check_outage
 from servers.models import BuildServer
+from servers.quarantine import set_quarantine
 from servers.registry import accept_host_key, change_server, delete_server
-from servers.validation import Invalid, check_reason
+from servers.removals import withdraw_removal
+from servers.validation import Invalid, read_until
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a person gave with it."""
+
+    actor: Actor
+    reason: str = ""
+    until: datetime | None = None
+    confirm: str = ""
 
 
 @dataclass(frozen=True)
 class Action:
     """One thing to do: which template asks for it, what does it, and what is said then."""
 
-    do: Callable[[BuildServer, Actor, str], object]
+    do: Callable[[BuildServer, Order], object]
     done: str
     question: str = ""
+    leads_away: bool = False
 
 
-def _drain(server: BuildServer, actor: Actor, reason: str) -> object:
-    return change_server(server, {"draining": True, "draining_reason": reason}, actor=actor)
+def _drain(server: BuildServer, order: Order) -> object:
+    return set_draining(server.pk, enabled=True, actor=order.actor, reason=order.reason, until=order.until)
 
 
-def _undrain(server: BuildServer, actor: Actor, reason: str) -> object:
-    return change_server(server, {"draining": False, "draining_reason": ""}, actor=actor)
+def _undrain(server: BuildServer, order: Order) -> object:
+    return set_draining(server.pk, enabled=False, actor=order.actor, reason=order.reason)
 
 
-def _begin_maintenance(server: BuildServer, actor: Actor, reason: str) -> object:
-    return set_maintenance(server.pk, enabled=True, actor=actor, reason=reason)
+def _begin_maintenance(server: BuildServer, order: Order) -> object:
+    return set_maintenance(server.pk, enabled=True, actor=order.actor, reason=order.reason, until=order.until)
 
 
-def _end_maintenance(server: BuildServer, actor: Actor, reason: str) -> object:
-    return set_maintenance(server.pk, enabled=False, actor=actor, reason=reason)
+def _end_maintenance(server: BuildServer, order: Order) -> object:
+    return set_maintenance(server.pk, enabled=False, actor=order.actor, reason=order.reason)
 
 
-def _disable(server: BuildServer, actor: Actor, reason: str) -> object:
-    return change_server(server, {"enabled": False}, actor=actor)
+def _begin_quarantine(server: BuildServer, order: Order) -> object:
+    return set_quarantine(server.pk, enabled=True, actor=order.actor, reason=order.reason, until=order.until)
 
 
-def _enable(server: BuildServer, actor: Actor, reason: str) -> object:
-    return change_server(server, {"enabled": True}, actor=actor)
+def _end_quarantine(server: BuildServer, order: Order) -> object:
+    return set_quarantine(server.pk, enabled=False, actor=order.actor, reason=order.reason)
 
 
-def _delete(server: BuildServer, actor: Actor, reason: str) -> None:
-    delete_server(server, actor=actor)
+def _disable(server: BuildServer, order: Order) -> object:
+    return change_server(server, {"enabled": False}, actor=order.actor)
+
+
+def _enable(server: BuildServer, order: Order) -> object:
+    return change_server(server, {"enabled": True}, actor=order.actor)
+
+
+def _delete(server: BuildServer, order: Order) -> None:
+    delete_server(server, actor=order.actor)
+
+
+def _remove(server: BuildServer, order: Order) -> object:
+    return remove_by_force(server, actor=order.actor, confirm=order.confirm, reason=order.reason)
+
+
+def _keep(server: BuildServer, order: Order) -> object:
+    return withdraw_removal(server, actor=order.actor)
 
 
 ACTIONS = {
@@ -70,11 +103,21 @@ ACTIONS = {
         _begin_maintenance, "In maintenance: it gets no new builds.", "servers/_ask_maintenance.html"
     ),
     "end-maintenance": Action(_end_maintenance, "The maintenance is over; a probe brings it back in."),
+    "quarantine": Action(
+        _begin_quarantine, "In quarantine: it gets no new builds.", "servers/_ask_quarantine.html"
+    ),
+    "end-quarantine": Action(_end_quarantine, "It takes builds again."),
     "disable": Action(
         _disable, "Disabled: it gets no builds until it is enabled.", "servers/_ask_disable.html"
     ),
     "enable": Action(_enable, "Enabled."),
-    "delete": Action(_delete, "Deleted.", "servers/_ask_delete.html"),
+    "delete": Action(_delete, "Deleted.", "servers/_ask_delete.html", leads_away=True),
+    "remove": Action(
+        _remove,
+        "It drains, its builds are being cancelled, and then it is deleted.",
+        "servers/_ask_delete.html",
+    ),
+    "keep": Action(_keep, "It stays, and takes builds again. What was cancelled stays cancelled."),
 }
 
 
@@ -89,15 +132,23 @@ def act(request: HttpRequest, server_id: UUID, action: str) -> HttpResponse:
     if request.method != "POST":
         if not chosen.question:
             return redirect("jobs:server", server_id)
-        return render(request, "servers/ask.html", {"server": server, "question": chosen.question})
+        context = {"question": chosen.question, **leaving_of(server, principal=principal_of(request))}
+        return render(request, "servers/ask.html", context)
     try:
-        reason = check_reason(request.POST.get("reason", "").replace("\r\n", "\n"))
-        chosen.do(server, principal_of(request).actor, reason)
+        chosen.do(server, _order(request))
     except (Invalid, InvalidServer, ServerConflict) as refused:
         messages.error(request, _sentence(refused))
         return redirect("jobs:server", server_id)
     messages.success(request, chosen.done)
-    return redirect("jobs:servers") if action == "delete" else redirect("jobs:server", server_id)
+    return redirect("jobs:servers") if chosen.leads_away else redirect("jobs:server", server_id)
+
+
+def _order(request: HttpRequest) -> Order:
+    """Raises Invalid for an end that is no time, InvalidServer for what does not fit."""
+    given = request.POST
+    until = read_until(given.get("until", ""))
+    reason, until = check_outage(reason=given.get("reason", "").replace("\r\n", "\n"), until=until)
+    return Order(principal_of(request).actor, reason, until, given.get("confirm", ""))
 
 
 @requires(Right.OPERATE)

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_http_methods
 
 from buildboard.core.auth import principal_of, requires
 from buildboard.core.permissions import Right
+from jobs.views.enrolment import first_step
 from jobs.views.server import visible_server
 from servers.errors import InvalidServer, ServerConflict
 from servers.forms import ServerForm
@@ -63,5 +64,10 @@ def edit(request: HttpRequest, server_id: UUID) -> HttpResponse:
 
 
 def _show(request: HttpRequest, form: ServerForm, *, name: str = "", status: int = 200) -> HttpResponse:
-    context = {"form": form, "server_id": None if form.is_new else form.instance.pk, "name": name}
+    context = {
+        "form": form,
+        "server_id": None if form.is_new else form.instance.pk,
+        "name": name,
+        "enrolment": first_step() if form.is_new else None,
+    }
     return render(request, "servers/edit.html", context, status=status)

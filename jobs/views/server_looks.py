@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from servers.models import BuildServer
-from servers.states import ServerStatus, TransportKind
+from servers.states import QuarantineStage, ServerStatus, TransportKind, quarantine_stage
 
 _NEAR_LIMIT = 10  # percent
 _BEAT = timedelta(minutes=2)
@@ -81,9 +81,32 @@ def _rounded(percent: float | None) -> int | None:
     return None if percent is None else round(percent)
 
 
+def quarantine_of(server: BuildServer) -> QuarantineStage:
+    """How far its quarantine is now."""
+    return quarantine_stage(
+        since=server.quarantined_since,
+        until=server.quarantined_until,
+        canary_id=server.canary_id,
+        now=timezone.now(),
+    )
+
+
 def is_quarantined(server: BuildServer) -> bool:
-    """Whether it is kept from builds for a time."""
-    return server.quarantined_until is not None and server.quarantined_until > timezone.now()
+    """Whether it is kept from builds, or from all but one."""
+    return quarantine_of(server) is not QuarantineStage.NONE
+
+
+def quarantine_words(server: BuildServer) -> str:
+    """Until when it is in quarantine, or how it comes out, in a few words; empty: it is in service."""
+    stage = quarantine_of(server)
+    if stage is QuarantineStage.HELD:
+        return (
+            f"until {server.quarantined_until:%d %b %H:%M} UTC" if server.quarantined_until else "until ended"
+        )
+    return {
+        QuarantineStage.CANARY_DUE: "takes one build",
+        QuarantineStage.CANARY_RUNS: "tries one build",
+    }.get(stage, "")
 
 
 def has_changed_key(server: BuildServer) -> bool:

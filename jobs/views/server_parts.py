@@ -22,6 +22,7 @@ _STEP_WORDS = {
     "git": "Git",
     "work_dir": "Work folder",
     "disk": "Disk",
+    "tools": "Tools",
 }
 _RUNNER_LATE = timedelta(seconds=15)
 _MOST_RUNNING = 300
@@ -39,6 +40,15 @@ SERVER_EVENT_LOOKS = {
     "host_key_replaced": ("shield-check", "", "Pinned host key replaced"),
     "host_key_back": ("shield-check", "ok", "The pinned host key is back"),
     "login_key_replaced": ("key-round", "", "Login key replaced"),
+    "drain_started": ("arrow-down-to-line", "", "Draining"),
+    "drain_changed": ("arrow-down-to-line", "", "Draining, with another reason or end"),
+    "drain_ended": ("play", "ok", "Draining ended"),
+    "removal_requested": ("trash-2", "bad", "To be removed from the fleet, its builds cancelled"),
+    "removal_withdrawn": ("play", "ok", "It stays after all"),
+    "quarantined": ("shield-alert", "bad", "In quarantine"),
+    "quarantine_extended": ("shield-alert", "bad", "In quarantine for longer"),
+    "quarantine_ended": ("shield-check", "ok", "Out of quarantine"),
+    "quarantine_withheld": ("shield-alert", "run", "At fault, and kept in service"),
     "start_refused": ("triangle-alert", "run", "Refused to start a build"),
     "rebooted": ("rotate-cw", "run", "Started anew"),
 }
@@ -135,6 +145,7 @@ def recent_on(server: BuildServer, *, principal: Principal) -> dict[str, Any]:
 class StepLine:
     """One step of a check: `done`, `failed`, `current` or `ahead`, with what was seen and what to do."""
 
+    name: str
     word: str
     state: str
     seen: str
@@ -160,6 +171,10 @@ class CheckShown:
         """The first step that failed."""
         return next((step for step in self.steps if step.state == "failed"), None)
 
+    def has_passed(self, name: str) -> bool:
+        """Whether this step was tried and went well."""
+        return any(step.name == name and step.state == "done" for step in self.steps)
+
 
 def last_check(server: BuildServer) -> CheckShown | None:
     """The newest check in words; None when nobody asked for one."""
@@ -170,13 +185,20 @@ def last_check(server: BuildServer) -> CheckShown | None:
     is_running = check.started_at is not None and check.finished_at is None
     lines: list[StepLine] = []
     for name, word in _STEP_WORDS.items():
+        if check.ok and given and name not in given:
+            continue  # a check of before there was this step
         step = given.get(name, {})
         ok = step.get("ok")
         is_next = is_running and not any(line.state in ("current", "failed") for line in lines)
         state = "done" if ok else "failed" if ok is False else "current" if is_next else "ahead"
         lines.append(
             StepLine(
-                word, state, str(step.get("seen", "")), str(step.get("advice", "")), step.get("milliseconds")
+                name,
+                word,
+                state,
+                str(step.get("seen", "")),
+                str(step.get("advice", "")),
+                step.get("milliseconds"),
             )
         )
     is_late = check.started_at is None and timezone.now() - check.requested_at > _RUNNER_LATE

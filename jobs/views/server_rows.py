@@ -1,13 +1,17 @@
 """The rows of the list of servers: read in a constant number of queries, filtered by what the address asks."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import ClassVar
 from uuid import UUID
 
 from django.utils import timezone
 
+from jobs.queue.estimate import Foresight
+from jobs.queue.lasting import Range
+from jobs.queue.spans import span_words
 from jobs.views.filters import Filters
 from jobs.views.server_looks import (
     BEATS_MINUTES,
@@ -19,6 +23,7 @@ from jobs.views.server_looks import (
     is_well,
     meters_of,
     needs_attention,
+    quarantine_words,
     states_of,
 )
 from servers.architectures import canonical_architecture
@@ -37,14 +42,30 @@ class FleetSelection(Filters):
     """Which servers the reader asked to see."""
 
     STATUSES = TABS
+    LONGEST: ClassVar[Mapping[str, int]] = {**Filters.LONGEST, "group": 64, "label": 330}
+
+    group: str = ""
+    label: str = ""
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether anything but everything is asked for."""
+        return super().is_filtered or bool(self.group or self.label)
 
     def fits(self, server: BuildServer, *, tools: Iterable[str]) -> bool:
-        """Whether a server is among those asked for. Every word of the search must be found somewhere."""
+        """Whether a server is among those asked for. Every word of the search must be found somewhere.
+
+        A label is asked for by its name alone, or as `name=value`.
+        """
         if self.status and not TABS[self.status][1](server):
             return False
         if self.architecture and _canonical(self.architecture) not in server.architectures:
             return False
         labels = [f"{key}={value}" for key, value in server.labels.items()]
+        if self.group and self.group != server.group:
+            return False
+        if self.label and self.label not in {*labels, *server.labels}:
+            return False
         texts = [server.name, server.hostname, server.group, *server.architectures, *labels, *tools]
         haystack = "\n".join(texts).lower()
         return all(word in haystack for word in self.search.lower().split())
@@ -59,11 +80,13 @@ def _canonical(name: str) -> str:
 
 @dataclass(frozen=True)
 class ServerRow:
-    """One server as the list shows it."""
+    """One server as the list shows it; `free_in` is when the next slot comes free, in words."""
 
     server: BuildServer
     states: list[str]
+    quarantine: str
     slots: Slots
+    free_in: str
     meters: list[Meter]
     tools: list[str]
     more_tools: int
@@ -83,14 +106,18 @@ def read_tools() -> dict[UUID, list[str]]:
 def make_rows(
     servers: list[BuildServer], *, tools: dict[UUID, list[str]], held: dict[UUID, int]
 ) -> list[ServerRow]:
-    """The rows of these servers; one query, for their last half hour."""
+    """The rows of these servers; a query for their last half hour, one for full ones where forecasts are kept."""
     now = timezone.now()
+    is_any_full = any(held.get(server.pk, 0) >= server.max_concurrent_builds for server in servers)
+    free_in = Foresight().free_in if is_any_full else {}
     seen = _read_beats(servers, since=now - timedelta(minutes=BEATS_MINUTES))
     return [
         ServerRow(
             server=server,
             states=states_of(server),
-            slots=Slots(held.get(server.pk, 0), server.max_concurrent_builds),
+            quarantine=quarantine_words(server),
+            slots=(slots := Slots(held.get(server.pk, 0), server.max_concurrent_builds)),
+            free_in=_free_in(slots, free_in.get(server.pk)),
             meters=meters_of(server),
             tools=tools.get(server.pk, [])[:MOST_TOOLS],
             more_tools=max(0, len(tools.get(server.pk, [])) - MOST_TOOLS),
@@ -98,6 +125,11 @@ def make_rows(
         )
         for server in servers
     ]
+
+
+def _free_in(slots: Slots, found: Range | None) -> str:
+    """Nothing while a slot is free."""
+    return span_words(found) if found and slots.held >= slots.total else ""
 
 
 def _read_beats(servers: list[BuildServer], *, since: datetime) -> dict[UUID, list[datetime]]:

@@ -11,7 +11,13 @@ from buildboard.core.auth import Principal, principal_of, requires
 from buildboard.core.permissions import Right
 from jobs.views.affected import affected_on
 from jobs.views.live import ACTIVE_MS, FINISHED_MS, answer_live, version_of
-from jobs.views.server_looks import awaits_acceptance, has_changed_key, is_quarantined, needs_attention
+from jobs.views.server_looks import (
+    awaits_acceptance,
+    has_changed_key,
+    is_quarantined,
+    needs_attention,
+    quarantine_of,
+)
 from jobs.views.server_rows import MOST_SHOWN, TABS, FleetSelection, make_rows, read_tools
 from servers.models import BuildServer
 from servers.slots import count_held_slots
@@ -20,6 +26,7 @@ from servers.states import ServerStatus
 _NOT_IN_A_ROW = ("facts", "private_key", "public_key", "environment")
 _MOST_ALARMS = 3
 _BEATS_SECONDS = 120
+_QUARANTINED = 2  # in the order of alarms; what runs there goes on
 
 
 @requires(Right.READ)
@@ -40,6 +47,8 @@ def server_list(request: HttpRequest) -> HttpResponse:
         "left_out": len(fitting) - len(shown),
         "tabs": _tabs(selection, fleet),
         "architectures": sorted({name for server in fleet for name in server.architectures}),
+        "groups": sorted({server.group for server in fleet if server.group}),
+        "labels": sorted({f"{key}={value}" for server in fleet for key, value in server.labels.items()}),
         "alarms": alarms,
         "summary": _summary(fleet, held=sum(held.values())),
         "pace": ACTIVE_MS if is_active else FINISHED_MS,
@@ -49,7 +58,8 @@ def server_list(request: HttpRequest) -> HttpResponse:
     named = [
         (one["affected"].count, [job.pk for job in one["affected"].jobs]) for one in alarms if one["affected"]
     ]
-    version = version_of(looks, tools, beat, named, [one.pk for one in fleet if is_quarantined(one)])
+    out = [(one.pk, quarantine_of(one)) for one in fleet if is_quarantined(one)]
+    version = version_of(looks, tools, beat, named, out)
     return answer_live(
         request, page="servers/list.html", fragment="servers/_servers.html", version=version, context=context
     )
@@ -71,22 +81,24 @@ def _tabs(selection: FleetSelection, fleet: list[BuildServer]) -> list[dict[str,
 
 
 def _alarms(fleet: list[BuildServer], *, principal: Principal) -> list[dict[str, Any]]:
-    """What somebody should look at first: changed host keys, then who is away, then keys to be accepted.
+    """What somebody should look at first: changed host keys, who is away, quarantines, then keys to be accepted.
 
     Each names the jobs that it holds up; one query when there is any.
     """
     found = [(_rank(server), server) for server in fleet if needs_attention(server)]
     worst = sorted((one for one in found if one[0] is not None), key=lambda one: (one[0], one[1].name))
-    shown = [server for _, server in worst[:_MOST_ALARMS]]
-    affected = affected_on(shown, principal=principal)
+    shown = worst[:_MOST_ALARMS]
+    away = [server for rank, server in shown if rank != _QUARANTINED]
+    affected = affected_on(away, principal=principal)
     return [
         {
             "server": server,
             "is_changed_key": has_changed_key(server),
             "awaits": awaits_acceptance(server),
+            "stage": quarantine_of(server) if rank == _QUARANTINED else "",
             "affected": affected.get(server.pk),
         }
-        for server in shown
+        for rank, server in shown
     ]
 
 
@@ -95,7 +107,9 @@ def _rank(server: BuildServer) -> int | None:
         return 0
     if server.status == ServerStatus.OFFLINE:
         return 1
-    return 2 if awaits_acceptance(server) else None
+    if is_quarantined(server):
+        return _QUARANTINED
+    return 3 if awaits_acceptance(server) else None
 
 
 def _summary(fleet: list[BuildServer], *, held: int) -> dict[str, object]:

@@ -21,7 +21,8 @@ EVENT_LOOKS = {
     "failed": ("x", "bad", "Failed"),
     "cancelled": ("ban", "", "Cancelled"),
     "cancel_requested": ("ban", "", "Cancel asked for"),
-    "priority_changed": ("chevrons-up", "", "Priority {from} to {to}"),
+    "priority_changed": ("chevrons-up", "", "Priority {from} to {to}{passing}"),
+    "retry_withheld": ("triangle-alert", "bad", "Not submitted again"),
     "retried": ("rotate-cw", "", "Submitted again as a new job"),
 }
 _OTHER = ("circle", "", "{kind}")
@@ -67,6 +68,7 @@ def _happening(event: Event, look: _Look) -> Happening:
     icon, colour, words = look
     known = {"kind": event.kind.replace("_", " ").capitalize(), **_UNKNOWN}
     told = {key: _text(value)[:_MOST_WORDS] for key, value in event.data.items() if key in known}
+    told["passing"] = _passing(event.data)
     return Happening(
         id=event.sequence,
         at=event.at,
@@ -77,6 +79,15 @@ def _happening(event: Event, look: _Look) -> Happening:
         actor=event.actor,
         retry_id=_uuid(event.data.get("retry")),
     )
+
+
+def _passing(data: Mapping[str, object]) -> str:
+    """Whom a change of priority brought it past; nothing of any other event."""
+    for key, words in (("overtakes", "past {} {}"), ("lets_pass", "behind {} {}")):
+        count = data.get(key)
+        if isinstance(count, int):
+            return f", {words.format(count, 'other' if count == 1 else 'others')}"
+    return ""
 
 
 def _text(value: object) -> str:

@@ -11,8 +11,10 @@ from buildboard.core.auth import Principal
 from jobs.errors import FieldError, InvalidSubmission
 from jobs.forms import SubmitForm
 from jobs.models import BuildJob
-from jobs.queue.estimate import usual_seconds_of
+from jobs.queue.conditions import Kind
+from jobs.queue.durations import Learnt, Work, read_durations
 from jobs.queue.explain import Explanation, explain_submission
+from jobs.queue.spans import in_words
 from jobs.queue.verdicts import ServerVerdict, Verdict
 from jobs.submission import fields_of, read_submission
 from servers.architectures import canonical_architecture
@@ -25,12 +27,14 @@ _MOST_SUGGESTED = 20
 _DECIDES = (
     *("target_architecture", "server_id", "required_toolchain", "required_labels", "group"),
     *("min_cpu_cores", "min_memory_mb", "min_storage_gb", "priority", "build_command", "build_config"),
+    "server_fallback",
 )
 _ANY_REPOSITORY = "https://repository.example/any"
 _LOOKS = {
-    Verdict.ELIGIBLE: ("check", "ok"),
-    Verdict.BUSY: ("clock", "muted"),
-    Verdict.REFUSED: ("x", "bad"),
+    None: ("check", "ok"),
+    Kind.BUSY: ("clock", "muted"),
+    Kind.OFFLINE: ("unplug", "run"),
+    Kind.IMPOSSIBLE: ("x", "bad"),
 }
 
 
@@ -56,7 +60,7 @@ class Where:
     starts_if: str = ""
     candidates: Sequence[Candidate] = ()
     left_out: int = 0
-    usual: tuple[float, int] | None = None
+    usual: Learnt | None = None
 
 
 def where_it_would_run(form: SubmitForm) -> Where:
@@ -74,10 +78,15 @@ def where_it_would_run(form: SubmitForm) -> Where:
         **_start(why),
         candidates=[_candidate(one) for one in why.servers[:_MOST_SERVERS]],
         left_out=max(0, len(why.servers) - _MOST_SERVERS),
-        usual=usual_seconds_of(
-            body["source_repository"], architecture=canonical_architecture(body["target_architecture"])
-        ),
+        usual=_usual(body),
     )
+
+
+def _usual(body: Mapping[str, Any]) -> Learnt | None:
+    """How long builds like it took. One query."""
+    architecture = canonical_architecture(body["target_architecture"])
+    work = Work(body["source_repository"], body.get("branch") or "main", architecture)
+    return read_durations([work], only_own=True).own(work)
 
 
 def _start(why: Explanation) -> dict[str, Any]:
@@ -92,6 +101,9 @@ def _start(why: Explanation) -> dict[str, Any]:
         return {"headline": "At once", "after": f"on {able[0]}{behind}"}
     where = f", likely on {able[0]}" if able else ", on the first server that comes free"
     basis = "" if why.wait.basis == "history" else " (a guess: no build has completed yet)"
+    if why.told and why.told.start:
+        words = in_words(why.told.start.seconds_from(why.checked_at))
+        return {"headline": f"{words[:1].upper()}{words[1:]}", "after": f"{where.removeprefix(', ')}{behind}"}
     return {"headline": _about(seconds), "after": f"until it starts{where}{behind}{basis}"}
 
 
@@ -103,9 +115,9 @@ def _about(seconds: float) -> str:
 
 
 def _candidate(one: ServerVerdict) -> Candidate:
-    icon, colour = _LOOKS[one.verdict]
+    icon, colour = _LOOKS[one.kind]
     told = " ".join(one.reasons) or "Has room for it now."
-    return Candidate(one.server.name, icon, colour, one.verdict.value, told)
+    return Candidate(one.server.name, icon, colour, one.kind.value if one.kind else "free", told)
 
 
 def _first_error(form: SubmitForm, errors: Sequence[FieldError]) -> str:

@@ -178,6 +178,21 @@ def test_disabling_and_a_new_role_are_recorded() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [({"share_weight": "3"}, 3), ({}, 2), ({"share_weight": "101"}, 2), ({"share_weight": "0"}, 2)],
+)
+def test_share_of_the_queue_is_set_from_1_to_100(given: dict[str, str], kept: int) -> None:
+    bob = make_user(Role.SUBMITTER, username="bob", share_weight=2)
+    address, client = f"/admin/core/user/{bob.pk}/change/", client_of(Role.ADMIN)
+    assert "someone with 3 has three builds" in client.get(address).content.decode()
+
+    client.post(address, {"username": "bob", "role": "submitter", "is_active": "on", **given})
+
+    bob.refresh_from_db()
+    assert bob.share_weight == kept
+
+
 @pytest.mark.parametrize("change", [{"role": "viewer", "is_active": "on"}, {"role": "admin"}])
 def test_the_last_admin_cannot_be_demoted_or_disabled(change: dict[str, str]) -> None:
     ann = make_user(Role.ADMIN, username="ann")

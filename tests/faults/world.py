@@ -85,11 +85,15 @@ class Server:
 
 
 class World(ExitStack):
-    """`with World(folder) as world:` is a board that is ready, with a repository and no servers yet."""
+    """`with World(folder) as world:` is a board that is ready, with a repository and no servers yet.
 
-    def __init__(self, folder: Path) -> None:
+    `settings` are environment variables of the board.
+    """
+
+    def __init__(self, folder: Path, *, settings: dict[str, str] | None = None) -> None:
         super().__init__()
         self.folder = folder
+        self._settings = settings
         folder.mkdir(parents=True, exist_ok=True)
         self.repository = make_repository(folder / "demo", {"README": "x\n"})
 
@@ -98,7 +102,9 @@ class World(ExitStack):
         with contextlib.ExitStack() as undo:
             undo.push(self)
             self.database_url = self.enter_context(own_database())
-            board = WholeBoard(self.folder, "--no-local-server", database_url=self.database_url)
+            board = WholeBoard(
+                self.folder, "--no-local-server", database_url=self.database_url, extra=self._settings
+            )
             self.board = self.enter_context(board.running())
             undo.pop_all()
         return self

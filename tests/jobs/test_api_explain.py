@@ -1,17 +1,19 @@
 """Why a job waits, over the API: every server is listed with its verdict and its reasons."""
 
 import uuid
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from buildboard.core.permissions import Role
 from buildboard.core.schemas import utc_text
-from jobs.models import BuildJob
+from jobs.models import Attempt, BuildJob, Refusal
 from jobs.queue.explain import explain_job
 from servers.leases import acquire_lease
 from servers.models import BuildServer
 from tests.api import BUILD_JOBS, ApiClient, assert_error, submission
-from tests.factories import make_job, make_server
+from tests.factories import make_attempt, make_job, make_server
 
 pytestmark = pytest.mark.django_db
 
@@ -35,28 +37,84 @@ def test_a_queued_job_is_explained() -> None:
     assert uuid.UUID(shown["job_id"]) == job.pk
     at = shown.pop("estimated_start_at")
     assert utc_text(job.created_at) < at
+    slot, architecture, off = (
+        "Is full: its only slot is taken.",
+        "Builds aarch64, not x86_64.",
+        "Is switched off.",
+    )
     assert shown == {
         "job_id": str(job.pk),
         "status": "queued",
         "summary": "full, the only build server that fits, is busy. It is first in the queue and should start "
         "in about 5 minutes.",
+        "kind": "busy",
         "would_start_if": "the slot of full comes free",
+        "estimate": None,
         "position": 1,
+        "waited": "",
+        "history": [],
         "servers": [
             {
                 "server": "full",
                 "server_id": str(full.pk),
                 "verdict": "busy",
-                "reasons": ["Is full: its only slot is taken."],
+                "kind": "busy",
+                "reasons": [slot],
+                "refusals": [{"condition": "full", "kind": "busy", "hard": True, "reason": slot}],
+                "free_in": None,
             },
             {
                 "server": "arm",
                 "server_id": str(arm.pk),
                 "verdict": "refused",
-                "reasons": ["Builds aarch64, not x86_64.", "Is switched off."],
+                "kind": "impossible",
+                "reasons": [architecture, off],
+                "refusals": [
+                    {
+                        "condition": "architecture",
+                        "kind": "impossible",
+                        "hard": True,
+                        "reason": architecture,
+                    },
+                    {"condition": "disabled", "kind": "offline", "hard": True, "reason": off},
+                ],
+                "free_in": None,
             },
         ],
     }
+
+
+def test_what_a_job_waited_for_is_told_as_data_and_in_words() -> None:
+    north = make_followed("north")
+    began = timezone.now() - timedelta(hours=1)
+    half, end = began + timedelta(minutes=9), began + timedelta(minutes=14)
+    job = make_job("completed", created_at=began)
+    attempt = make_attempt(job, "completed", server=north)
+    Attempt.objects.filter(pk=attempt.pk).update(created_at=end)
+    Refusal.objects.create(job=job, server=north, condition="full", since=began, until=half)
+    Refusal.objects.create(job=job, server=north, condition="draining", since=half, until=end)
+
+    shown = ApiClient(Role.VIEWER).get(f"{BUILD_JOBS}/{job.pk}/explain").json()
+
+    assert shown["waited"] == "waited 14 min: 9 full, 5 draining"
+    assert shown["history"] == [
+        {
+            "since": utc_text(began),
+            "until": utc_text(half),
+            "seconds": 540.0,
+            "reason": "full",
+            "kind": "busy",
+            "servers": 1,
+        },
+        {
+            "since": utc_text(half),
+            "until": utc_text(end),
+            "seconds": 300.0,
+            "reason": "draining",
+            "kind": "offline",
+            "servers": 1,
+        },
+    ]
 
 
 def test_status_gives_the_same_reasons_and_place() -> None:
@@ -69,6 +127,7 @@ def test_status_gives_the_same_reasons_and_place() -> None:
     assert info == {
         "total_queued": 1,
         "estimated_wait_seconds": found.wait.seconds if found.wait else None,
+        "estimated_wait_range_seconds": None,
         "position": 1,
         "reasons": ["full is full: its only slot is taken."],
     }

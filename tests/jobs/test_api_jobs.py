@@ -193,6 +193,8 @@ SUBMIT = {None: 401, Role.VIEWER: 403, Role.SUBMITTER: 201, Role.OPERATOR: 201, 
 SERVER = f"{INFRASTRUCTURE}/build-servers/{{server_id}}"
 RIGHTS: dict[tuple[str, str], dict[Any, int]] = {
     ("POST", BUILD_JOBS): SUBMIT,
+    ("POST", f"{BUILD_JOBS}/dry-run"): SUBMIT
+    | dict.fromkeys((Role.SUBMITTER, Role.OPERATOR, Role.ADMIN), 200),
     ("GET", BUILD_JOBS): READ,
     ("GET", f"{BUILD_JOBS}/queue/status"): READ,
     ("GET", f"{BUILD_JOBS}/{{job_id}}"): READ,
@@ -211,6 +213,7 @@ RIGHTS: dict[tuple[str, str], dict[Any, int]] = {
     ("GET", f"{INFRASTRUCTURE}/build-servers/{{server_id}}"): READ,
     ("GET", f"{SERVER}/capacity"): READ,
     ("GET", f"{SERVER}/checks"): READ,
+    ("GET", f"{SERVER}/events"): READ,
     ("GET", f"{SERVER}/checks/{{check_id}}"): FIND_NONE,
     ("POST", f"{INFRASTRUCTURE}/build-servers"): OPERATE | {Role.OPERATOR: 201, Role.ADMIN: 201},
     ("PATCH", SERVER): OPERATE,
@@ -218,6 +221,12 @@ RIGHTS: dict[tuple[str, str], dict[Any, int]] = {
     ("POST", f"{SERVER}/probe"): OPERATE | {Role.OPERATOR: 202, Role.ADMIN: 202},
     ("POST", f"{SERVER}/accept-host-key"): OPERATE | {Role.OPERATOR: 409, Role.ADMIN: 409},
     ("POST", f"{SERVER}/maintenance"): OPERATE,
+    ("POST", f"{SERVER}/drain"): OPERATE,
+    ("POST", f"{SERVER}/quarantine"): OPERATE,
+    ("GET", f"{SERVER}/drain-preview"): READ,
+    ("GET", f"{SERVER}/removal"): OPERATE,
+    ("POST", f"{SERVER}/removal"): OPERATE | {Role.OPERATOR: 422, Role.ADMIN: 422},
+    ("DELETE", f"{SERVER}/removal"): OPERATE,
     ("GET", "/api/v1/tokens"): READ,
     ("POST", "/api/v1/tokens"): {None: 401, **dict.fromkeys(ROLES[1:], 201)},
     ("DELETE", "/api/v1/tokens/{token_id}"): FIND_NONE,
@@ -227,6 +236,7 @@ RIGHTS: dict[tuple[str, str], dict[Any, int]] = {
 }
 BODIES: dict[str, Any] = {
     BUILD_JOBS: submission(),
+    f"{BUILD_JOBS}/dry-run": submission(),
     f"{BUILD_JOBS}/{{job_id}}/priority": {"priority": "high"},
     f"{INFRASTRUCTURE}/build-servers": {
         "name": "far",
@@ -236,6 +246,9 @@ BODIES: dict[str, Any] = {
     SERVER: {},
     f"{SERVER}/accept-host-key": {"fingerprint": "SHA256:" + "A" * 43},
     f"{SERVER}/maintenance": {"enabled": True},
+    f"{SERVER}/drain": {"enabled": True},
+    f"{SERVER}/quarantine": {"enabled": True},
+    f"{SERVER}/removal": {"confirm": "another name"},
     "/api/v1/tokens": {"name": "ci"},
     "/api/v1/secrets": {"name": "TOKEN", "value": "hunter2hunter2"},
 }
@@ -264,7 +277,7 @@ def test_rights_of_each_role(role: str | None, method: str, path: str) -> None:
     }
     concrete = path.format(**ids, name="NONE")
 
-    response = ApiClient(role).call(method, concrete, BODIES.get(path))
+    response = ApiClient(role).call(method, concrete, None if method == "DELETE" else BODIES.get(path))
 
     assert response.status_code == RIGHTS[method, path][role]
     if response.status_code in (401, 403):

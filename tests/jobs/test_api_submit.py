@@ -63,6 +63,8 @@ def test_least_submission_gets_the_defaults(api: ApiClient) -> None:
         "created_at": job.created_at.isoformat().replace("+00:00", "Z"),
         "updated_at": job.updated_at.isoformat().replace("+00:00", "Z"),
         "cancel_requested_at": None,
+        "queue_timeout_seconds": None,
+        "queue_deadline_at": None,
         "requested_server_id": None,
         "required_toolchain": None,
         "required_labels": {},
@@ -85,6 +87,7 @@ def test_whole_submission_is_kept(api: ApiClient) -> None:
         commit_hash="0123ABCDEF",
         target_architecture="arm64",
         server_id="big",
+        server_fallback=True,
         build_command="make -j4\n",
         build_config={
             "kernel_config": "defconfig",
@@ -103,6 +106,7 @@ def test_whole_submission_is_kept(api: ApiClient) -> None:
         artifact_paths=["out/*.deb"],
         timeout_seconds=60,
         idle_timeout_seconds=30,
+        queue_timeout_seconds=900,
         max_attempts=10,
         retry_on=["system", "lost"],
         environment={"CC": "'$(x)'"},
@@ -124,6 +128,9 @@ def test_whole_submission_is_kept(api: ApiClient) -> None:
         {"team": "kernel"},
     )
     assert (answer["server_id"], answer["requested_server_id"]) == (None, str(server.pk))
+    assert answer["queue_timeout_seconds"] == 900
+    assert job.queue_deadline_at is not None
+    assert (job.queue_deadline_at - job.created_at).total_seconds() == pytest.approx(900, abs=1)
     assert "hunter2" not in json.dumps(answer)
 
 
@@ -142,6 +149,7 @@ REFUSED: dict[str, list[Any]] = {
     "branch": [None, 1, "", "-x", "a..b", "a b", "a\nb", "x" * 256],
     "commit_hash": [None, 7, "", "main", "--output=PWN", "abc", "a" * 65],
     "target_architecture": [None, 1, "", "x;y", "x" * 65, "-x"],
+    "server_fallback": [None, 1, "true", []],
     "server_id": [None, 1, "", "nowhere", "7b1e2d0c-8a47-4c7e-9d6c-2f6f6f0b1a11", "x" * 65],
     "build_command": [1, ["make"], "x" * (512 * 1024 + 1)],
     "build_config": [
@@ -165,6 +173,7 @@ REFUSED: dict[str, list[Any]] = {
     "artifact_paths": ["x", ["/etc/passwd"], ["../x"], [""], [1], ["x"] * 65],
     "timeout_seconds": [None, 0, -1, 2_592_001, 10**400 - 1, "60", 1.5, True],
     "idle_timeout_seconds": [0, -1, "60", 10**30],
+    "queue_timeout_seconds": [0, -1, "60", 1.5, 10**30],
     "max_attempts": [None, 0, 11, "2", True],
     "retry_on": [None, "system", ["always"], ["cancelled"], [1]],
     "environment": [

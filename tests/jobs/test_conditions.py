@@ -1,5 +1,6 @@
 """What a server must meet: each condition has its words, with numbers, and its kind."""
 
+import uuid
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -115,6 +116,18 @@ def test_what_a_server_is_not_makes_it_impossible(
             "quarantined",
             "is in quarantine until 03:09 UTC: Bad disk",
         ),
+        (
+            {},
+            {"quarantined_since": NOW, "quarantine_reason": "Smoke"},
+            "quarantined",
+            "is in quarantine until somebody ends it: Smoke",
+        ),
+        (
+            {},
+            {"quarantined_since": NOW, "pinned": False},
+            "unpinned",
+            "has a host key that no operator has accepted yet",
+        ),
         ({}, {"followed": False}, "not_followed", "is looked after by no runner now"),
         (
             {},
@@ -148,6 +161,12 @@ def test_a_server_that_is_away_is_offline(
 @pytest.mark.parametrize(
     ("has", "condition", "detail", "hard"),
     [
+        (
+            {"quarantined_since": NOW, "quarantined_until": NOW, "canary_id": uuid.UUID(int=1)},
+            "canary",
+            "comes out of quarantine through one build, which runs now",
+            True,
+        ),
         ({"slots": 2, "held": 2}, "full", "is full: all 2 slots are taken", True),
         ({"slots": 1, "held": 2}, "full", "is full: its only slot is taken", True),
         ({"memory_percent": 86.0}, "memory_limit", "uses 86 % of its memory, over its limit of 85 %", True),
@@ -174,6 +193,23 @@ def test_a_server_that_has_no_room_is_busy(
     assert refused[0].kind is Kind.BUSY
 
 
+@pytest.mark.parametrize(("mib", "condition"), [(20 * 1024, None), (20 * 1024 - 1, "free_storage")])
+def test_free_storage_is_what_a_build_can_fill_where_that_is_measured(
+    mib: int, condition: str | None
+) -> None:
+    server = facts(storage_percent=10.0, free_storage_mib=mib)
+
+    refused = judge(server, needs=replace(X86, storage_gb=20), now=NOW)
+
+    assert [one.condition for one in refused] == ([condition] if condition else [])
+
+
+def test_storage_of_which_nobody_knows_how_much_is_free_is_not_enough_yet() -> None:
+    refused = judge(facts(storage_gb=100), needs=replace(X86, storage_gb=20), now=NOW)
+
+    assert refused == [Refused(Condition.UNMEASURED, "has not told its storage yet")]
+
+
 @pytest.mark.parametrize(
     ("wanted", "told"), [(60, []), (61, ["has 60 GB of storage free, the job needs 61 GB"])]
 )
@@ -187,7 +223,13 @@ def test_storage_that_is_taken_now_may_come_free(wanted: int, told: list[str]) -
 
 
 def test_a_server_at_its_limits_or_out_of_quarantine_or_degraded_is_able() -> None:
-    limits = facts(cpu_percent=85.0, memory_percent=85.0, storage_percent=85.0, quarantined_until=NOW)
+    limits = facts(
+        cpu_percent=85.0,
+        memory_percent=85.0,
+        storage_percent=85.0,
+        quarantined_since=NOW - timedelta(hours=1),
+        quarantined_until=NOW,
+    )
     just_enough = facts(free_storage_mib=DISK_FLOOR_MIB, starts_refused_until=NOW)
 
     assert judge(just_enough, needs=X86, now=NOW) == []

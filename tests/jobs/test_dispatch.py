@@ -13,7 +13,8 @@ from pytest_django import DjangoAssertNumQueries
 
 from buildboard.core.audit import BOARD
 from jobs.execution import dispatch
-from jobs.execution.dispatch import KEPT_OF_A_CLASS, Dispatcher
+from jobs.execution.dispatch import Dispatcher
+from jobs.execution.fleet_pass import KEPT_OF_A_CLASS
 from jobs.lifecycle import request_cancel
 from jobs.models import Attempt, BuildJob, Refusal
 from jobs.queue.refusals import MOST_SERVERS
@@ -74,7 +75,7 @@ def test_bell_looks_no_further_when_only_servers_out_of_service_have_free_slots(
         attempts = Dispatcher().dispatch(explain=False)
 
     assert [attempt.job_id for attempt in attempts] == [jobs[0].pk]
-    pages = [one["sql"] for one in captured.captured_queries if "ORDER BY 2 DESC, 3 ASC" in one["sql"]]
+    pages = [one["sql"] for one in captured.captured_queries if '"rank_ms"' in one["sql"]]
     assert len(pages) == 1
 
 
@@ -206,7 +207,7 @@ def test_unchanged_refusals_cost_no_query(django_assert_num_queries: DjangoAsser
     dispatcher = Dispatcher()
     dispatcher.dispatch()
 
-    with django_assert_num_queries(5):  # two pages of the queue, then slots, servers and toolchains
+    with django_assert_num_queries(4):  # the queue, slots, servers and toolchains
         dispatcher.dispatch()
 
 
@@ -304,3 +305,24 @@ def test_each_claim_costs_the_same_however_long_the_queue(
 
     a_job = (counts[1] - counts[0]) / 10
     assert counts[2] - counts[1] == pytest.approx(a_job * 20, abs=4)  # a page of the queue more or less
+
+
+def test_what_another_dispatcher_took_meanwhile_is_passed_over_without_a_look_at_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_followed(slots=9)
+    taken, left = [make_job() for _ in range(20)], make_job()
+    load = load_fleet
+
+    def load_then_take(*, tools: Tools | None = None) -> list[ServerFacts]:
+        BuildJob.objects.filter(pk__in=[job.pk for job in taken]).update(status=JobStatus.CLAIMED)
+        return load(tools=tools)
+
+    monkeypatch.setattr(dispatch, "load_fleet", load_then_take)
+
+    with CaptureQueriesContext(connection) as captured:
+        attempts = Dispatcher().dispatch(explain=False)
+
+    assert [attempt.job_id for attempt in attempts] == [left.pk]
+    looks = [one["sql"] for one in captured.captured_queries if '"source_repository" FROM' in one["sql"]]
+    assert len(looks) == 2  # the first of those that were taken, and the one that was left

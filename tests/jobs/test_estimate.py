@@ -1,109 +1,228 @@
-"""The estimate of a queued job's wait: the pure rule, and what it is fed with."""
+"""What is told of waits, starts and ends: kept, played on the spot, or guessed; and what it costs."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from jobs.models import BuildJob
-from jobs.queue.estimate import Estimate, estimate_of_job, estimate_of_queue, estimate_wait, queue_state
-from jobs.queue.order import place_of
-from tests.factories import make_job, make_server
-
-
-@pytest.mark.parametrize(
-    ("ahead", "building", "slots", "durations", "seconds"),
-    [
-        # a free slot: at once
-        (0, 0, 1, [100.0], 0),
-        (1, 0, 2, [100.0], 0),
-        (0, 3, 4, [100.0], 0),
-        # all slots taken: half a build until the first comes free, then one after the other
-        (0, 1, 1, [100.0], 50),
-        (1, 1, 1, [100.0], 150),
-        (2, 1, 1, [100.0], 250),
-        (2, 2, 2, [100.0], 150),
-        # the first two take the free slots
-        (2, 0, 2, [100.0], 50),
-        (3, 0, 2, [100.0], 100),
-        # the median, not the mean
-        (0, 1, 1, [10.0, 100.0, 10_000.0], 50),
-        # nobody takes jobs now: as if one slot came
-        (0, 0, 0, [100.0], 50),
-        # more builds than slots, after a limit was lowered
-        (0, 5, 2, [100.0], 50),
-    ],
+from jobs.models import BuildJob, KeptForecast
+from jobs.queue import predictions
+from jobs.queue.accuracy import Accuracy, TrackRecord
+from jobs.queue.durations import Basis
+from jobs.queue.estimate import (
+    Estimate,
+    Foresight,
+    estimate_of_job,
+    estimate_of_queue,
+    queue_state,
+    told_if_submitted,
 )
-def test_wait_from_history(
-    ahead: int, building: int, slots: int, durations: list[float], seconds: int
-) -> None:
-    estimate = estimate_wait(ahead=ahead, queued=9, building=building, slots=slots, durations=durations)
+from jobs.queue.order import place_of
+from servers.leases import acquire_lease
+from servers.models import BuildServer
+from servers.slots import take_slot
+from tests.factories import make_attempt, make_job
+from tests.factories import make_server as make_unfollowed
 
-    assert estimate == Estimate(seconds, "history")
-
-
-def test_wait_without_history_is_the_seeds() -> None:
-    assert estimate_wait(ahead=0, queued=2, building=0, slots=4, durations=[]) == Estimate(600, "default")
+pytestmark = pytest.mark.django_db
 
 
-def _finished(seconds: float, *, architecture: str = "x86_64") -> None:
+def make_server(**fields: Any) -> BuildServer:
+    """A server that a runner looks after."""
+    server = make_unfollowed(**fields)
+    acquire_lease(server.pk, runner="runner")
+    return server
+
+
+def finished(seconds: float, *, times: int = 3, architecture: str = "x86_64") -> None:
+    """Builds that took so long; three of them, alike, give a range of ten percent either way."""
     now = timezone.now()
-    started = now - timedelta(seconds=seconds)
-    make_job("completed", target_architecture=architecture, started_at=started, completed_at=now)
+    for _ in range(times):
+        started = now - timedelta(seconds=seconds)
+        make_job("completed", target_architecture=architecture, started_at=started, completed_at=now)
 
 
-@pytest.mark.django_db
+def running(server: BuildServer, *, seconds: float, **fields: object) -> BuildJob:
+    """A build that holds a slot there."""
+    started = timezone.now() - timedelta(seconds=seconds)
+    job = make_job("running", server=server, server_name=server.name, started_at=started, **fields)
+    attempt = make_attempt(job, "running", server=server, server_name=server.name, started_at=started)
+    assert take_slot(server, holder=attempt.pk) is not None
+    return job
+
+
+def wait_of_queue() -> Estimate:
+    return estimate_of_queue(queue_state(), waits=Foresight().waits)
+
+
+def near(found: Estimate, seconds: float) -> bool:
+    return found.basis == "history" and abs(found.seconds - seconds) <= 0.15 * seconds + 2
+
+
 def test_empty_queue_has_no_wait() -> None:
-    assert estimate_of_queue(queue_state()) == Estimate(0, "default")
-    _finished(60)
-    assert estimate_of_queue(queue_state()) == Estimate(0, "history")
+    assert wait_of_queue() == Estimate(0, "default")
+    finished(60)
+    assert wait_of_queue() == Estimate(0, "history")
 
 
-@pytest.mark.django_db
-def test_queue_counts_slots_of_servers_that_take_jobs() -> None:
-    _finished(100)
-    make_server(max_concurrent_builds=2)
-    make_server(max_concurrent_builds=50, enabled=False)
-    make_server(max_concurrent_builds=50, status="offline")
-    make_server(max_concurrent_builds=50, draining=True)
-    for _ in range(3):
-        make_job()
+def test_without_history_the_wait_is_the_seeds() -> None:
+    make_server()
+    make_job(), make_job()
 
-    assert estimate_of_queue(queue_state()) == Estimate(100, "history")
+    assert wait_of_queue() == Estimate(600, "default")
 
 
-def estimate(job: BuildJob, *, slots: int, building: int) -> Estimate:
-    return estimate_of_job(job, place=place_of(job), state=queue_state(), slots=slots, building=building)
+def test_queue_waits_for_what_runs_and_for_those_before() -> None:
+    finished(1000)
+    server = make_server(max_concurrent_builds=1)
+    running(server, seconds=400)
+    make_job()
+
+    found = wait_of_queue()
+
+    assert near(found, 600 + 1000)
+    assert found.range is not None
+    assert found.range.low < found.range.likely < found.range.high
 
 
-@pytest.mark.django_db
-def test_job_is_estimated_by_its_architecture() -> None:
-    _finished(100)
-    _finished(1000, architecture="aarch64")
-    job, other = make_job(), make_job(target_architecture="aarch64")
+def test_a_full_fleet_lets_wait_though_nobody_is_queued() -> None:
+    finished(1000)
+    running(make_server(max_concurrent_builds=1), seconds=400)
 
-    assert estimate(job, slots=1, building=1) == Estimate(50, "history")
-    assert estimate(other, slots=1, building=1) == Estimate(500, "history")
-    assert estimate(other, slots=1, building=0) == Estimate(0, "history")
+    assert near(wait_of_queue(), 600)
 
 
-@pytest.mark.django_db
-def test_first_job_of_an_architecture_borrows_the_durations_of_others() -> None:
-    _finished(100)
-    job = make_job(target_architecture="riscv64")
+def test_the_longest_wait_of_what_is_built_counts() -> None:
+    finished(1000)
+    running(make_server(max_concurrent_builds=1), seconds=100)
+    make_server(architectures=["aarch64"])
 
-    assert estimate(job, slots=0, building=0) == Estimate(50, "history")
+    assert near(wait_of_queue(), 900)
+    assert Foresight().waits["aarch64"].high == 0
 
 
-@pytest.mark.django_db
+def test_with_no_server_in_service_it_is_as_if_one_slot_came() -> None:
+    finished(100)
+    make_server(status="offline")
+    make_job(), make_job()
+
+    assert wait_of_queue() == Estimate(201, "history")
+
+
+def told_of(job: BuildJob) -> Estimate:
+    told = Foresight().of([job]).get(job.pk)
+    return estimate_of_job(job, told=told, place=place_of(job), total_queued=queue_state().total_queued)
+
+
+def test_job_waits_for_those_before_it_on_servers_that_fit() -> None:
+    finished(1000)
+    finished(50, architecture="aarch64")
+    running(make_server(max_concurrent_builds=1), seconds=400)
+    running(
+        make_server(max_concurrent_builds=1, architectures=["aarch64"]),
+        seconds=20,
+        target_architecture="aarch64",
+    )
+    first, second, other = make_job(), make_job(), make_job(target_architecture="aarch64")
+
+    assert near(told_of(first), 600)
+    assert near(told_of(second), 1600)
+    assert near(told_of(other), 30)
+    told = told_of(first).told
+    assert told is not None
+    assert (told.basis, told.samples) == (Basis.REPOSITORY, 3) or told.basis is Basis.BRANCH
+
+
+def test_job_that_no_server_in_service_fits_is_guessed_by_its_place() -> None:
+    finished(100)
+    make_job(), make_job(target_architecture="aarch64")
+    job = make_job()
+
+    assert told_of(job) == Estimate(201, "history")
+
+
+def test_without_history_each_queued_job_counts() -> None:
+    make_server()
+    make_job()
+
+    assert told_of(make_job()) == Estimate(600, "default")
+
+
+def test_a_job_that_is_not_submitted_is_told_by_its_place() -> None:
+    finished(1000)
+    running(make_server(max_concurrent_builds=1), seconds=400)
+    make_job()
+    fields = {"source_repository": "https://git.example/demo.git", "target_architecture": "x86_64"}
+
+    starts = []
+    for place in (1, 2):
+        found = told_if_submitted(BuildJob(**fields), position=place)
+        assert found is not None
+        assert found.start is not None
+        starts.append((found.start.likely - timezone.now()).total_seconds())
+
+    assert [round(seconds, -3) for seconds in starts] == [1000, 2000]
+    assert not BuildJob.objects.filter(status="queued").exclude(created_at__lt=timezone.now()).exists()
+
+
+# ---- kept forecasts ---------------------------------------------------------------------------------------
+def test_what_is_kept_is_told_without_playing_again() -> None:
+    finished(1000)
+    server = make_server(max_concurrent_builds=1)
+    running(server, seconds=400)
+    job = make_job()
+    predictions.refresh()
+    BuildServer.objects.update(status="offline")  # a play would tell nothing now
+
+    assert near(told_of(job), 600)
+    assert near(wait_of_queue(), 1600)
+    assert 500 < Foresight().free_in[server.pk].likely < 700
+
+
+def test_what_is_kept_grows_old() -> None:
+    finished(1000)
+    running(make_server(max_concurrent_builds=1), seconds=400)
+    job = make_job()
+    predictions.refresh()
+    KeptForecast.objects.update(made_at=timezone.now() - timedelta(minutes=1))
+    BuildServer.objects.update(status="offline")
+
+    assert Foresight().of([job]) == {}
+
+
+def test_a_job_that_is_newer_than_what_is_kept_is_played() -> None:
+    finished(1000)
+    running(make_server(max_concurrent_builds=1), seconds=400)
+    predictions.refresh()
+
+    assert near(told_of(make_job()), 600)
+
+
+def test_track_record_is_told_however_old() -> None:
+    record = {"starts": {"estimates": 9, "within_25_percent": 78, "in_range": 80}, "ends": None}
+    KeptForecast.objects.create(
+        pk=1, made_at=timezone.now() - timedelta(days=1), next_at=timezone.now(), track_record=record
+    )
+
+    assert Foresight().track_record == TrackRecord(starts=Accuracy(9, 78, 80))
+    assert Foresight().track_record.of_starts == (
+        "The last 9 estimates of a start were within 25 % for 78 %, in range for 80 %."
+    )
+
+
 def test_number_of_queries_is_constant(django_assert_num_queries: DjangoAssertNumQueries) -> None:
-    for _ in range(20):
-        _finished(60)
-        make_server()
-        job = make_job()
+    for number in range(20):
+        finished(60, times=1)
+        server = make_server()
+        job = make_job(branch=f"branch-{number}")
+        running(server, seconds=10)
+    predictions.refresh()
 
-    with django_assert_num_queries(3):
-        estimate_of_queue(queue_state())
-    with django_assert_num_queries(3):
-        estimate(job, slots=1, building=1)
+    with django_assert_num_queries(1):
+        state = queue_state()
+    with django_assert_num_queries(1):
+        estimate_of_queue(state, waits=Foresight().waits)
+    with django_assert_num_queries(2):
+        Foresight().of([job])

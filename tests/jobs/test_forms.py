@@ -31,8 +31,13 @@ CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {}),
     ({"branch": " topic ", "commit_hash": "DEADBEEF"}, {"branch": "topic", "commit_hash": "DEADBEEF"}),
     ({"server_id": "north"}, {"server_id": "north"}),
+    (
+        {"server_id": "north", "server_fallback": "on"},
+        {"server_id": "north", "server_fallback": True},
+    ),
     ({"build_command": "set -x\r\n  make \r\n"}, {"build_command": "set -x\n  make \n"}),
     ({"priority": "urgent", "timeout_seconds": "60"}, {"priority": "urgent", "timeout_seconds": 60}),
+    ({"queue_timeout_seconds": "900"}, {"queue_timeout_seconds": 900}),
     ({"retry_on": ["lost", "system"]}, {"retry_on": ["system", "lost"]}),
     ({"retry_on": []}, {"retry_on": []}),
     (
@@ -78,7 +83,7 @@ def fleet() -> None:
 
 
 def columns_of(job: BuildJob) -> dict[str, Any]:
-    own = {"id", "created_at", "updated_at", "created_by"}
+    own = {"id", "created_at", "updated_at", "created_by", "rank_ms", "queue_deadline_at"}
     return {
         field.name: getattr(job, field.attname) for field in BuildJob._meta.fields if field.name not in own
     }

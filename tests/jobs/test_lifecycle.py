@@ -12,6 +12,7 @@ from buildboard.core.models import Event
 from jobs import lifecycle
 from jobs.errors import IllegalTransition, JobError, NoFreeSlot, QueueFull, StaleLease
 from jobs.models import Attempt, BuildJob
+from jobs.outcomes import Outcome
 from jobs.states import (
     ATTEMPT_ACTIVE,
     ATTEMPT_TRANSITIONS,
@@ -160,12 +161,12 @@ def test_claim_of_a_job_whose_cancel_was_asked_for_is_refused() -> None:
 
 
 def fail_it(attempt: Attempt) -> None:
-    outcome = lifecycle.Outcome(AttemptStatus.FAILED, 2, ErrorCategory.EXIT_CODE, "no")
+    outcome = Outcome(AttemptStatus.FAILED, 2, ErrorCategory.EXIT_CODE, "no")
     lifecycle.finish_attempt(attempt, outcome=outcome)
 
 
 def finish_with(status: AttemptStatus) -> Callable[[Attempt], None]:
-    return lambda attempt: lifecycle.finish_attempt(attempt, outcome=lifecycle.Outcome(status))
+    return lambda attempt: lifecycle.finish_attempt(attempt, outcome=Outcome(status))
 
 
 VERBS: dict[str, tuple[Callable[[Attempt], None], AttemptStatus]] = {
@@ -275,7 +276,7 @@ def test_requeued_job_keeps_its_attempts_and_waits() -> None:
     later = timezone.now() + timedelta(seconds=30)
 
     lifecycle.finish_attempt(
-        attempt, outcome=lifecycle.Outcome(AttemptStatus.LOST, category=ErrorCategory.LOST), requeue_at=later
+        attempt, outcome=Outcome(AttemptStatus.LOST, category=ErrorCategory.LOST), requeue_at=later
     )
 
     job.refresh_from_db()
@@ -301,7 +302,7 @@ def test_cancel_that_was_wished_stops_the_automatic_retry() -> None:
     attempt = make_attempt(status=AttemptStatus.RUNNING)
     lifecycle.request_cancel(attempt.job, actor=ANN)
 
-    outcome = lifecycle.Outcome(AttemptStatus.FAILED, 1, ErrorCategory.SYSTEM, "disk")
+    outcome = Outcome(AttemptStatus.FAILED, 1, ErrorCategory.SYSTEM, "disk")
     lifecycle.finish_attempt(attempt, outcome=outcome, requeue_at=timezone.now())
 
     assert BuildJob.objects.get().status == JobStatus.FAILED

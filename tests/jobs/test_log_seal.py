@@ -23,6 +23,7 @@ from jobs.logs.search import search
 from jobs.logs.store import Place
 from jobs.logs.windows import read_window
 from jobs.models import Attempt, LogChunk, SealedLog
+from jobs.outcomes import Outcome
 from jobs.states import AttemptStatus
 from tests.factories import make_attempt
 from tests.jobs.log_forms import ended_with, is_sealed, sealed_twin, stored_objects, whole
@@ -405,7 +406,7 @@ def test_nobody_is_disturbed_who_may_still_be_writing() -> None:
 
 def end(attempt: Attempt) -> None:
     attempt.refresh_from_db()
-    lifecycle.finish_attempt(attempt, outcome=lifecycle.Outcome(AttemptStatus.COMPLETED, exit_code=0))
+    lifecycle.finish_attempt(attempt, outcome=Outcome(AttemptStatus.COMPLETED, exit_code=0))
 
 
 def asked() -> list[tuple[str, tuple[Any, ...]]]:

@@ -4,7 +4,7 @@ import pytest
 
 from jobs.execution.outcome import judge_lost, judge_outcome
 from jobs.execution.script import CHECKOUT_STATUS
-from jobs.lifecycle import Outcome
+from jobs.outcomes import Outcome
 from jobs.providers.base import BuildStatus, Report
 from jobs.states import AttemptStatus, ErrorCategory, Phase
 

@@ -16,7 +16,7 @@ from jobs.execution.checking import AT_ONCE, CheckDesk
 from jobs.execution.probing import Prober
 from servers import checks
 from servers.connections import forget_connections
-from servers.health import set_maintenance
+from servers.drains import set_maintenance
 from servers.models import BuildServer, ServerCheck
 from servers.registry import accept_host_key, add_server, change_server
 from servers.runs import RunClient

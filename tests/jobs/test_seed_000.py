@@ -65,6 +65,9 @@ def test_ten_steps_answer_the_seed(api: Client) -> None:
         "jobs_by_architecture": {"x86_64": 2},
         "estimated_wait_time_seconds": 600,
         "estimate_basis": "default",
+        "estimated_wait_range_seconds": None,
+        "estimated_wait_by_architecture": {},
+        "estimate_track_record": {"starts": None, "ends": None},
     }
     # 4 one job
     assert _ask(api, f"/{job['id']}") == job

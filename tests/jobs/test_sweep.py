@@ -17,7 +17,11 @@ pytestmark = pytest.mark.django_db
 NOTHING = {
     "slots_freed": 0,
     "slots_fitted": 0,
+    "canaries_judged": 0,
+    "servers_put_back": 0,
+    "servers_removed": 0,
     "secrets_forgotten": 0,
+    "jobs_expired": 0,
     "rows_pruned": 0,
     "sealing_requested": 0,
 }

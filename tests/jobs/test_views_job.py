@@ -11,10 +11,11 @@ from pytest_django.fixtures import DjangoAssertNumQueries
 
 from buildboard.core.models import Event
 from buildboard.core.permissions import Role
-from jobs.models import Attempt, BuildJob
+from jobs.models import Attempt, BuildJob, Refusal
 from jobs.states import JOB_TERMINAL, AttemptStatus, ErrorCategory, JobStatus
 from jobs.views.ending import ADVICE
 from jobs.views.log_windows import log_start_ms
+from jobs.views.waiting_servers import A_PAGE
 from servers.leases import acquire_lease
 from servers.models import BuildServer
 from tests.factories import make_attempt, make_job, make_server
@@ -55,8 +56,11 @@ def test_a_waiting_job_says_its_place_and_every_server() -> None:
     assert "It starts when the slot of north comes free, and the job ahead of it has started." in page.text
     assert "2 of 2 (1 for x86_64 ahead)" in page.text
     assert "2 servers 2 build x86_64 1 in service 1 within their limits 1 a free slot now 0" in page.text
-    assert "north yes yes yes yes no Is full: its only slot is taken." in page.text
-    assert "west <b> no · not checked yes yes yes Builds aarch64, not x86_64." in page.text
+    assert "Ahead of it demo main" in page.text
+    assert "Busy It waits for its turn: nothing has to be done." in page.text
+    assert "All 2 Busy 1 Impossible 1" in page.text
+    assert "north Busy yes yes yes yes no Is full: its only slot is taken. —" in page.text
+    assert "west <b> Impossible no · not checked yes yes yes Builds aarch64, not x86_64. —" in page.text
 
 
 def test_what_a_waiting_job_needs_is_shown() -> None:
@@ -76,14 +80,55 @@ def test_a_job_of_a_board_without_servers_says_so_first() -> None:
     assert "Every server, every condition" not in page.text
 
 
-def test_fifty_servers_are_shown_and_the_rest_is_counted() -> None:
-    for number in range(51):
-        make_followed(f"s{number:02}", status="offline")
+def test_servers_come_in_pages_and_by_what_they_are_to_the_job() -> None:
+    names = [f"s{number:03}" for number in range(A_PAGE + 1)]
+    BuildServer.objects.bulk_create(
+        BuildServer(name=name, transport="local", architectures=["x86_64"], status="offline")
+        for name in names
+    )
+    make_followed("arm", architectures=["aarch64"])
+    job, client = make_job(), client_of()
 
-    page = page_of(make_job())
+    first = page_of(job, client=client)
+    behind = page_of(job, first.find("a", rel="next")[0]["href"].partition("#")[0], client=client)
+    others = page_of(job, "?servers=impossible", client=client)
+    unknown = page_of(job, "?servers=moon&from=9999", client=client)
 
-    assert page.text.count("Is offline.") == 50
-    assert "These 50 come nearest; the API lists all 51." in page.text
+    names_of = dict(BuildServer.objects.values_list("pk", "name"))
+
+    def shown(page: Page) -> list[str]:
+        rows = [one.get("id", "") for one in page.find("tr")]
+        ids = [row.removeprefix("condition-") for row in rows if row.startswith("condition-")]
+        return [names_of[uuid.UUID(one)] for one in ids]
+
+    assert f"All {A_PAGE + 2} Offline {A_PAGE + 1} Impossible 1" in first.text
+    assert shown(first) == names[:A_PAGE]
+    assert shown(behind) == [names[-1], "arm"]
+    assert f"201–202 of {A_PAGE + 2}, nearest first" in behind.text
+    assert behind.find("a", rel="prev")[0]["href"] == "?view=waiting#conditions"
+    assert shown(others) == ["arm"]
+    assert shown(unknown) == names[:A_PAGE]
+
+
+def test_what_a_job_has_waited_for_is_told_while_it_waits_and_after() -> None:
+    north = make_followed("north", max_concurrent_builds=1)
+    began = timezone.now() - timedelta(minutes=14)
+    job = make_job(created_at=began)
+    half = began + timedelta(minutes=9)
+    Refusal.objects.create(job=job, server=north, condition="full", since=began, until=half)
+    Refusal.objects.create(job=job, server=north, condition="draining", since=half)
+
+    waiting = page_of(job)
+    attempt = make_attempt(job)
+    BuildJob.objects.filter(pk=job.pk).update(status="running", started_at=timezone.now())
+    job.refresh_from_db()
+    running = page_of(job)
+
+    told = "Waited 14 min: 9 full, 5 draining"
+    assert f"So far {told}" in waiting.text
+    assert "What stood in its way, and when" in waiting.text
+    assert f"In the queue {told}" in running.text
+    assert attempt.number == 1
 
 
 def test_the_panel_of_a_waiting_job_changes_with_the_fleet() -> None:
@@ -252,7 +297,7 @@ def test_the_number_of_queries_does_not_grow_with_attempts_and_events(
     client = client_of()
     write_log(make_attempt(job), b"x\n")
     address = f"/jobs/{job.pk}/"
-    with django_assert_max_num_queries(12) as first:
+    with django_assert_max_num_queries(15) as first:
         client.get(address)
     Attempt.objects.filter(job=job).update(status="lost", completed_at=timezone.now())
     for _ in range(8):

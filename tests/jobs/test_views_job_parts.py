@@ -1,5 +1,6 @@
 """The views of a job's page: its tabs, how it ended and why, progress, resources, the spec, its priority."""
 
+import re
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -182,8 +183,10 @@ def test_a_running_build_is_measured_by_those_before_it() -> None:
     with time_machine.travel(now, tick=False):
         page = page_of(job)
 
-    assert "Phase 3 of 4 Building on a server 40% · about 6m 00s left" in page.text
-    assert "Builds of this repository for x86_64 usually take 10m 00s." in page.text
+    assert "Phase 3 of 4 Building on a server 40% · 5–7 min left" in page.text
+    assert "Builds of this branch usually take 10m 00s, eight of ten 9–11 min." in page.text
+    expected = page.text.partition("Expected end ")[2].partition(" UTC")[0]
+    assert expected == f"{now + timedelta(seconds=305):%H:%M}–{now + timedelta(seconds=420):%H:%M}"
     assert page.find("progress")[0]["value"] == "40"
 
 
@@ -194,7 +197,9 @@ def test_a_build_that_takes_longer_than_usual_says_so() -> None:
     make_attempt(job, started_at=now - timedelta(minutes=3))
 
     with time_machine.travel(now, tick=False):
-        assert "99% · 2m 00s over its usual time" in page_of(job).text
+        text = page_of(job).text
+
+    assert re.search(r"99% · [\d–<]+ (s|min) left · 2m 00s over its usual time", text)
 
 
 def test_the_resources_are_those_of_the_attempts_own_time() -> None:
@@ -238,7 +243,7 @@ def test_an_operator_changes_the_priority_of_a_queued_job() -> None:
     job = make_job()
     client = client_of(Role.OPERATOR)
 
-    asked = page_of(job, client=client)
+    asked = Page(client.get(f"/jobs/{job.pk}/priority/").content.decode())
     answer = client.post(
         f"/jobs/{job.pk}/priority/", {"priority": "urgent", "reason": "release"}, follow=True
     )
@@ -248,6 +253,21 @@ def test_an_operator_changes_the_priority_of_a_queued_job() -> None:
     assert [one["value"] for one in asked.find("input", type="radio") if "checked" in one] == ["high"]
     assert (job.priority, event.kind, event.reason, event.door) == (30, "priority_changed", "release", "page")
     assert "Its priority is urgent now." in Page(answer.content.decode()).text
+
+
+def test_whom_it_would_pass_is_shown_before_and_told_after() -> None:
+    now = timezone.now()
+    make_job(source_repository="https://git.example/older.git", created_at=now - timedelta(minutes=9))
+    job = make_job(created_at=now - timedelta(minutes=5))
+    make_job(source_repository="https://git.example/newer.git", created_at=now)
+    client = client_of(Role.OPERATOR)
+
+    asked = Page(client.get(f"/jobs/{job.pk}/priority/").content.decode())
+    client.post(f"/jobs/{job.pk}/priority/", {"priority": "urgent"})
+
+    assert "Urgent It overtakes 1 job. older main High It overtakes 1 job. older main" in asked.text
+    assert "Normal (as it is) Low 1 job overtakes it. newer main" in asked.text
+    assert "Priority normal to urgent, past 1 other" in page_of(job, "?view=events", client=client).text
 
 
 def test_without_javascript_the_priority_is_asked_on_a_page() -> None:
@@ -265,7 +285,7 @@ def test_priorities_are_for_operators(role: str) -> None:
     job = make_job(created_by=person)
     client = client_of(user=person)
 
-    assert page_of(job, client=client).find("dialog", id="priority-dialog") == []
+    assert page_of(job, client=client).find("a", href=f"/jobs/{job.pk}/priority/") == []
     assert client.post(f"/jobs/{job.pk}/priority/", {"priority": "urgent"}).status_code == 403
     assert BuildJob.objects.get().priority == 10
 

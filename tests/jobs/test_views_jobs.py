@@ -253,27 +253,44 @@ def test_the_number_of_queries_does_not_grow_with_the_jobs(
         for _ in range(count - BuildJob.objects.count()):
             make_job("failed", error_message="x", server=make_server(), server_name="s")
         for sort in ("", "?sort=-status"):
-            with django_assert_num_queries(8):  # session, person, jobs, servers, four counts
+            with django_assert_num_queries(9):  # session, person, jobs, servers, five counts
                 client.get(f"/jobs/{sort}")
         for sort in ("?sort=server", "?sort=-duration"):
-            with django_assert_num_queries(9):  # and those without a server, or that did not run
+            with django_assert_num_queries(10):  # and those without a server, or that did not run
                 client.get(f"/jobs/{sort}")
 
 
-def test_a_waiting_job_that_no_server_can_take_says_so_in_its_row(
-    django_assert_num_queries: DjangoAssertNumQueries,
-) -> None:
-    stuck, _ = make_named("stuck", "busy")
+def test_a_waiting_job_says_in_its_row_what_it_waits_for() -> None:
+    stuck, away, _ = make_named("stuck", "away", "busy")
     BuildJob.objects.filter(pk=stuck.pk).update(group="south")
+    BuildJob.objects.filter(pk=away.pk).update(group="east")
     server = make_server("north", max_concurrent_builds=1)
+    make_server("east", group="east", status="offline")
     assert acquire_lease(server.pk, runner="runner-1") is not None
     server.slots.update(holder=uuid.uuid4())
+
+    rows = client_of().get("/jobs/?status=queued").content.decode().split('<tr id="job-')[1:]
+
+    told = ("No build server can take it", "No build server that fits is in service", "Waiting for a slot")
+    assert [[words in row for words in told] for row in rows] == [
+        [True, False, False],
+        [False, True, False],
+        [False, False, True],
+    ]
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_reasons_of_many_waiting_jobs_cost_as_many_queries_as_of_one(
+    jobs: int, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    server = make_server("north", max_concurrent_builds=1)
+    assert acquire_lease(server.pk, runner="runner-1") is not None
+    for _ in range(jobs):
+        make_job(needs_key="k")
     client = client_of()
 
-    with django_assert_num_queries(12):  # and what those that wait need; slots, servers, toolchains
-        rows = client.get("/jobs/").content.decode().split('<tr id="job-')[1:]
-
-    assert ["No build server can take it." in row for row in rows] == [True, False]
+    with django_assert_num_queries(22):  # nine of the list, thirteen of why they wait and until when
+        client.get("/jobs/?status=queued")
 
 
 def test_a_poll_answers_nothing_until_something_changed() -> None:
@@ -360,9 +377,9 @@ def test_tabs_tell_how_many_there_are_and_stop_counting_at_a_thousand() -> None:
     def counts(html: str) -> str:
         return Page(html).text.partition("Tokens")[2].partition("Any architecture")[0]
 
-    assert "All 5 Active 2 Failed 1 Completed 2 Cancelled" in counts(few)
-    assert "All 1,000+ Active 2 Failed 1,000+ Completed 2 Cancelled" in counts(many)
-    assert "All Active Failed Completed Cancelled" in counts(narrowed)
+    assert "All 5 Active 2 Queued 1 Failed 1 Completed 2 Cancelled" in counts(few)
+    assert "All 1,000+ Active 2 Queued 1 Failed 1,000+ Completed 2 Cancelled" in counts(many)
+    assert "All Active Queued Failed Completed Cancelled" in counts(narrowed)
     assert "50 of 1,000+ jobs" in Page(many).text
 
 

@@ -1,5 +1,6 @@
 """The page of one server: what runs there, what was seen of it, its keys and its checks, in words."""
 
+import re
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -63,6 +64,25 @@ def test_it_shows_what_runs_and_what_ended_there() -> None:
     assert "1 of the last 2 completed" in page.text
 
 
+def test_it_says_when_each_build_ends_and_when_a_full_server_has_room() -> None:
+    now = timezone.now()
+    for _ in range(3):
+        make_job("completed", started_at=now - timedelta(minutes=10), completed_at=now)
+    server = make_server(max_concurrent_builds=2)
+    for minutes in (2, 8):
+        attempt = make_attempt(
+            make_job("running", server=server), server=server, started_at=now - timedelta(minutes=minutes)
+        )
+        take_slot(server, holder=attempt.pk)
+
+    full = re.sub(r"\d+", "N", page_of(server).text)
+
+    assert "Running N next slot free in N–N min" in full or "Running N next slot free in N–N s" in full
+    assert full.count("N–N min left ends N:N–N:N UTC") >= 1
+    BuildServer.objects.filter(pk=server.pk).update(max_concurrent_builds=3)
+    assert "next slot free in" not in page_of(server).text
+
+
 def test_the_number_of_queries_does_not_grow_with_the_builds(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
@@ -73,8 +93,9 @@ def test_the_number_of_queries_does_not_grow_with_the_builds(
             make_job("completed", server=server)
             ProbeSample.objects.create(server=server)
             server.toolchains.create(name="gcc", path=f"/usr/bin/{uuid.uuid4()}")
-        # session, person, server, check, running, how far, recent, slots, events, samples, toolchains, unfinished jobs
-        with django_assert_num_queries(12):
+        # session, person, server, check, running, how far, recent, slots, events, statuses, samples of an hour and of
+        # a day, toolchains, unfinished jobs
+        with django_assert_num_queries(14):
             client.get(f"/servers/{server.pk}/")
 
 
@@ -172,7 +193,7 @@ def test_a_check_shows_each_step_as_it_comes() -> None:
 
     assert (
         "Reach : done port 22 <open> 12 ms Host key : current Log in : ahead Shell : ahead Git : ahead "
-        "Work folder : ahead Disk : ahead"
+        "Work folder : ahead Disk : ahead Tools : ahead"
     ) in page.text
     assert "testing now" in page.text
     assert page.find("div", id="server")[0]["data-poll"] == "2000"
@@ -237,7 +258,7 @@ def test_reasons_stand_above_everything() -> None:
 
     for part in (
         "Little room.",
-        "Draining. It takes no new builds; none runs any more. disks on Tuesday",
+        "Draining. It takes no new builds. disks on Tuesday Nothing runs there now.",
         "three builds failed",
         "Disabled. It gets no builds until it is enabled.",
     ):
@@ -277,6 +298,10 @@ def test_charts_have_their_text_beside_them() -> None:
         "Memory: nothing was measured in the last hour.",
         "Disk: nothing was measured in the last hour.",
         "No build ran there in the last hour.",
+        "Load for each core: nothing was measured in the last day.",
+        "Memory: nothing was measured in the last day.",
+        "Disk: nothing was measured in the last day.",
+        "Time to answer: nothing was measured in the last day.",
     ]
     assert page.broken == []
 

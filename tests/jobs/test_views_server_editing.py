@@ -28,7 +28,10 @@ FORM = {
     "memory_limit_percent": "85",
     "storage_limit_percent": "85",
 }
-ACTIONS = ("drain", "undrain", "maintenance", "end-maintenance", "disable", "enable", "delete")
+ACTIONS = (
+    *("drain", "undrain", "maintenance", "end-maintenance", "disable", "enable", "delete"),
+    *("remove", "keep"),
+)
 
 
 def add(**changes: str) -> Any:
@@ -320,7 +323,7 @@ def test_what_may_do_harm_asks_first() -> None:
     asked = {action: client.get(f"/servers/{server.pk}/{action}/").status_code for action in ACTIONS}
 
     assert asked == dict.fromkeys(ACTIONS, 302) | dict.fromkeys(
-        ("drain", "maintenance", "disable", "delete"), 200
+        ("drain", "maintenance", "disable", "delete", "remove"), 200
     )
     assert client.get(f"/servers/{server.pk}/explode/").status_code == 404
     assert Event.objects.count() == 0
@@ -376,7 +379,7 @@ def test_others_are_refused_everything(role: str) -> None:
 def test_every_page_of_servers_keeps_the_policy() -> None:
     server = ssh_server(host_key=OLD, seen_host_key=NEW, labels={"a": "1"}, max_concurrent_builds=20)
     client = client_of(Role.ADMIN)
-    parts = ("", "edit/", "host-key/", "drain/", "maintenance/", "disable/", "delete/")
+    parts = ("", "edit/", "host-key/", "drain/", "maintenance/", "disable/", "delete/", "remove/")
 
     for address in ("/servers/", "/servers/new/", *(f"/servers/{server.pk}/{part}" for part in parts)):
         answer = client.get(address)

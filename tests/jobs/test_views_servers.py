@@ -1,5 +1,6 @@
 """The list of servers: what it shows of each, filters, polling, and what it costs."""
 
+import re
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -16,7 +17,7 @@ from jobs.views.server_looks import Meter, Slots, beats_of
 from servers.models import BuildServer, ProbeSample
 from servers.slots import take_slot
 from servers.states import ServerStatus, TransportKind
-from tests.factories import make_server
+from tests.factories import make_attempt, make_job, make_server
 from tests.jobs.pages import FRAGMENT, Page, client_of
 
 pytestmark = pytest.mark.django_db
@@ -80,6 +81,12 @@ ALL = ["arm", "away", "drained", "ill", "kept-away", "mended", "off", "swapped",
         ("?q=BUILD.example", ["arm", "swapped"]),
         ("?q=%00%25", []),
         ("?status=online&arch=x86_64", ["well"]),
+        ("?group=south", ["well"]),
+        ("?group=sou", []),
+        ("?label=disk%3Dnvme", ["well"]),
+        ("?label=disk", ["well"]),
+        ("?label=disk%3Dssd", []),
+        ("?group=south&label=%00", ["well"]),
     ],
 )
 def test_filters_are_in_the_address(query: str, names: list[str]) -> None:
@@ -140,6 +147,22 @@ def test_a_row_says_slots_load_and_limits_in_words() -> None:
         "Disk was not measured": ("bar", "0"),
     }
     assert page.find("div", id="servers")[0]["data-poll"] == "2000"
+
+
+def test_a_full_server_says_when_its_next_slot_comes_free() -> None:
+    now = timezone.now()
+    for _ in range(3):
+        make_job("completed", started_at=now - timedelta(minutes=10), completed_at=now)
+    full, free = make_server("full", max_concurrent_builds=1), make_server("free")
+    running = make_attempt(
+        make_job("running", server=full), server=full, started_at=now - timedelta(minutes=2)
+    )
+    assert take_slot(full, holder=running.pk) is not None
+
+    html = client_of().get("/servers/").content.decode()
+
+    assert re.search(r"1 / 1 next free in (\d+–\d+ min) \1", Page(row_of(full.name, html)).text)
+    assert "0 / 4 now" in Page(row_of(free.name, html)).text
 
 
 @pytest.mark.parametrize(("value", "colour"), [(None, ""), (75, ""), (76, "run"), (85, "run"), (86, "bad")])

@@ -46,7 +46,7 @@ def test_from_a_new_server_to_its_first_build_step_by_step(ssh_server: SshServer
 
     steps = check(row)
 
-    assert results(steps) == [True, False, None, None, None, None, None]
+    assert results(steps) == [True, False, None, None, None, None, None, None]
     assert row.status == "unknown"
     assert row.seen_host_key == ssh_server.host_key_line
     assert str(row.seen_host_key_fingerprint) in steps["host_key"]["seen"]
@@ -57,14 +57,14 @@ def test_from_a_new_server_to_its_first_build_step_by_step(ssh_server: SshServer
     row.refresh_from_db()
     steps = check(row)
 
-    assert results(steps) == [True, True, False, None, None, None, None]
+    assert results(steps) == [True, True, False, None, None, None, None, None]
     assert "authorized_keys" in steps["login"]["advice"]
     assert row.status == "offline"
 
     ssh_server.authorize(row.public_key)
     steps = check(row)
 
-    assert results(steps) == [True] * 7, steps
+    assert results(steps) == [True] * 8, steps
     assert all(step["advice"] == "" for step in steps.values())
     assert steps["git"]["seen"].startswith("git version ")
     assert row.status == "online"
@@ -81,7 +81,7 @@ def test_a_changed_host_key_takes_the_server_out_until_the_old_one_shows_again(
     django_capture_on_commit_callbacks: Any,
 ) -> None:
     row = ready(ssh_server)
-    assert results(check(row)) == [True] * 7
+    assert results(check(row)) == [True] * 8
     old = row.host_key_fingerprint
     kept = shutil.copytree(ssh_server.folder, tmp_path / "kept", ignore=shutil.ignore_patterns("home"))
     ssh_server.change_host_key()
@@ -91,7 +91,7 @@ def test_a_changed_host_key_takes_the_server_out_until_the_old_one_shows_again(
         steps = check(row)
         again = check(row)
 
-    assert results(steps) == results(again) == [True, False, None, None, None, None, None]
+    assert results(steps) == results(again) == [True, False, None, None, None, None, None, None]
     new = str(row.seen_host_key_fingerprint)
     assert new != old
     assert row.status == "offline"
@@ -105,7 +105,7 @@ def test_a_changed_host_key_takes_the_server_out_until_the_old_one_shows_again(
     ssh_server.restart()
     steps = check(row)
 
-    assert results(steps) == [True] * 7
+    assert results(steps) == [True] * 8
     assert (row.status, row.seen_host_key) == ("online", "")
     assert Event.objects.filter(kind="host_key_back").count() == 1
 
@@ -120,7 +120,7 @@ def test_a_changed_host_key_is_over_when_an_operator_accepts_it(ssh_server: SshS
     row.refresh_from_db()
 
     assert (row.host_key, row.seen_host_key, row.status) == (line, "", "unknown")
-    assert results(check(row)) == [True] * 7
+    assert results(check(row)) == [True] * 8
     assert row.status == "online"
 
 
@@ -138,7 +138,7 @@ def test_who_cannot_be_reached(hostname: str, seen: str, advice: str) -> None:
 
     steps = check(row)
 
-    assert results(steps) == [False, None, None, None, None, None, None]
+    assert results(steps) == [False, None, None, None, None, None, None, None]
     assert seen in steps["reach"]["seen"]
     assert advice in steps["reach"]["advice"]
     assert (row.status, row.unreachable_since is None) == ("offline", False)
@@ -160,7 +160,7 @@ def test_what_listens_but_is_no_ssh_server_is_told_apart(monkeypatch: pytest.Mon
         monkeypatch.setattr(check_steps, "STEP_SECONDS", 1.0)
         steps = check(row)
 
-    assert results(steps) == [True, False, None, None, None, None, None]
+    assert results(steps) == [True, False, None, None, None, None, None, None]
     assert "SSH" in steps["host_key"]["advice"]
 
 
@@ -170,7 +170,7 @@ def test_a_server_behind_a_jump_host(ssh_server: SshServer, second_server: SshSe
 
     steps = check(row)
 
-    assert results(steps) == [True] * 7, steps
+    assert results(steps) == [True] * 8, steps
     assert "through box" in steps["reach"]["seen"]
     assert "Accepted publickey" in ssh_server.auth_log()
     change_server(jump, {"host_key": None}, actor=OLGA)
@@ -191,7 +191,7 @@ def test_an_account_that_may_run_nothing(ssh_server: SshServer) -> None:
 
     steps = check(row)
 
-    assert results(steps) == [True, True, True, False, None, None, None]
+    assert results(steps) == [True, True, True, False, None, None, None, None]
     assert "This account is locked." in steps["shell"]["seen"]
     assert "ForceCommand" in steps["shell"]["advice"]
     assert row.status == "offline"
@@ -202,7 +202,7 @@ def test_a_work_folder_that_cannot_be_made(ssh_server: SshServer) -> None:
 
     steps = check(row)
 
-    assert results(steps) == [True, True, True, True, None, False, None]
+    assert results(steps) == [True, True, True, True, None, False, None, None]
     assert "work folder" in steps["work_dir"]["advice"]
     assert row.status == "offline"
 
@@ -217,7 +217,7 @@ def test_a_server_without_git(ssh_server: SshServer, tmp_path: Path) -> None:
 
     steps = check(row)
 
-    assert results(steps) == [True, True, True, True, False, True, True]
+    assert results(steps) == [True, True, True, True, False, True, True, True]
     assert "environment" in steps["git"]["advice"]
     assert row.status == "degraded"
     assert "git" in row.status_reason
@@ -230,7 +230,7 @@ def test_a_path_that_leads_nowhere_is_told_by_the_shell_and_nothing_after_it_is_
 
     steps = check(row)
 
-    assert results(steps) == [True, True, True, False, None, None, None]
+    assert results(steps) == [True, True, True, False, None, None, None, None]
     sentence = "It finds no commands, not even uname: name /usr/bin and /bin in PATH in its environment."
     assert steps["shell"]["seen"] == sentence
     assert "`environment`" in steps["shell"]["advice"]
@@ -242,7 +242,7 @@ def test_a_key_that_is_not_let_in_is_named_for_those_who_see_no_page(ssh_server:
 
     steps = check(row)
 
-    assert results(steps) == [True, True, False, None, None, None, None]
+    assert results(steps) == [True, True, False, None, None, None, None, None]
     assert steps["login"]["advice"] == (
         "Add the server's public key (`public_key` in the API, and on the server's page) as one line to "
         f"~/.ssh/authorized_keys of {ssh_server.username}, which must belong to that account and be writable by "
@@ -256,6 +256,6 @@ def test_this_machine_needs_no_ssh(tmp_path: Path) -> None:
 
     steps = check(row)
 
-    assert results(steps) == [True] * 7, steps
+    assert results(steps) == [True] * 8, steps
     assert "own machine" in steps["reach"]["seen"]
     assert (row.starts_refused_until, row.starts_refused_reason) == (None, "")  # it may be asked again

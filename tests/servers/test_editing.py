@@ -306,13 +306,34 @@ def test_a_changed_key_keeps_the_server_out_though_it_answers() -> None:
 
     assert (server.status, server.is_trusted) == ("offline", False)
     assert all(text in server.status_reason for text in (other.fingerprint, str(server.host_key_fingerprint)))
-    assert events(server) == ["server_added", "status", "status", "host_key_changed"]
+    assert server.quarantine_kind == "host_key"
+    assert events(server) == ["server_added", "status", "status", "host_key_changed", "quarantined"]
     note_pinned_key(server.pk)
     note_pinned_key(server.pk)
     note_reached(server.pk)
     server.refresh_from_db()
     assert (server.status, server.seen_host_key) == ("online", "")
-    assert events(server)[4:] == ["host_key_back", "status"]
+    assert server.quarantine_kind == ""
+    assert events(server)[5:] == ["host_key_back", "quarantine_ended", "status"]
+
+
+def test_the_quarantine_of_a_changed_key_ends_with_the_key_that_a_person_accepts_or_gives() -> None:
+    accepted, given, moved = (add(name=name, host_key=key_line()) for name in ("accepted", "given", "moved"))
+    for server in (accepted, given, moved):
+        note_host_key(server.pk, seen=parse_host_key(key_line()), changed=True)
+    accepted.refresh_from_db()
+
+    accept_host_key(accepted, fingerprint=str(accepted.seen_host_key_fingerprint), actor=OLGA)
+    change_server(given, {"host_key": key_line()}, actor=OLGA)
+    change_server(moved, {"hostname": "elsewhere.example"}, actor=OLGA)
+
+    assert set(BuildServer.objects.values_list("quarantine_kind", flat=True)) == {""}
+    told = Event.objects.filter(kind="quarantine_ended").order_by("sequence")
+    assert list(told.values_list("actor", "reason")) == [
+        ("olga", "Its host key was accepted."),
+        ("olga", "Another host key was pinned."),
+        ("olga", "Another machine is at its address now."),
+    ]
 
 
 def test_late_news_of_a_key_change_nothing_that_an_operator_did_meanwhile() -> None:

@@ -1,18 +1,21 @@
-"""Two at once, on either database: a slot and its server's end, one check and its claimers."""
+"""Two at once, on either database: a slot and its server's end, one check and its claimers, quarantine and trial."""
 
 import threading
 import uuid
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 from django.db import connection, connections, transaction
+from django.utils import timezone
 
 from buildboard.core.audit import Actor
 from servers import checks, registry
 from servers.errors import InvalidServer, ServerConflict, ServerError
 from servers.fields import check_fields
 from servers.models import BuildServer, ProbeSample, Slot
+from servers.quarantine import quarantine_for_fault, take_canary
 from servers.registry import add_server, change_server, delete_server
 from servers.slots import held_slots, take_slot
 from tests.factories import make_server
@@ -185,3 +188,24 @@ def test_a_check_is_claimed_once() -> None:
     claims = at_once([lambda: checks.claim_check(check.pk)] * 6)
 
     assert sum(claim is not None for claim in claims) == 1
+
+
+def test_two_that_are_accused_at_once_are_never_both_taken_out_when_they_are_all() -> None:
+    servers = [make_server() for _ in range(2)]
+
+    begun = at_once([partial(quarantine_for_fault, server.pk, reason="x") for server in servers])
+
+    assert sorted(begun) == [False, True]
+    assert BuildServer.objects.filter(quarantined_since__isnull=False).count() == 1
+
+
+def test_of_many_takers_one_gives_a_server_on_trial_its_build() -> None:
+    make_server()
+    server = make_server()
+    quarantine_for_fault(server.pk, reason="x")
+    BuildServer.objects.filter(pk=server.pk).update(quarantined_until=timezone.now())
+    server.refresh_from_db()
+
+    taken = at_once([partial(take_canary, server, holder=uuid.uuid4()) for _ in range(4)])
+
+    assert sorted(taken) == [False, False, False, True]

@@ -1,18 +1,20 @@
 """A server's status and what its probes saw: each change is an event, and nonsense is not believed."""
 
 import uuid
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from buildboard.core.audit import Actor
 from buildboard.core.crypto import generate_ssh_key_pair
 from buildboard.core.models import Event
+from servers.drains import set_maintenance
 from servers.health import (
     apply_probe,
     note_failure,
     note_reached,
     note_unreachable,
-    set_maintenance,
     set_status,
 )
 from servers.host_keys import parse_host_key
@@ -235,6 +237,53 @@ def test_an_unwell_server_is_degraded_with_what_to_do_and_well_again() -> None:
     assert "git" in str(gitless[1])
     assert row(server, "status", "status_reason") == ("online", "It is well again.")
     assert [change[:2] for change in changes(server)] == [("online", "degraded"), ("degraded", "online")]
+
+
+def probe_after(server: BuildServer, seconds: float, **facts: str) -> str:
+    """The status after a probe so long after the last one."""
+    last = timezone.now() - timedelta(seconds=seconds)
+    BuildServer.objects.filter(pk=server.pk, last_health_check__isnull=False).update(last_health_check=last)
+    apply_probe(server.pk, facts=PROBE | {"depth": "light", "util.git": "1"} | facts)
+    return BuildServer.objects.values_list("status", flat=True).get(pk=server.pk)
+
+
+def test_what_comes_and_goes_must_be_seen_in_probes_that_are_apart() -> None:
+    server = make_server()
+    short, enough = {"mem.MemAvailable_kb": "1000000"}, {"mem.MemAvailable_kb": "9000000"}
+
+    at_once = [probe_after(server, 0, **short) for _ in range(4)]
+    apart = [probe_after(server, 45, **short) for _ in range(2)]
+    told = row(server, "status_reason", "status_changed_by")
+    back = [probe_after(server, 45, **enough) for _ in range(3)]
+
+    assert at_once == ["online"] * 4
+    assert apart == ["online", "degraded"]
+    assert told == (
+        "Its memory is 94 % in use; over 85 % it takes no builds, and at 80 % it counts as well again: run fewer "
+        "builds at once, or raise its limit.",
+        "",
+    )
+    assert back == ["degraded", "degraded", "online"]
+
+
+def test_a_machine_that_was_started_anew_is_judged_anew() -> None:
+    server = make_server()
+    full = probe_after(server, 45, **{"disk.available_kb": "15000000"})
+    lingers = probe_after(server, 45, **{"disk.available_kb": "18000000"})
+    rebooted = probe_after(server, 45, **{"disk.available_kb": "18000000", "boot_id": "boot-2"})
+
+    assert (full, lingers, rebooted) == ("degraded", "degraded", "online")
+
+
+def test_a_sample_keeps_load_and_stalls_for_the_charts() -> None:
+    server = make_server()
+
+    apply_probe(
+        server.pk, facts=PROBE | {"load": "24.0 1 1", "psi.memory": "some avg10=0.0 avg60=3.50 avg300=0.1"}
+    )
+
+    kept = ProbeSample.objects.values_list("load_per_core", "cpu_percent", "memory_stall_percent")
+    assert list(kept) == [(3.0, 100.0, 3.5)]
 
 
 def test_who_named_no_architecture_builds_for_its_own() -> None:

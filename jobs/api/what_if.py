@@ -1,0 +1,117 @@
+"""What would be if, over HTTP: a job that is not submitted, a server that is not drained. Nothing is written."""
+
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpRequest
+from ninja import Router
+
+from buildboard.core.permissions import Right
+from jobs.api.explain import outlook_fields
+from jobs.api.found import find_server
+from jobs.api.operations import operation
+from jobs.queue.drain_impact import DrainImpact, Ending, read_impact
+from jobs.queue.explain import explain_submission
+from jobs.queue.lasting import Range
+from jobs.queue.sole import Stranded, jobs_only_for
+from jobs.schemas import (
+    DrainPreviewShape,
+    DryRunShape,
+    EndingShape,
+    SecondsRange,
+    Submission,
+    WaitChangeShape,
+)
+from jobs.submission import fields_of
+from servers.fleet import load_fleet
+
+of_jobs = Router(tags=["build jobs"])
+of_servers = Router(tags=["build servers"])
+
+
+@operation(
+    of_jobs,
+    "POST",
+    "/dry-run",
+    right=Right.SUBMIT,
+    name="try_build_job",
+    answers={200: DryRunShape},
+)
+def try_build_job(request: HttpRequest, given: Submission) -> DryRunShape:
+    """Say what would become of a build job without submitting it: which servers could take it, when, and why not.
+
+    The body is that of a submission and is refused like one. Nothing is written.
+    """
+    found = explain_submission(fields_of(given))
+    queued_before = found.total_queued - 1
+    return DryRunShape(
+        **outlook_fields(found),
+        estimated_wait_seconds=found.wait.seconds if found.wait else 0,
+        estimate_basis=found.wait.basis if found.wait else "default",
+        total_queued=queued_before,
+        queue_is_full=queued_before >= settings.MAX_QUEUE_SIZE,
+    )
+
+
+@operation(
+    of_servers,
+    "GET",
+    "/{uuid:server_id}/drain-preview",
+    right=Right.READ,
+    name="preview_server_drain",
+    answers={200: DrainPreviewShape},
+)
+def preview_server_drain(request: HttpRequest, server_id: UUID) -> DrainPreviewShape:
+    """Say what a drain, maintenance or removal of a server would do: to what runs there, and to what waits."""
+    server = find_server(request, server_id)
+    impact = read_impact(server.pk)
+    stranded = jobs_only_for(server.pk, fleet=load_fleet())
+    return DrainPreviewShape(
+        server_id=server.pk,
+        server=server.name,
+        summary=_summary(server.name, impact, stranded),
+        running=[_ending(one) for one in impact.running],
+        empty_in=_seconds(impact.empty_in),
+        stranded_count=stranded.count,
+        stranded_jobs=[job.pk for job in stranded.jobs],
+        held_back_count=impact.held_back,
+        changes=[
+            WaitChangeShape(
+                architecture=one.architecture,
+                jobs=one.jobs,
+                before_seconds=one.before,
+                after_seconds=one.after,
+                told=one.words,
+            )
+            for one in impact.changes
+        ],
+        is_told=impact.is_told,
+    )
+
+
+def _summary(name: str, impact: DrainImpact, stranded: Stranded) -> str:
+    """All of it in a few sentences."""
+    count = len(impact.running)
+    runs = (
+        f"{count} build{' runs' if count == 1 else 's run'} on {name}" if count else f"Nothing runs on {name}"
+    )
+    parts = [f"{runs} now."]
+    if stranded.count:
+        more = "" if stranded.is_all else " or more"
+        fit = "fits" if stranded.count == 1 else "fit"
+        parts.append(f"{stranded.count}{more} of the queued jobs {fit} no other server.")
+    if impact.changes:
+        parts.append(f"Waits would change: {impact.told}.")
+    elif not impact.is_told:
+        parts.append("How waits would change cannot be told: no build has completed yet.")
+    else:
+        parts.append("Nobody would wait longer.")
+    return " ".join(parts)
+
+
+def _ending(one: Ending) -> EndingShape:
+    return EndingShape(job_id=one.job_id, ends_in=_seconds(one.ends_in))
+
+
+def _seconds(found: Range | None) -> SecondsRange | None:
+    return SecondsRange.of(found) if found else None

@@ -1,0 +1,127 @@
+"""Removing a server by force: its builds end first, whoever asks again or takes it back, and it goes when none runs."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from buildboard.core.audit import Actor
+from buildboard.core.models import Event
+from jobs.execution.removal import AWAY_SECONDS, CLEARING_SECONDS, finish_removals, remove_by_force
+from jobs.models import Attempt, BuildJob
+from jobs.states import AttemptStatus, JobStatus
+from servers.errors import InvalidServer
+from servers.models import BuildServer
+from servers.removals import withdraw_removal
+from servers.slots import free_slot, take_slot
+from servers.states import ServerStatus
+from tests.factories import make_attempt, make_server
+
+pytestmark = pytest.mark.django_db
+OLGA = Actor("olga", "api")
+LONG_AGO = timedelta(seconds=AWAY_SECONDS + CLEARING_SECONDS)
+
+
+def busy_server(name: str = "one", *, builds: int = 2) -> tuple[BuildServer, list[Attempt]]:
+    server = make_server(name)
+    attempts = [make_attempt(server=server) for _ in range(builds)]
+    for attempt in attempts:
+        take_slot(server, holder=attempt.pk)
+    return server, attempts
+
+
+def end(attempt: Attempt, *, ago: timedelta = timedelta(), **fields: object) -> None:
+    """As the follower leaves it once the server has confirmed the cancel."""
+    free_slot(attempt.pk)
+    Attempt.objects.filter(pk=attempt.pk).update(
+        status=AttemptStatus.CANCELLED, completed_at=timezone.now() - ago, **fields
+    )
+    BuildJob.objects.filter(pk=attempt.job_id).update(
+        status=JobStatus.CANCELLED, completed_at=timezone.now()
+    )
+
+
+def test_its_builds_are_cancelled_with_the_reason_and_it_drains() -> None:
+    server, attempts = busy_server()
+    _, (elsewhere,) = busy_server("two", builds=1)
+
+    assert remove_by_force(server, actor=OLGA, confirm="one", reason="Sold.") == 2
+
+    wished = BuildJob.objects.filter(cancel_requested_by="olga").values_list("pk", flat=True)
+    assert set(wished) == {attempt.job_id for attempt in attempts}
+    assert elsewhere.job_id not in wished
+    reasons = Event.objects.filter(kind="cancel_requested").values_list("reason", flat=True)
+    assert set(reasons) == {"Its build server one is removed from the fleet."}
+    assert BuildServer.objects.get(pk=server.pk).draining
+
+
+def test_it_goes_only_when_every_build_has_ended_and_was_cleared_away() -> None:
+    server, attempts = busy_server()
+    remove_by_force(server, actor=OLGA, confirm="one")
+
+    steps = [finish_removals()]
+    end(attempts[0], cleaned_at=timezone.now())
+    steps.append(finish_removals())
+    end(attempts[1])
+    steps.append(finish_removals())
+    Attempt.objects.update(cleaned_at=timezone.now())
+    steps.append(finish_removals())
+
+    assert steps == [0, 0, 0, 1]
+    assert not BuildServer.objects.filter(pk=server.pk).exists()
+    gone = Event.objects.get(kind="server_deleted")
+    assert (gone.actor, gone.door) == ("olga", "sweep")
+
+
+def test_what_a_server_does_not_clear_away_holds_it_up_for_a_minute_only() -> None:
+    server, (attempt,) = busy_server(builds=1)
+    remove_by_force(server, actor=OLGA, confirm="one")
+    end(attempt, ago=LONG_AGO)
+
+    assert finish_removals() == 1
+
+
+def test_a_build_that_was_claimed_just_before_is_cancelled_by_the_sweep() -> None:
+    server, _ = busy_server(builds=0)
+    remove_by_force(server, actor=OLGA, confirm="one")
+    late = make_attempt(server=server, status=AttemptStatus.CLAIMED)
+    take_slot(server, holder=late.pk)
+
+    assert finish_removals() == 0
+    assert BuildJob.objects.get(pk=late.job_id).cancel_requested_by == "olga"
+
+
+def test_builds_of_a_server_that_is_away_end_as_lost_and_it_goes() -> None:
+    server, (attempt,) = busy_server(builds=1)
+    BuildServer.objects.update(status=ServerStatus.OFFLINE, unreachable_since=timezone.now() - LONG_AGO)
+    remove_by_force(server, actor=OLGA, confirm="one")
+
+    soon = finish_removals()
+    BuildServer.objects.update(removal_requested_at=timezone.now() - LONG_AGO)
+    later = [finish_removals(), finish_removals()]
+
+    assert (soon, later) == (0, [0, 1])
+    attempt.refresh_from_db()
+    job = BuildJob.objects.get(pk=attempt.job_id)
+    told = "one was removed from the fleet while it could not be reached; presumed lost."
+    assert (attempt.status, attempt.error_message, attempt.server) == ("lost", told, None)
+    assert (job.status, job.error_message) == ("failed", told)
+
+
+def test_taken_back_it_stays() -> None:
+    server, (attempt,) = busy_server(builds=1)
+    remove_by_force(server, actor=OLGA, confirm="one")
+    withdraw_removal(server, actor=OLGA)
+    end(attempt, cleaned_at=timezone.now())
+
+    assert finish_removals() == 0
+    assert BuildServer.objects.filter(pk=server.pk, draining=False).exists()
+
+
+def test_without_its_name_nothing_is_cancelled() -> None:
+    server, _ = busy_server()
+
+    with pytest.raises(InvalidServer):
+        remove_by_force(server, actor=OLGA, confirm="")
+
+    assert not BuildJob.objects.filter(cancel_requested_at__isnull=False).exists()
