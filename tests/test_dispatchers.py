@@ -1,7 +1,7 @@
 """Eight runners over one database: no server over its limit, every job once.
 
-Whole runners with three real servers of two slots; and dispatchers alone, ten times as many jobs, with twenty servers
-of the fake provider.
+Whole runners with three real servers of two slots; and dispatchers alone, over a long queue (2,000 jobs by `make
+faults`), with twenty servers of the fake provider.
 """
 
 import json
@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.boards import ROOT
+from tests.faults.numbers import NUMBERS
 from tests.repositories import make_repository
 from tests.requirements import require
 from tests.services import fresh_database
@@ -27,7 +28,7 @@ from tests.ssh_servers import SshServer, ssh_fleet
 pytestmark = [pytest.mark.slow, pytest.mark.both_databases, pytest.mark.timeout(900)]
 
 RUNNERS, SERVERS, SLOTS, JOBS = 8, 3, 2, 200
-FAKE_SERVERS, FAKE_JOBS, FAKE_SECONDS = 20, 2000, 0.02
+FAKE_SERVERS, FAKE_JOBS, FAKE_SECONDS = 20, NUMBERS.queued, 0.02
 STOP_SECONDS = 30.0
 END_SECONDS = 800.0
 # `mkdir` gives each place on the server to one build; who finds the first ones taken takes the next.
@@ -194,7 +195,7 @@ def test_eight_runners_put_no_server_over_its_limit_and_run_every_job_once(
     assert sorted(started) == list(range(JOBS))
 
 
-def test_eight_dispatchers_over_two_thousand_jobs_forget_none_and_start_none_twice(
+def test_eight_dispatchers_over_a_long_queue_forget_none_and_start_none_twice(
     database_url: str, tmp_path: Path
 ) -> None:
     board = Part(tmp_path, database_url=database_url)

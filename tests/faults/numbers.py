@@ -12,7 +12,10 @@ import pytest
 
 @dataclass(frozen=True)
 class Numbers:
-    """kills: of the runner; restarts: of the whole board. `rounds` of 1,000 lines, `pause` s apart, make one build."""
+    """kills: of the runner; restarts: of the whole board. `rounds` of 1,000 lines, `pause` s apart, make one build.
+
+    queued: how many jobs eight dispatchers share out.
+    """
 
     kills: int
     restarts: int
@@ -23,6 +26,7 @@ class Numbers:
     away_seconds: float
     rounds: int
     pause: float
+    queued: int
 
 
 _SMALL = Numbers(
@@ -35,6 +39,7 @@ _SMALL = Numbers(
     away_seconds=17,
     rounds=20,
     pause=1,
+    queued=400,
 )
 _WHOLE = Numbers(
     kills=30,
@@ -46,6 +51,7 @@ _WHOLE = Numbers(
     away_seconds=45,
     rounds=100,
     pause=2,
+    queued=2000,
 )
 IS_WHOLE = os.environ.get("BUILDBOARD_FAULTS", "") == "whole"
 NUMBERS = _WHOLE if IS_WHOLE else _SMALL
