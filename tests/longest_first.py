@@ -10,6 +10,7 @@ import pytest
 # The eight runners come a little later than they might: on PostgreSQL, where less is before them, they run first.
 LONGEST = (
     "tests/test_durability.py",
+    "tests/browser/test_every_page.py",
     "tests/browser/test_log.py",
     "tests/browser/test_jobs.py",
     "tests/test_up.py",
@@ -24,6 +25,7 @@ LONGEST = (
     "tests/faults/test_servers.py",
     "tests/jobs/test_probing.py",
     "tests/browser/test_servers.py",
+    "tests/browser/test_log_budgets.py",
     "tests/servers/test_helper_faults.py",
     "tests/servers/test_helper_cancel.py",
     "tests/jobs/test_build_script_mirrors.py",

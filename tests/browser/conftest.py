@@ -14,12 +14,8 @@ from playwright.sync_api import Browser
 
 from tests.boards import RunningBoard, running_board
 from tests.browsers import PASSWORD, Reader, chromium
-from tests.faults.numbers import IS_WHOLE
 from tests.requirements import require
 from tests.ssh_servers import SshServer
-
-# Every page at every size, and a build of a million lines: minutes where much else runs, so `make faults` has them.
-collect_ignore = [] if IS_WHOLE else ["test_every_page.py", "test_log_budgets.py"]
 
 
 @pytest.fixture(scope="package")

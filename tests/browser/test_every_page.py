@@ -2,16 +2,20 @@
 
 axe-core finds nothing against WCAG, the console says nothing (nor the Content-Security-Policy through it), and
 nothing scrolls sideways. So it is with errors, questions and refused forms, and while the database is away.
+
+A page is loaded once and looked at in both widths and themes; one with a log is loaded for each width, since a log
+opens as its width asks for. Colours are measured in the first width, and in the second of what looks otherwise there.
 """
 
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Literal
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, expect
 
 from tests.boards import RunningBoard
@@ -19,16 +23,51 @@ from tests.browsers import Reader
 from tests.demo_board import EMPTY, OUTSIDE, PAGES, demo_board, empty_board
 from tests.screenshots import WIDTHS
 
-# Some thirty pages a test.
+# Some forty pages a test.
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
 
-# Of the other theme only the colours are looked at again: the rest is the same page.
-RULES: Mapping[Literal["light", "dark"], dict[str, Any]] = {
-    "light": {},
-    "dark": {"runOnly": ["color-contrast"]},
-}
-# Colours go over into those of another theme: until each has arrived.
-SETTLE = """async () => {
+Theme = Literal["light", "dark"]
+THEMES: tuple[Theme, ...] = ("light", "dark")
+COLOURS = {"runOnly": ["color-contrast"]}
+ALL_ELSE = {"rules": {"color-contrast": {"enabled": False}}}
+# Of a long table the first rows: the others are made of the same parts.
+EVERYTHING = {"exclude": [["tbody > tr:nth-child(n + 16)"]]}
+ANEW = {"include": [["[data-anew]"]], **EVERYTHING}
+AXE = """([context, options]) => axe.run(context, { ...options, resultTypes: ["violations"] }).then(
+  ({ violations }) => violations.map(({ id, nodes }) => [id, nodes.slice(0, 5).map(({ target }) => target)])
+)"""
+# Marks what is seen now and was not, or looked otherwise, when this was called last; whether there is any.
+MARK = """() => {
+  const lookOf = (element) => {
+    if (!element.checkVisibility()) return "";
+    const { color, backgroundColor, fontSize, fontWeight, opacity } = getComputedStyle(element);
+    return [color, backgroundColor, fontSize, fontWeight, opacity].join(" ");
+  };
+  let isAny = false;
+  for (const element of document.body.querySelectorAll("*")) {
+    const look = lookOf(element);
+    const isAnew = look !== "" && look !== element.look && !element.parentElement.closest("[data-anew]");
+    element.look = look;
+    element.toggleAttribute("data-anew", isAnew);
+    isAny ||= isAnew;
+  }
+  return isAny;
+}"""
+# What a page fetches by itself when it is opened is there.
+IS_SETTLED = """() => {
+  const log = document.querySelector("bb-log");
+  return !document.querySelector(".htmx-request, bb-log .ll.ph") && (!log || log.feed.hasOutline);
+}"""
+# While it is looked at nothing is swapped.
+ASK_NO_MORE = "() => document.querySelectorAll('[data-poll]').forEach((one) => { one.dataset.poll = 0; })"
+# The theme has come to the page, and of the board's own the script has chosen the colours.
+WEARS = """(theme) => {
+  if (!matchMedia(`(prefers-color-scheme: ${theme})`).matches) return false;
+  const { dataset } = document.documentElement;
+  return !document.querySelector("main.page") || (dataset.theme === "bb-dark") === (theme === "dark");
+}"""
+# A new width or theme is drawn, and no colour is still on its way.
+DRAW = """async () => {
   await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
   const fading = document.getAnimations().filter((one) => one instanceof CSSTransition);
   await Promise.allSettled(fading.map((one) => one.finished));
@@ -48,64 +87,82 @@ def full() -> Iterator[tuple[RunningBoard, Mapping[str, str]]]:
 
 
 @pytest.fixture(scope="module")
-def empty() -> Iterator[RunningBoard]:
-    with empty_board() as board:
-        yield board
+def person(browser: Browser, full: tuple[RunningBoard, Mapping[str, str]]) -> Iterator[Reader]:
+    """Somebody who is signed in on the full board."""
+    someone = Reader(browser, full[0])
+    yield someone
+    someone.context.close()
 
 
 def wrong_with(person: Reader, address: str, *, status: int = HTTPStatus.OK) -> list[Any]:
     """What a page does not keep of the rules; an empty list is a page as it should be."""
+
+    def load() -> None:
+        answer = person.page.goto(person.address + address)
+        assert answer is not None
+        assert answer.status == status, address
+
+    return wrong_here(person, load, status=status)
+
+
+def wrong_here(person: Reader, show: Callable[[], None], *, status: int = HTTPStatus.OK) -> list[Any]:
+    """The same of what `show` brings onto the screen, in all widths and themes, as an answer of this status."""
     person.complaints.clear()
-    answer = person.page.goto(person.address + address)
-    found = [answer.status] if answer and answer.status != status else []
-    return [*found, *wrong_here(person, status=status)]
-
-
-def wrong_here(person: Reader, *, status: int = HTTPStatus.OK) -> list[Any]:
-    """The same of what is shown now, as an answer of this status."""
-    person.page.wait_for_load_state("networkidle")
-    found = []
-    for theme, options in RULES.items():
-        person.page.emulate_media(color_scheme=theme)
-        person.page.evaluate(SETTLE)
-        found += [
-            (theme, violation["id"], [node["target"] for node in violation["nodes"]][:5])
-            for violation in Axe().run(person.page, options=options).response["violations"]
-        ]
+    found: list[Any] = []
+    for number, (kind, width) in enumerate(WIDTHS.items()):
+        person.page.set_viewport_size({"width": width, "height": 800})
+        wear(person, THEMES[0])
+        if number == 0 or person.page.locator("bb-log").count():
+            show()
+            person.page.evaluate(ASK_NO_MORE)
+            person.page.wait_for_function(IS_SETTLED)
+            person.page.evaluate(AXE_SCRIPT)
+        found += [(kind, *one) for one in wrong_in_this_width(person)]
     is_error = status >= HTTPStatus.BAD_REQUEST
-    complaints = [
+    return found + [
         text for text in person.complaints if not (is_error and text.startswith(f"{_REFUSED} {status}"))
     ]
-    return [*found, *complaints, *([f"{person.sideways} px too wide"] if person.sideways else [])]
 
 
-@pytest.mark.parametrize("width", WIDTHS.values())
-def test_every_page_keeps_the_rules(
-    browser: Browser, full: tuple[RunningBoard, Mapping[str, str]], width: int
-) -> None:
-    board, ids = full
-    person = Reader(browser, board, width=width)
+def wrong_in_this_width(person: Reader) -> Iterator[tuple[Any, ...]]:
+    """The same of a page in the first theme, and its colours in all."""
+    if person.sideways:
+        yield (f"{person.sideways} px too wide",)
+    yield from person.page.evaluate(AXE, [EVERYTHING, ALL_ELSE])
+    if not person.page.evaluate(MARK):
+        return
+    for theme in THEMES:
+        wear(person, theme)
+        yield from ((theme, *one) for one in person.page.evaluate(AXE, [ANEW, COLOURS]))
 
+
+def wear(person: Reader, theme: Theme) -> None:
+    """Draw the page in this theme."""
+    person.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    person.page.wait_for_function(WEARS, arg=theme)
+    person.page.evaluate(DRAW)
+
+
+def test_every_page_keeps_the_rules(person: Reader, full: tuple[RunningBoard, Mapping[str, str]]) -> None:
     wrong = {
-        name: wrong_with(person, address.format(**ids), status=404 if name == "not-found" else 200)
+        name: wrong_with(person, address.format(**full[1]), status=404 if name == "not-found" else 200)
         for name, address in {**PAGES, **ADMIN}.items()
     }
-    person.context.clear_cookies(name="bb_session")
-    wrong |= {name: wrong_with(person, address) for name, address in OUTSIDE.items()}
-    assert person.page.url.endswith("/login/")
 
     assert {name: found for name, found in wrong.items() if found} == {}
-    person.context.close()
 
 
-@pytest.mark.parametrize("width", WIDTHS.values())
-def test_every_page_of_an_empty_board_does(browser: Browser, empty: RunningBoard, width: int) -> None:
-    person = Reader(browser, empty, width=width)
+def test_every_page_of_an_empty_board_does_and_the_way_in(browser: Browser) -> None:
+    with empty_board() as board:
+        person = Reader(browser, board)
 
-    wrong = {name: wrong_with(person, address) for name, address in EMPTY.items()}
+        wrong = {name: wrong_with(person, address) for name, address in EMPTY.items()}
+        person.context.clear_cookies(name="bb_session")
+        wrong |= {name: wrong_with(person, address) for name, address in OUTSIDE.items()}
 
-    assert {name: found for name, found in wrong.items() if found} == {}
-    person.context.close()
+        assert person.page.url.endswith("/login/")
+        assert {name: found for name, found in wrong.items() if found} == {}
+        person.context.close()
 
 
 # ---- what has no address of its own ---------------------------------------------------------------------
@@ -155,28 +212,24 @@ def broken_tokens(board: RunningBoard) -> Iterator[None]:
         board.query("ALTER TABLE core_apitoken_away RENAME TO core_apitoken")
 
 
-@pytest.mark.parametrize("width", WIDTHS.values())
 def test_questions_refusals_and_errors_do(
-    browser: Browser, full: tuple[RunningBoard, Mapping[str, str]], width: int
+    person: Reader, full: tuple[RunningBoard, Mapping[str, str]]
 ) -> None:
     board, ids = full
-    person = Reader(browser, board, width=width)
-    wrong = {}
 
-    for name, (show, status) in SHOWN.items():
-        person.complaints.clear()
-        show(person, ids)
-        wrong[name] = wrong_here(person, status=status)
+    wrong = {
+        name: wrong_here(person, partial(show, person, ids), status=status)
+        for name, (show, status) in SHOWN.items()
+    }
     with broken_tokens(board):
         wrong["error"] = wrong_with(person, "/tokens/", status=500)
     with board.without_database():
         wrong["away"] = wrong_with(person, "/jobs/", status=503)
 
     assert {name: found for name, found in wrong.items() if found} == {}
-    person.context.close()
 
 
-def test_an_open_page_stays_and_says_of_when_it_is_while_the_database_is_away(
+def test_while_the_database_is_away_pages_stay_and_say_of_when_they_are_and_come_back_by_themselves(
     browser: Browser, full: tuple[RunningBoard, Mapping[str, str]]
 ) -> None:
     board, ids = full
@@ -193,7 +246,7 @@ def test_an_open_page_stays_and_says_of_when_it_is_while_the_database_is_away(
         assert answer is not None
         assert (answer.status, answer.headers["retry-after"]) == (503, "5")
         assert not (board.data_dir / "buildboard.sqlite3").exists()
-    other.get_by_role("link", name="Try again").click()
+        expect(other.get_by_role("link", name="Try again")).to_be_visible()
 
     expect(other.locator("h1")).to_have_text("Jobs")
     expect(live).to_have_text("Live")
