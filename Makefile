@@ -37,7 +37,7 @@ test-fast: $(VENV)/.dev
 
 # Everything that `make test` breaks a little is broken often here, on both databases; some twenty minutes.
 faults: $(VENV)/.dev
-	BUILDBOARD_FAULTS=whole $(BIN)/python -m pytest tests/faults tests/whole $(ARGS)
+	BUILDBOARD_FAULTS=whole $(BIN)/python -m pytest tests/faults tests/whole tests/test_dispatchers.py $(ARGS)
 	BUILDBOARD_FAULTS=whole $(BIN)/python -m tests.on_postgres tests/faults tests/test_durability.py $(ARGS)
 
 lint: $(VENV)/.dev

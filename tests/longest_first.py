@@ -16,6 +16,7 @@ LONGEST = (
     "tests/test_up.py",
     "tests/test_supervisor_kills.py",
     "tests/test_dispatchers.py",
+    "tests/test_fleet_over_ssh.py",
     "tests/faults/test_board.py",
     "tests/faults/test_links.py",
     "tests/servers/test_ssh_faults.py",

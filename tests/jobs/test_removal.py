@@ -36,9 +36,7 @@ def end(attempt: Attempt, *, ago: timedelta = timedelta(), **fields: object) -> 
     Attempt.objects.filter(pk=attempt.pk).update(
         status=AttemptStatus.CANCELLED, completed_at=timezone.now() - ago, **fields
     )
-    BuildJob.objects.filter(pk=attempt.job_id).update(
-        status=JobStatus.CANCELLED, completed_at=timezone.now()
-    )
+    BuildJob.objects.filter(pk=attempt.job_id).update(status=JobStatus.CANCELLED, completed_at=timezone.now())
 
 
 def test_its_builds_are_cancelled_with_the_reason_and_it_drains() -> None:

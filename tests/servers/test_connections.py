@@ -249,7 +249,12 @@ def test_no_key_text_is_in_what_is_shown_of_a_target() -> None:
     private = generate_ssh_key_pair("")[0]
     row = absent_row(private_key=encrypt(private))
 
-    shown = repr(target_of(row)) + repr(open_client(row)) + repr(vars(vars(open_client(row))["_transport"])) + str(row)
+    shown = (
+        repr(target_of(row))
+        + repr(open_client(row))
+        + repr(vars(vars(open_client(row))["_transport"]))
+        + str(row)
+    )
 
     assert target_of(row).private_key == private
     assert not [line for line in private.splitlines()[1:-1] if line in shown]
