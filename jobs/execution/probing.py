@@ -7,13 +7,16 @@ import logging
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, connections
+from django.db.models import Max
+from django.utils import timezone
 
 from servers import health
 from servers.connections import forget_failures, open_client, open_fresh_transport, way_to
-from servers.models import BuildServer
+from servers.models import BuildServer, Toolchain
 from servers.runs import MIRROR_DAYS, RunClient
 from servers.transport import (
     BadReply,
@@ -60,6 +63,7 @@ class Prober:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"probe-{name}")
         self._running: Future[Answer] | None = None
         self._next_at = 0.0
+        self._way: tuple[object, ...] | None = None
         self._tools_at = 0.0
         self._clear_at = 0.0
 
@@ -83,9 +87,20 @@ class Prober:
             now = time.monotonic()
             self._next_at = now + LIGHT_SECONDS
             answer = Answer(way_to(server))
+            if answer.way != self._way:
+                is_first, self._way = self._way is None, answer.way
+                self._tools_at = now + self._tools_due_in() if is_first else 0.0
             self._running = self._pool.submit(
                 _ask, server, answer, tools=now >= self._tools_at, clear=now >= self._clear_at
             )
+
+    def _tools_due_in(self) -> float:
+        """Seconds until the tools are to be asked for: whoever followed the server before may have done so lately."""
+        found = Toolchain.objects.filter(server_id=self._server_id)
+        seen_at: datetime | None = found.aggregate(seen_at=Max("seen_at"))["seen_at"]
+        if seen_at is None:
+            return 0.0
+        return TOOLS_SECONDS - (timezone.now() - seen_at).total_seconds()
 
     def _row(self) -> BuildServer | None:
         return BuildServer.objects.select_related("jump_host").filter(pk=self._server_id).first()

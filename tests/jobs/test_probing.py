@@ -3,11 +3,13 @@
 import shutil
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from django.utils import timezone
 
 from buildboard.core.audit import Actor
 from buildboard.core.machine import machine_id
@@ -17,7 +19,7 @@ from jobs.execution.probing import Prober
 from servers import checks
 from servers.connections import forget_connections
 from servers.drains import set_maintenance
-from servers.models import BuildServer, ServerCheck
+from servers.models import BuildServer, ServerCheck, Toolchain
 from servers.registry import accept_host_key, add_server, change_server
 from servers.runs import RunClient
 from servers.transport import HelperRefused, TransportTimeout
@@ -84,6 +86,32 @@ def test_tools_are_asked_at_first_and_then_by_the_hour(probed: Probed) -> None:
     assert probed.once().facts["depth"] == "light"
     assert probed.once().facts["depth"] == "tools"
     assert Event.objects.get(kind="rebooted").data["previous"] == "another boot"
+
+
+def test_who_follows_next_asks_for_the_tools_when_they_are_due(probed: Probed) -> None:
+    probed.once()
+
+    depths = []
+    for age in (timedelta(minutes=59), timedelta(hours=1, seconds=1)):
+        Toolchain.objects.update(seen_at=timezone.now() - age)
+        next_one = Probed(probed.row)
+        depths.append(next_one.once().facts["depth"])
+        next_one.prober.close()
+
+    assert depths == ["light", "tools"]
+
+
+def test_another_address_is_asked_for_its_tools_at_once(ssh_server: SshServer, probed: Probed) -> None:
+    probed.once()
+
+    change_server(probed.row, {"hostname": "localhost"}, actor=OLGA)
+    probed.once()
+    accept_host_key(probed.row, fingerprint=str(probed.row.seen_host_key_fingerprint), actor=OLGA)
+    probed.row.refresh_from_db()
+    ssh_server.authorize(probed.row.public_key)
+
+    assert probed.once().facts["depth"] == "tools"
+    assert Toolchain.objects.filter(server=probed.row).exists()
 
 
 def test_an_idle_server_that_goes_away_is_offline_and_back_when_it_is(
