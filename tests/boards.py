@@ -23,7 +23,7 @@ from tests.waiting import wait_for
 T = TypeVar("T")
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 60.0
-RECOVER_SECONDS = 30.0
+RECOVER_SECONDS = 60.0
 STOP_SECONDS = 30.0
 _SHOWN = 3000
 

@@ -245,7 +245,10 @@ def test_queue_status_counts_by_architecture(api: ApiClient) -> None:
         "total_building": 2,
         "jobs_by_architecture": {"aarch64": 1, "x86_64": 2},
         "estimated_wait_time_seconds": 900,
+        "estimated_wait_range_seconds": None,
+        "estimated_wait_by_architecture": {},
         "estimate_basis": "default",
+        "estimate_track_record": {"starts": None, "ends": None},
     }
 
 

@@ -1,5 +1,6 @@
 """What still runs on a server and until about when, by how long builds like it took."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,6 +14,13 @@ from tests.factories import make_attempt, make_job, make_server
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
+
+
+@pytest.fixture(autouse=True)
+def clock() -> Iterator[None]:
+    """However long after the import of this file a test runs."""
+    with time_machine.travel(NOW):
+        yield
 
 
 def past(repository: str, *, minutes: int) -> None:

@@ -45,7 +45,7 @@ def test_fields_are_those_of_the_model() -> None:
     assert set(fields) == {
         *("source_repository", "branch", "commit_hash", "target_architecture", "required_toolchain"),
         *("required_labels", "group", "labels", "provider", "job_type", "max_attempts"),
-        *("priority", "requested_server", "spec"),
+        *("priority", "requested_server", "spec", "needs_key", "queue_timeout_seconds"),
     }
     assert (fields["required_toolchain"], fields["group"], fields["requested_server"]) == ("", "", None)
     assert "callback_url" not in fields["spec"]

@@ -1,6 +1,7 @@
 """What a job waited for, read from rows: its own refusals, and those of the first of its class for the time before."""
 
 import uuid
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,6 +29,13 @@ BEGIN = timezone.now() - timedelta(hours=1)
 
 def at(minutes: float) -> datetime:
     return BEGIN + timedelta(minutes=minutes)
+
+
+@pytest.fixture(autouse=True)
+def clock() -> Iterator[None]:
+    """However long after the import of this file a test runs."""
+    with time_machine.travel(at(60)):
+        yield
 
 
 def ended(minutes: float, *, status: str = "completed", **fields: Any) -> BuildJob:
