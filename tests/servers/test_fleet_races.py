@@ -139,11 +139,10 @@ def test_a_jump_host_that_is_deleted_in_between_is_a_conflict(
 def test_a_server_that_becomes_a_jump_host_while_it_is_deleted_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     jump = make_server("jump", **SSH)
 
-    def look_then_add(server: BuildServer) -> list[str]:
+    def look_then_add(server: BuildServer) -> None:
         make_server("behind", **SSH, jump_host=server)
-        return []
 
-    monkeypatch.setattr(registry, "_behind", look_then_add)
+    monkeypatch.setattr(registry, "refuse_jump_host", look_then_add)
 
     with pytest.raises(ServerConflict, match="has just become the jump host of another server"):
         delete_server(jump, actor=OLGA)
