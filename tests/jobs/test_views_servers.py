@@ -107,7 +107,8 @@ def test_the_tabs_count_the_fleet_and_the_worst_comes_first() -> None:
         assert f'{word} <span class="count">{count}</span>' in html
     text = Page(html).text
     assert "No server fits" in text
-    assert "9 servers 0 of 32 slots busy 6 online, 1 offline, 1 degraded, 1 maintenance" in text
+    counts = "6 online, 1 offline, 1 degraded, 1 maintenance, 1 draining, 1 disabled, 1 quarantined"
+    assert f"9 servers 0 of 32 slots busy {counts}" in text
     assert text.index("swapped shows another host key.") < text.index("away is offline for")
 
 
