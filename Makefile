@@ -35,10 +35,11 @@ test-postgres: $(VENV)/.dev
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto -m 'not slow and not e2e and not ssh and not postgres and not redis' $(ARGS)
 
-# Everything that `make test` breaks a little is broken often here, on both databases; some twenty minutes.
+# What `make test` breaks a little is broken often here, on both databases but for dropped packets, and a kernel is
+# compiled; some twenty minutes.
 faults: $(VENV)/.dev
 	BUILDBOARD_FAULTS=whole $(BIN)/python -m pytest tests/faults tests/whole tests/test_dispatchers.py $(ARGS)
-	BUILDBOARD_FAULTS=whole $(BIN)/python -m tests.on_postgres tests/faults tests/test_durability.py $(ARGS)
+	BUILDBOARD_FAULTS=whole $(BIN)/python -m tests.on_postgres tests/faults tests/test_durability.py tests/test_dispatchers.py $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

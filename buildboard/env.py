@@ -15,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError
 
 MOST_WEIGHT = 100  # only the ratios of weights count
+TEN_YEARS = 315_360_000  # seconds; a time so long ago is a date still, and 32 bits hold the number
 env = Env(eager=True)
 
 type_errors = (EnvError, ValueError)
@@ -45,11 +46,11 @@ def read_positive(name: str, default: int) -> int:
     return int(value)
 
 
-def read_count(name: str, default: int) -> int:
-    """An integer of at least 0."""
+def read_seconds(name: str, default: int, *, least: int = 1) -> int:
+    """An integer of at least that and of ten years at most."""
     value = read("int", name, default)
-    if value < 0:
-        raise ImproperlyConfigured(f"{name}: must be a whole number of at least 0, not {value}")
+    if not least <= value <= TEN_YEARS:
+        raise ImproperlyConfigured(f"{name}: must be a whole number from {least} to {TEN_YEARS}, not {value}")
     return int(value)
 
 

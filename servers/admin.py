@@ -220,7 +220,7 @@ class BuildServerAdmin(Steady):
     @admin.action(description="Take out for maintenance", permissions=["change"])
     def start_maintenance(self, request: HttpRequest, queryset: QuerySet[BuildServer]) -> None:
         """No new builds; running ones go on."""
-        self._set_out(request, queryset, enabled=True)
+        self._set_out(request, queryset.exclude(status=ServerStatus.MAINTENANCE), enabled=True)
 
     @admin.action(description="End the maintenance", permissions=["change"])
     def end_maintenance(self, request: HttpRequest, queryset: QuerySet[BuildServer]) -> None:

@@ -45,7 +45,7 @@ HostKeyLine = Annotated[
 JumpHost = Annotated[str | None, Field(max_length=64, description="Another build server's id or name.")]
 Until = Annotated[
     Instant | None,
-    Field(description="When it ends by itself, a probe first. Null: when somebody ends it."),
+    Field(description="When it ends by itself. Null: when somebody ends it."),
 ]
 Transport = Annotated[Literal["ssh", "local"], Field(description="`local` is added by the board itself.")]
 
@@ -104,11 +104,18 @@ class ServerChange(_GivenServer):
 
 
 class GivenOutage(Given):
-    """Take a server out, for maintenance or to drain it, or back."""
+    """Take a server out (maintenance, a drain or a quarantine), or back.
+
+    At `until` a drain ends at once, maintenance through a probe, a quarantine through one build that goes well.
+    """
 
     enabled: bool
     reason: Annotated[str, Field(max_length=1000)] = ""
     until: Until = None
+
+    def left_out(self) -> frozenset[str]:
+        """Which of reason and end were not named."""
+        return frozenset({"reason", "until"} - self.model_fields_set)
 
 
 class GivenRemoval(Given):

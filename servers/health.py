@@ -103,6 +103,7 @@ def note_failure(server_id: UUID, *, error: TransportError | HelperRefused) -> N
     elif isinstance(error, HelperRefused):
         server = BuildServer.objects.filter(pk=server_id).first()
         if server is not None:
+            BuildServer.objects.filter(pk=server_id).update(unreachable_since=None)  # it answers
             reason = f"Its helper cannot work ({error}): look at the work folder and its disk."
             _put(server, status=ServerStatus.OFFLINE, reason=reason)
     else:

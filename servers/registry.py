@@ -97,9 +97,14 @@ def _change_drain(row: BuildServer, drain: Mapping[str, Any], *, actor: Actor) -
     )
 
 
-def delete_server(server: BuildServer, *, actor: Actor) -> None:
-    """Remove a server for good. Raises ServerConflict while builds run there or others are reached through it."""
+def delete_server(server: BuildServer, *, actor: Actor, only_if_wished: bool = False) -> None:
+    """Remove a server for good. Raises ServerConflict while builds run there or others are reached through it.
+
+    `only_if_wished`: also when nobody wishes its removal any more.
+    """
     with transaction.atomic():
+        if only_if_wished:
+            _hold_wish(server)
         if held := lock_slots(server):
             raise ServerConflict(
                 f"{_builds(held)} on {server.name}: drain it and wait, or cancel them, before you delete it."
@@ -115,6 +120,13 @@ def delete_server(server: BuildServer, *, actor: Actor) -> None:
         _check_ends(overtaken)
         data = {"name": server.name, "hostname": server.hostname}
         record_event("server", subject_id=server.pk, kind="server_deleted", actor=actor, data=data)
+
+
+def _hold_wish(server: BuildServer) -> None:
+    """Until the caller's transaction ends nobody takes the removal back. Raises ServerConflict if that is done."""
+    rows = BuildServer.objects.select_for_update(of=("self",), no_key=True)
+    if rows.filter(pk=server.pk, removal_requested_at__isnull=False).first() is None:
+        raise ServerConflict(f"The removal of {server.name} was taken back meanwhile.")
 
 
 def _check_ends(overtaken: str) -> None:

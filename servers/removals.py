@@ -4,6 +4,8 @@ From the wish on it drains; it is deleted once no build holds a slot of it. Unti
 not in charge of ending builds (`servers` knows none), nor of deleting (registry.py).
 """
 
+from uuid import UUID
+
 from django.db import transaction
 from django.utils import timezone
 
@@ -60,6 +62,11 @@ def wished_removals() -> list[BuildServer]:
     """Servers that are to go, the longest wished first."""
     wished = BuildServer.objects.filter(removal_requested_at__isnull=False)
     return list(wished.defer("facts").order_by("removal_requested_at")[:_MOST])
+
+
+def find_wished(server_id: UUID) -> BuildServer | None:
+    """The server as it is now, if it is still to go."""
+    return BuildServer.objects.filter(pk=server_id, removal_requested_at__isnull=False).defer("facts").first()
 
 
 def refuse_jump_host(server: BuildServer) -> None:

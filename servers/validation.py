@@ -173,14 +173,14 @@ def check_limit(value: int) -> int:
 
 
 def check_reason(value: str) -> str:
-    """Why a server drains or is in maintenance, as people wrote it."""
+    """Why a server is taken out (maintenance, drain, quarantine) or removed, as people wrote it."""
     if len(value) > 1000 or not value.replace("\n", " ").isprintable():
         raise Invalid("Write at most 1,000 characters of printable text.")
     return value.strip()
 
 
 def check_until(value: datetime | None) -> datetime | None:
-    """When maintenance or a drain is to end by itself; None: when somebody ends it."""
+    """When maintenance, a drain or a quarantine is to end by itself; None: when somebody ends it."""
     if value is not None and not timedelta() < value - timezone.now() <= LONGEST_OUTAGE:
         raise Invalid("Give a time that is still to come, within a year, or none: then somebody ends it.")
     return value

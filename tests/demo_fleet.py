@@ -1,6 +1,7 @@
 """The servers of the demo board: eight of four architectures, most of them busy, with an hour of looks at each.
 
-Rows are written directly, as probes and an operator would leave them. The numbers are the same each time.
+Besides, one that is to be put in quarantine, and a newcomer. Rows are written directly, as probes and an operator would
+leave them. The numbers are the same each time.
 """
 
 import math
@@ -86,6 +87,12 @@ def make_newcomer(*, story: Story, now: datetime) -> BuildServer:
     )
     story.tell(server, "server_added", at=minute_ago, actor="olga")
     return server
+
+
+def make_suspect(*, story: Story, now: datetime) -> BuildServer:
+    """One that built nothing yet, to be put in quarantine."""
+    spec = _Spec("build-x86-05", "x86_64", 4, 0, (4.0, 19.0, 38.0))
+    return _make(spec, chance=random.Random(5), story=story, now=now)
 
 
 def take_slots(server: BuildServer, chance: random.Random) -> list[uuid.UUID]:

@@ -1,6 +1,6 @@
 """A board full of life for pictures, for tests of pages and for their benchmark.
 
-Eight servers, jobs in every state, a day of history and what happened in it. Rows are written directly, as the domain
+Ten servers, jobs in every state, a day of history and what happened in it. Rows are written directly, as the domain
 would leave them; nothing runs, and it asserts nothing. The numbers are the same each time. The servers are
 demo_fleet.py's, the jobs whose own pages are looked at demo_jobs.py's.
 """
@@ -22,7 +22,8 @@ from buildboard.core.permissions import Role
 from jobs.models import Attempt, BuildJob, Refusal
 from jobs.states import AttemptStatus, ErrorCategory, JobStatus, Phase, Priority
 from servers.models import BuildServer
-from tests.demo_fleet import make_fleet, make_newcomer, take_slots
+from servers.quarantine import set_quarantine
+from tests.demo_fleet import make_fleet, make_newcomer, make_suspect, take_slots
 from tests.demo_jobs import (
     Scene,
     attempted,
@@ -37,7 +38,7 @@ from tests.demo_story import Story
 from tests.factories import make_user
 
 _ROLES = {"admin": Role.ADMIN, "olga": Role.OPERATOR, "sam": Role.SUBMITTER}
-_ADMIN = Actor("admin", "page")
+_ADMIN, _OLGA = Actor("admin", "page"), Actor("olga", "page")
 _DAY_SECONDS = 86_400
 _LAST_DAY, _DAYS_BEFORE, _A_DAY_BEFORE = 600, 7, 50  # jobs of the last day; days before it, and jobs of each
 
@@ -102,6 +103,7 @@ def fill_board(*, password: str | None = None, now: datetime | None = None, seed
         "drained": servers["build-x86-04"],
         "degraded": servers["build-arm-02"],
         "newcomer": make_newcomer(story=story, now=now),
+        "quarantined": (suspect := make_suspect(story=story, now=now)),
         "running": running,
         "queued": queued,
         "blocked": blocked,
@@ -111,6 +113,9 @@ def fill_board(*, password: str | None = None, now: datetime | None = None, seed
         "hostile": hostile,
     }
     story.write()
+    set_quarantine(
+        suspect.pk, enabled=True, actor=_OLGA, reason="Its kernel reports errors of a memory module."
+    )
     _make_tokens(people[0], now=now)
     return {word: str(row.pk) for word, row in found.items()}
 

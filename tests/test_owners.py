@@ -25,6 +25,7 @@ WRITERS = {
     "ApiToken": {"buildboard/core/auth.py"},
     "Artifact": {"jobs/artifacts.py"},
     "Event": {"buildboard/core/audit.py"},
+    "FairShare": {"jobs/queue/shares.py"},
     "Heartbeat": {"buildboard/core/heartbeat.py"},
     "IdempotencyKey": {"jobs/api/idempotency.py"},
     "KeptForecast": {"jobs/queue/predictions.py"},

@@ -1,6 +1,7 @@
 """Taking build servers out of service and back over HTTP: maintenance, drains, removal though builds run there."""
 
 from collections.abc import Callable
+from functools import partial
 from uuid import UUID
 
 from django.http import HttpRequest
@@ -34,8 +35,11 @@ router = Router(tags=["build servers"])
     answers={200: ServerShape},
 )
 def maintain(request: HttpRequest, server_id: UUID, given: GivenOutage) -> ServerShape:
-    """Take a server out for maintenance (running builds go on), or back; asked again it changes nothing."""
-    return _take_out(request, server_id, given, set_out=set_maintenance)
+    """Take a server out for maintenance (running builds go on), or back through a probe.
+
+    Asked again meanwhile it changes the reason and the end, those that are named; who began it stays.
+    """
+    return _take_out(request, server_id, given, set_out=partial(set_maintenance, kept=given.left_out()))
 
 
 @operation(
@@ -48,8 +52,11 @@ def maintain(request: HttpRequest, server_id: UUID, given: GivenOutage) -> Serve
     errors=(409,),
 )
 def drain(request: HttpRequest, server_id: UUID, given: GivenOutage) -> ServerShape:
-    """Send a server no new builds (running ones go on), or send them again; asked again it changes reason and end."""
-    return _take_out(request, server_id, given, set_out=set_draining)
+    """Send a server no new builds (running ones go on), or send them again at once.
+
+    Asked again meanwhile it changes the reason and the end, those that are named; who began it stays.
+    """
+    return _take_out(request, server_id, given, set_out=partial(set_draining, kept=given.left_out()))
 
 
 @operation(

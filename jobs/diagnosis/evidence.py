@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from jobs.diagnosis.host_fault import LEAST_BUILDS, Came, Tried
 from jobs.models import Attempt, BuildJob
+from jobs.needs import ANY_SERVER
 from jobs.states import AttemptStatus, ErrorCategory, JobStatus, Phase
 
 WINDOW = timedelta(hours=6)
@@ -41,6 +42,7 @@ _FIELDS = (
     *("pk", "server_id", "job_id", "job__retry_of_id", "job__commit_hash", "resolved_commit"),
     *("status", "phase", "started_at", "completed_at"),
     *("error_category", "error_fingerprint", "error_message"),
+    *("job__requested_server", "job__spec__server_id", "job__spec__server_fallback"),
     *_WORK,
 )
 
@@ -72,6 +74,11 @@ def read_peers(failed: list[Tried], *, start: datetime) -> list[Tried]:
 def read_tried(attempts: "QuerySet[Attempt]", *, now: datetime) -> list[Tried]:
     """These attempts as plain values, without those that never began on their server or were cancelled."""
     return [one for row in attempts.values(*_FIELDS) if (one := _tried(row, now=now)) is not None]
+
+
+def is_bound(requested: UUID | None, *, named: str | None, fallback: bool | None) -> bool:
+    """Whether a job with this server of its column and of its submission can be built nowhere else."""
+    return not fallback and (requested is not None or named not in {None, "", ANY_SERVER})
 
 
 def _jobs_to_compare(failed: Collection[Tried], *, start: datetime) -> set[UUID]:
@@ -109,4 +116,9 @@ def _tried(row: dict[str, Any], *, now: datetime) -> Tried | None:
         started_at=row["started_at"],
         fingerprint="" if is_own_word else row["error_fingerprint"],
         message=row["error_message"],
+        is_bound=is_bound(
+            row["job__requested_server"],
+            named=row["job__spec__server_id"],
+            fallback=row["job__spec__server_fallback"],
+        ),
     )

@@ -30,7 +30,8 @@ class Came(StrEnum):
 class Tried:
     """One attempt. `work` says what was built but for the commit; `job` is the first of a row of manual retries.
 
-    `began`: the build's own command had begun; `seconds` from the start to the end, or until now.
+    `began`: the build's own command had begun; `seconds` from the start to the end, or until now. `is_bound`: its
+    submission named the server and takes no other, so that no peer can ever try it.
     """
 
     attempt_id: UUID
@@ -45,6 +46,7 @@ class Tried:
     started_at: datetime
     fingerprint: str = ""
     message: str = ""
+    is_bound: bool = False
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -90,13 +92,20 @@ def judge_host(server_id: UUID, tried: Sequence[Tried]) -> Accusation | None:
     suspicious = [one for one in own if one.came is Came.FAILED and not _is_cleared(one, own, peers)]
     shared = {one.fingerprint for one in peers}
     own_signs = sorted({one.fingerprint for one in suspicious if one.fingerprint} - shared)
+    # Whoever sends a server what only it may build could else accuse it with that alone.
+    free = [one for one in suspicious if not one.is_bound]
+    telling = [one for one in own if one.came is Came.PASSED or not one.is_bound]
     candidates = [
-        (Grounds.PASSES_ELSEWHERE, [one for one in suspicious if _passed_on_peers(one, peers)]),
-        *((Grounds.FAILS_ALIKE, _fast_and_alike(suspicious, sign=sign)) for sign in own_signs),
-        (Grounds.NEVER_BEGINS, [one for one in suspicious if not one.began and one.fingerprint in own_signs]),
+        (Grounds.PASSES_ELSEWHERE, [one for one in suspicious if _passed_on_peers(one, peers)], own),
+        *((Grounds.FAILS_ALIKE, _fast_and_alike(free, sign=sign), telling) for sign in own_signs),
+        (
+            Grounds.NEVER_BEGINS,
+            [one for one in free if not one.began and one.fingerprint in own_signs],
+            telling,
+        ),
     ]
-    for grounds, found in candidates:
-        if _is_enough(found, own) and (grounds is Grounds.PASSES_ELSEWHERE or _went_on(peers, found)):
+    for grounds, found, of_all in candidates:
+        if _is_enough(found, of_all) and (grounds is Grounds.PASSES_ELSEWHERE or _went_on(peers, found)):
             return Accusation(
                 grounds,
                 _reason(grounds, found),
@@ -116,6 +125,8 @@ def judge_canary(canary: Tried, tried: Sequence[Tried], *, signs: frozenset[str]
         return CanaryVerdict.NOTHING
     if _passed_on_peers(canary, peers):
         return CanaryVerdict.UNWELL
+    if canary.is_bound:  # no peer can ever try it
+        return CanaryVerdict.NOTHING
     if not canary.fingerprint:
         return CanaryVerdict.UNSURE
     if any(one.fingerprint == canary.fingerprint for one in peers):

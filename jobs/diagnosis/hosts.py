@@ -9,10 +9,12 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from buildboard.core.audit import BOARD, record_event
-from jobs.diagnosis.evidence import WINDOW, read_evidence, read_peers, read_tried
+from buildboard.core.permissions import Right, Role, rights_of_role
+from jobs.diagnosis.evidence import WINDOW, is_bound, read_evidence, read_peers, read_tried
 from jobs.diagnosis.host_fault import Accusation, CanaryVerdict, judge_canary, judge_host
 from jobs.errors import QueueFull
 from jobs.lifecycle import retry_job
@@ -29,6 +31,7 @@ MOST_EXCUSED = 1  # so often a job is queued again for a server's fault
 MOST_AS_CANARY = 3  # the same of one that was given to a server on trial
 CANARY_GRACE = timedelta(seconds=30)
 _FAILED = (AttemptStatus.FAILED, AttemptStatus.LOST)
+_SUBMITTERS = [role for role in Role if Right.SUBMIT in rights_of_role(role)]
 
 
 def judge_server(attempt_id: UUID) -> None:
@@ -61,23 +64,35 @@ def judge_ended_canaries() -> int:
 def excuse_of(attempt: Attempt, *, outcome: Outcome) -> Excuse | None:
     """Why a build that fails now is queued again though its submission does not ask for that; None: it is not.
 
-    Either it was the one build of a server on trial, or its server was found out and its failure is one of those that
-    told. A job of one attempt at most (`max_attempts` 1) is never repeated, nor one that says itself that it cannot be
-    built. The server's row is taken as it was read with the attempt.
+    Its server is on trial or was found out, and it never began there or failed like those that told. A job of one
+    attempt at most (`max_attempts` 1) is never repeated, nor one that says itself that it cannot be built, that takes
+    no other server, or of which nobody knows whether it still runs. The server's row is taken as it was read with the
+    attempt.
     """
     server, job = attempt.server, attempt.job
     if server is None or not outcome.failed or outcome.category == ErrorCategory.CHECKOUT:
         return None
-    if server.quarantined_since is None or job.max_attempts <= 1:
+    if server.quarantined_since is None or not _may_be_repeated(job, status=outcome.status):
+        return None
+    spec = job.spec
+    if is_bound(job.requested_server_id, named=spec.get("server_id"), fallback=spec.get("server_fallback")):
         return None
     never_began = attempt.phase in (Phase.CONNECTING, Phase.CHECKOUT)
-    told = never_began or outcome.fingerprint in (server.quarantine_signs or ())
-    is_sign = bool(outcome.fingerprint) and told and server.quarantine_kind == QuarantineKind.FAULT
+    is_alike = bool(outcome.fingerprint) and outcome.fingerprint in (server.quarantine_signs or ())
+    if not never_began and not is_alike:
+        return None
+    is_sign = bool(outcome.fingerprint) and server.quarantine_kind == QuarantineKind.FAULT
     if server.canary_id == attempt.pk and job.excused_attempts < MOST_AS_CANARY:
         return Excuse(f"{server.name} is on trial after a quarantine, so it is queued again.", is_sign)
     if is_sign and job.excused_attempts < MOST_EXCUSED:
         return Excuse(f"It is the fault of {server.name}, which is in quarantine, so it is queued again.")
     return None
+
+
+def _may_be_repeated(job: BuildJob, *, status: AttemptStatus) -> bool:
+    """Not what may be tried once only, nor what may still run somewhere, unless its submission allows for that."""
+    is_sure = status != AttemptStatus.LOST or ErrorCategory.LOST in (job.spec.get("retry_on") or ())
+    return job.max_attempts > 1 and is_sure
 
 
 # ---- a server in service ----------------------------------------------------------------------------------
@@ -141,16 +156,23 @@ def _excuse_victims(accusation: Accusation, *, server_name: str) -> None:
 
 
 def _is_final(attempt: Attempt) -> bool:
-    """Whether its job failed with it, may be repeated, and was not by anybody."""
+    """Whether its job failed with it, may be repeated, is wanted still, and was not repeated by anybody."""
     job = attempt.job
-    later = job.attempt_set.filter(number__gt=attempt.number)
-    may_be_repeated = job.status == JobStatus.FAILED and job.max_attempts > 1
-    return may_be_repeated and not later.exists() and not job.retries.exists()
+    if job.status != JobStatus.FAILED or not _may_be_repeated(job, status=AttemptStatus(attempt.status)):
+        return False
+    owner_may = job.created_by is None or Right.SUBMIT in job.created_by.rights
+    if job.cancel_requested_at is not None or not owner_may:
+        return False
+    return not job.attempt_set.filter(number__gt=attempt.number).exists() and not job.retries.exists()
 
 
 def _queue_once_more(job: BuildJob, *, reason: str) -> None:
-    """Raises QueueFull; nothing is written then."""
-    rows = BuildJob.objects.filter(pk=job.pk, status=JobStatus.FAILED, excused_attempts__lt=MOST_EXCUSED)
+    """Once, while it is wanted and its owner may submit. Raises QueueFull; nothing is written then."""
+    wanted = BuildJob.objects.filter(
+        Q(created_by__isnull=True) | Q(created_by__is_active=True, created_by__role__in=_SUBMITTERS),
+        cancel_requested_at__isnull=True,
+    )
+    rows = wanted.filter(pk=job.pk, status=JobStatus.FAILED, excused_attempts__lt=MOST_EXCUSED)
     if rows.update(excused_attempts=MOST_EXCUSED):
         retry_job(job, actor=BOARD, user=job.created_by, reason=reason, excused=True)
 

@@ -2,7 +2,8 @@
 
 The wish is kept by servers/removals.py; every pass of the sweep carries it on, whoever began it. A cancelled build is
 not queued again by itself: whoever wants it elsewhere retries it. Of a server that is away nobody can confirm that a
-build ended: past a minute it is given up as lost, and may go on there unseen.
+build ended: past a minute it is given up as lost, and may go on there unseen. One that answers is waited for, even if
+it cannot work.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from jobs.models import Attempt
 from servers.errors import ServerConflict
 from servers.models import BuildServer
 from servers.registry import delete_server
-from servers.removals import request_removal, wished_removals
+from servers.removals import find_wished, request_removal, wished_removals
 from servers.slots import held_slots
 from servers.states import ServerStatus
 
@@ -53,10 +54,13 @@ def cancel_builds_on(server: BuildServer, *, actor: Actor) -> int:
 
 def finish_removals() -> int:
     """Carry every wished removal on; how many servers are deleted. Harmless when two do it."""
-    return sum(_carry_on(server) for server in wished_removals())
+    return sum(_carry_on(server.pk) for server in wished_removals())
 
 
-def _carry_on(server: BuildServer) -> bool:
+def _carry_on(server_id: UUID) -> bool:
+    server = find_wished(server_id)
+    if server is None:  # taken back, or gone, while the others before it were seen to
+        return False
     actor = Actor(server.removal_requested_by, DOOR)
     cancel_builds_on(server, actor=actor)  # also what was claimed just before the wish
     if held_slots(server):
@@ -66,7 +70,7 @@ def _carry_on(server: BuildServer) -> bool:
     if not _is_away(server) and _is_being_cleared(server.pk):
         return False
     try:
-        delete_server(server, actor=actor)
+        delete_server(server, actor=actor, only_if_wished=True)
     except ServerConflict as refused:
         logger.info("%s is not removed yet: %s", server.name, refused, extra={"action": "removal"})
         return False
@@ -74,12 +78,16 @@ def _carry_on(server: BuildServer) -> bool:
 
 
 def _is_away(server: BuildServer) -> bool:
-    """Whether it was out of reach for so long, since the wish too, that nobody waits for its word any more."""
+    """Whether it was out of reach for so long, since the wish too, that nobody waits for its word any more.
+
+    So is one that shows another host key than the pinned one: nobody asks it.
+    """
     before = timezone.now() - timedelta(seconds=AWAY_SECONDS)
     if server.removal_requested_at is None or server.removal_requested_at > before:
         return False
     is_silent = server.unreachable_since is not None and server.unreachable_since < before
-    return is_silent or server.status in {ServerStatus.OFFLINE, ServerStatus.UNKNOWN}
+    is_stranger = server.status == ServerStatus.OFFLINE and not server.is_trusted
+    return is_silent or (is_stranger and server.status_changed_at < before)
 
 
 def _give_up_builds_on(server: BuildServer) -> None:

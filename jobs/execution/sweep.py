@@ -91,7 +91,7 @@ def forget_secrets_of_deleted_servers() -> int:
 
 
 def prune() -> int:
-    """Drop rows whose use is over: old idempotency keys, refusals of finished jobs, load samples, shares."""
+    """Drop rows whose use is over: old idempotency keys, refusals of finished jobs, load samples, estimates, shares."""
     now = timezone.now()
     pruned = 0
     for rows in (

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from jobs.queue.conditions import CPU_PATIENCE_SECONDS, Kind, Needs, Refused, is_over_cpu_limit, judge
+from jobs.needs import Needs
+from jobs.queue.conditions import CPU_PATIENCE_SECONDS, Kind, Refused, is_over_cpu_limit, judge
 from jobs.queue.score import NO_PAST, Past, Scoring, draw_lots, rounded, usual_scoring, why_chosen
 from servers.fleet import ServerFacts
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from jobs.needs import Needs as Needs
+from jobs.needs import Needs
 from jobs.queue.toolchains import judge_tools
 from servers.fleet import ServerFacts
 from servers.states import QuarantineStage, ServerStatus

@@ -13,7 +13,8 @@ from uuid import UUID
 from django.utils import timezone
 
 from jobs.models import BuildJob
-from jobs.queue.conditions import Condition, Kind, Needs, Refused
+from jobs.needs import Needs
+from jobs.queue.conditions import Condition, Kind, Refused
 from jobs.queue.doing import what_it_does
 from jobs.queue.estimate import (
     Estimate,

@@ -13,8 +13,8 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from jobs.models import BuildJob, JobDependency
-from jobs.needs import read_needs
-from jobs.queue.conditions import Kind, Needs
+from jobs.needs import Needs, read_needs
+from jobs.queue.conditions import Kind
 from jobs.queue.estimate import Foresight
 from jobs.queue.explain import kind_of_all, why_stuck
 from jobs.queue.lasting import Range

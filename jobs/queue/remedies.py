@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from jobs.queue.conditions import DISK_FLOOR_MIB, Condition, Kind, Needs, Refused, memory_text
+from jobs.needs import Needs
+from jobs.queue.conditions import DISK_FLOOR_MIB, Condition, Kind, Refused, memory_text
 from servers.fleet import ServerFacts
 
 Judgement = tuple[ServerFacts, Sequence[Refused]]

@@ -43,7 +43,8 @@ def note_served(started: Iterable[tuple[str, UUID]], *, contested: Mapping[str, 
     shares = read_shares({key: contested[key] for key, _ in counts})
     now = timezone.now()
     FairShare.objects.bulk_create(
-        [FairShare(needs_key=key, submitter=submitter, updated_at=now) for key, submitter in counts],
+        # In one order by all: two dispatchers that insert the same rows would else wait for each other for good.
+        [FairShare(needs_key=key, submitter=submitter, updated_at=now) for key, submitter in sorted(counts)],
         ignore_conflicts=True,
     )
     for (key, submitter), count in sorted(counts.items()):

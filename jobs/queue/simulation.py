@@ -18,7 +18,8 @@ from datetime import datetime
 from heapq import heapify, heappop, heappush, heapreplace
 from uuid import UUID, uuid5
 
-from jobs.queue.conditions import CPU_PATIENCE_SECONDS, Kind, Needs, judge
+from jobs.needs import Needs
+from jobs.queue.conditions import CPU_PATIENCE_SECONDS, Kind, judge
 from jobs.queue.durations import Basis, Durations, Learnt, Work
 from jobs.queue.lasting import PLAYS, Range, lasting, left, play_order, range_of_plays
 from servers.fleet import ServerFacts

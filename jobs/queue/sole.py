@@ -7,8 +7,8 @@ from uuid import UUID
 from django.utils import timezone
 
 from jobs.models import BuildJob
-from jobs.needs import read_needs
-from jobs.queue.conditions import Kind, Needs, judge
+from jobs.needs import Needs, read_needs
+from jobs.queue.conditions import Kind, judge
 from jobs.queue.order import PULLED
 from servers.fleet import ServerFacts
 

@@ -6,8 +6,9 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from jobs.needs import Needs
 from jobs.queue.choice import choose
-from jobs.queue.conditions import Condition, Kind, Needs, Refused
+from jobs.queue.conditions import Condition, Kind, Refused
 from jobs.queue.score import NO_PAST, Past
 from servers.fleet import ServerFacts
 

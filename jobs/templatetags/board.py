@@ -18,7 +18,6 @@ from jobs.models import Attempt, BuildJob
 from jobs.queue.predictions import Moments
 from jobs.queue.spans import Span, span_words
 from jobs.states import BADGES, Badge
-from jobs.views.overview_parts import wait_words
 from jobs.views.selection import Selection
 
 register = template.Library()
@@ -123,14 +122,6 @@ def mebibytes(count: int | None) -> str:
 def at_most(count: int, limit: int) -> str:
     """A count that was not carried on above the limit: `1,000+`."""
     return f"{limit:,}+" if count > limit else f"{count:,}"
-
-
-@register.filter
-def about(seconds: float | None) -> str:
-    """An estimated wait as `~2m 10s`; `now` for none at all, a dash when nobody can tell."""
-    if seconds is None:
-        return "—"
-    return f"~{wait_words(seconds)}" if seconds > 0 else "now"
 
 
 @register.filter

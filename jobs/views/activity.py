@@ -38,6 +38,9 @@ _SERVER_KINDS = (
     "host_key_replaced",
     "host_key_back",
     "rebooted",
+    "quarantined",
+    "quarantine_ended",
+    "quarantine_withheld",
 )
 
 

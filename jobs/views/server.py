@@ -20,7 +20,7 @@ from jobs.views.live import ACTIVE_MS, FINISHED_MS, answer_live, version_of
 from jobs.views.progress import first_end, progress_among
 from jobs.views.quarantine import quarantine_shown
 from jobs.views.server_health import health_of
-from jobs.views.server_looks import Slots, awaits_acceptance, quarantine_of, states_of
+from jobs.views.server_looks import Slots, awaits_acceptance, quarantine_of, room_words, states_of, takes_none
 from jobs.views.server_parts import (
     SERVER_EVENT_LOOKS,
     STATUS_LOOKS,
@@ -68,12 +68,13 @@ def detail(request: HttpRequest, server_id: UUID) -> HttpResponse:
         **_about(server),
         **_arrival(server, check=check, is_unused=not running and not recent["jobs"]),
         "may_operate": principal.may(Right.OPERATE),
-        "slots": Slots(held, server.max_concurrent_builds),
+        "slots": (slots := Slots(held, server.max_concurrent_builds)),
+        "room": room_words(server, slots),
         "loads": loads_of(server),
         "running": running,
         "still": still_running(running) if _is_taken_out(server) else None,
         "progress": progress,
-        "free_in": first_end(progress.values()) if held >= server.max_concurrent_builds else None,
+        "free_in": None if slots.free or takes_none(server) else first_end(progress.values()),
         "affected": affected_among(running) if server.status == ServerStatus.OFFLINE else None,
         "recent": recent,
         "check": check,
@@ -98,7 +99,7 @@ def _marks(server: BuildServer, shown: dict[str, Any]) -> list[object]:
     ]
     return [
         (server.updated_at, server.last_health_check, server.unreachable_since),
-        (states_of(server), quarantine_of(server), shown["slots"].held, builds),
+        (states_of(server), quarantine_of(server), shown["slots"].held, shown["room"], builds),
         (recent["marks"], [job.pk for job in recent["jobs"]]),
         (check.check.pk, check.check.steps, check.check.finished_at, check.is_late) if check else None,
     ]

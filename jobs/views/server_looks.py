@@ -134,6 +134,36 @@ def is_out(server: BuildServer) -> bool:
     return not server.enabled or server.draining or server.status == ServerStatus.MAINTENANCE
 
 
+def takes_none(server: BuildServer) -> str:
+    """Why it takes no build, in a few words; empty: it takes some.
+
+    By its row, as `servers.fleet.takes_jobs`: how full it is, slots and meters tell.
+    """
+    now = timezone.now()
+    reasons = {
+        "disabled": not server.enabled,
+        "offline": server.status == ServerStatus.OFFLINE,
+        "in maintenance": server.status == ServerStatus.MAINTENANCE,
+        "key not accepted": not server.is_trusted,
+        "not reached yet": server.status == ServerStatus.UNKNOWN,
+        "draining": server.draining,
+        "in quarantine": quarantine_of(server) in {QuarantineStage.HELD, QuarantineStage.CANARY_RUNS},
+        "refused a start": bool(server.starts_refused_until and server.starts_refused_until > now),
+    }
+    return next((why for why, holds in reasons.items() if holds), "")
+
+
+def room_words(server: BuildServer, slots: Slots) -> str:
+    """What it takes now: so many builds more, or none and why."""
+    why = takes_none(server)
+    if why:
+        return f"takes no builds: {why}"
+    if not slots.free:
+        return "full"
+    is_on_trial = quarantine_of(server) is QuarantineStage.CANARY_DUE
+    return "takes one build" if is_on_trial else f"room for {slots.free} more"
+
+
 def needs_attention(server: BuildServer) -> bool:
     """Whether somebody should look at it."""
     unwell = server.status in {ServerStatus.OFFLINE, ServerStatus.DEGRADED, ServerStatus.UNKNOWN}

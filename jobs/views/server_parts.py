@@ -43,6 +43,7 @@ SERVER_EVENT_LOOKS = {
     "drain_started": ("arrow-down-to-line", "", "Draining"),
     "drain_changed": ("arrow-down-to-line", "", "Draining, with another reason or end"),
     "drain_ended": ("play", "ok", "Draining ended"),
+    "maintenance_changed": ("wrench", "", "In maintenance, with another reason or end"),
     "removal_requested": ("trash-2", "bad", "To be removed from the fleet, its builds cancelled"),
     "removal_withdrawn": ("play", "ok", "It stays after all"),
     "quarantined": ("shield-alert", "bad", "In quarantine"),

@@ -25,6 +25,7 @@ from jobs.views.server_looks import (
     needs_attention,
     quarantine_words,
     states_of,
+    takes_none,
 )
 from servers.architectures import canonical_architecture
 from servers.models import BuildServer, ProbeSample, Toolchain
@@ -80,12 +81,13 @@ def _canonical(name: str) -> str:
 
 @dataclass(frozen=True)
 class ServerRow:
-    """One server as the list shows it; `free_in` is when the next slot comes free, in words."""
+    """One server as the list shows it. In words: `takes_none` why it takes no build, `free_in` when it has a slot."""
 
     server: BuildServer
     states: list[str]
     quarantine: str
     slots: Slots
+    takes_none: str
     free_in: str
     meters: list[Meter]
     tools: list[str]
@@ -117,7 +119,8 @@ def make_rows(
             states=states_of(server),
             quarantine=quarantine_words(server),
             slots=(slots := Slots(held.get(server.pk, 0), server.max_concurrent_builds)),
-            free_in=_free_in(slots, free_in.get(server.pk)),
+            takes_none=(none := takes_none(server)),
+            free_in="" if none else _free_in(slots, free_in.get(server.pk)),
             meters=meters_of(server),
             tools=tools.get(server.pk, [])[:MOST_TOOLS],
             more_tools=max(0, len(tools.get(server.pk, [])) - MOST_TOOLS),

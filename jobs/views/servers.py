@@ -118,6 +118,7 @@ def _summary(fleet: list[BuildServer], *, held: int) -> dict[str, object]:
     counts = {word: sum(server.status == word for server in fleet) for word in words}
     counts["draining"] = sum(server.draining for server in fleet)
     counts["disabled"] = sum(not server.enabled for server in fleet)
+    counts["quarantined"] = sum(is_quarantined(server) for server in fleet)
     return {
         "servers": len(fleet),
         "held": held,

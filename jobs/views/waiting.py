@@ -8,7 +8,8 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from jobs.models import BuildJob
-from jobs.queue.conditions import Needs, memory_text
+from jobs.needs import Needs
+from jobs.queue.conditions import memory_text
 from jobs.queue.estimate import Foresight
 from jobs.queue.explain import explain_job
 from jobs.queue.passing import ahead_of

@@ -4,7 +4,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from jobs.queue.conditions import Needs
+from jobs.needs import Needs
 from servers.fleet import ServerFacts, ToolchainFacts
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -35,14 +35,16 @@ def test_a_drain_begins_with_reason_and_end_and_ends(operator: ApiClient) -> Non
     keys = ("draining", "draining_reason", "draining_until", "draining_by")
 
     begun = operator.post(url, {"enabled": True, "reason": " Disks. ", "until": until})
-    again = operator.post(url, {"enabled": True, "reason": "Disks."})
+    again = operator.post(url, {"enabled": True, "reason": "Memory."})
+    open_end = operator.post(url, {"enabled": True, "until": None})
     ended = operator.post(url, {"enabled": False})
 
     (by,) = shown(begun, "draining_by")
     assert shown(begun, *keys) == [True, "Disks.", until, by]
     assert by.startswith("operator-")
     assert begun.json()["draining_since"] is not None
-    assert shown(again, *keys) == [True, "Disks.", None, by]
+    assert shown(again, *keys) == [True, "Memory.", until, by]
+    assert shown(open_end, *keys) == [True, "Memory.", None, by]
     assert shown(ended, *keys, "draining_since") == [False, None, None, None, None]
 
 
@@ -51,7 +53,11 @@ def test_maintenance_has_an_end_and_says_who(operator: ApiClient) -> None:
     until = utc_text(timezone.now() + timedelta(hours=1))
 
     begun = operator.post(url, {"enabled": True, "until": until}).json()
+    again = operator.post(url, {"enabled": True, "reason": "Kernel."})
+    open_end = operator.post(url, {"enabled": True, "until": None})
 
+    assert shown(again, "status_reason", "maintenance_until") == ["Kernel.", until]
+    assert shown(open_end, "status_reason", "maintenance_until") == ["Kernel.", None]
     assert (begun["status"], begun["maintenance_until"]) == ("maintenance", until)
     assert begun["status_changed_by"].startswith("operator-")
     assert operator.post(url, {"enabled": False}).json()["maintenance_until"] is None

@@ -275,7 +275,7 @@ def test_the_key_that_was_seen_is_accepted_by_its_fingerprint(operator: ApiClien
     assert operator.post(accept, {"fingerprint": seen.fingerprint}).status_code == 200
 
 
-def test_maintenance_begins_and_ends_and_again_changes_nothing(operator: ApiClient) -> None:
+def test_maintenance_begins_takes_another_reason_and_ends(operator: ApiClient) -> None:
     server = make_server()
     url = f"{SERVERS}/{server.pk}/maintenance"
 
@@ -285,7 +285,8 @@ def test_maintenance_begins_and_ends_and_again_changes_nothing(operator: ApiClie
 
     assert status(enabled=False) == ("online", None)
     assert status(enabled=True, reason="New disk.") == ("maintenance", "New disk.")
-    assert status(enabled=True, reason="Other.") == ("maintenance", "New disk.")
+    assert status(enabled=True, reason="Other.") == ("maintenance", "Other.")
+    assert status(enabled=True) == ("maintenance", "Other.")
     assert status(enabled=False)[0] == "unknown"
     assert Event.objects.filter(kind="status").count() == 2
     assert_error(operator.post(url, {}), 422, fields=["enabled"])

@@ -5,8 +5,9 @@ from uuid import UUID
 
 import pytest
 
+from jobs.needs import Needs
 from jobs.queue.choice import Judged, choose
-from jobs.queue.conditions import Condition, Needs, Refused
+from jobs.queue.conditions import Condition, Refused
 from jobs.queue.score import NO_PAST, Past
 from servers.fleet import ServerFacts, ToolchainFacts
 from tests.jobs.fleets import NOW, X86, facts

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from jobs.models.rank import rank_of
+from jobs.needs import Needs
 from jobs.queue.choice import Judged
-from jobs.queue.conditions import Kind, Needs, judge
+from jobs.queue.conditions import Kind, judge
 from jobs.queue.score import Scoring, usual_scoring, waiting_for_each
 from jobs.states import Priority
 from servers.fleet import ServerFacts, ToolchainFacts

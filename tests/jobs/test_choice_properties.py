@@ -11,8 +11,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from jobs.needs import Needs
 from jobs.queue.choice import Choice, Judged, choose
-from jobs.queue.conditions import CPU_PATIENCE_SECONDS, DISK_FLOOR_MIB, Kind, Needs, judge
+from jobs.queue.conditions import CPU_PATIENCE_SECONDS, DISK_FLOOR_MIB, Kind, judge
 from jobs.queue.score import Past, Scoring, Weights, usual_scoring, waiting_for_each
 from servers.fleet import TAKING, ServerFacts, ToolchainFacts
 from servers.states import ServerStatus

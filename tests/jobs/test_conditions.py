@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from jobs.queue.conditions import DISK_FLOOR_MIB, Condition, Kind, Needs, Refused, judge, memory_text
+from jobs.needs import Needs
+from jobs.queue.conditions import DISK_FLOOR_MIB, Condition, Kind, Refused, judge, memory_text
 from servers.fleet import ToolchainFacts
 from servers.states import ServerStatus
 from tests.jobs.fleets import NOW, X86, facts

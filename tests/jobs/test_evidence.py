@@ -104,6 +104,26 @@ def test_a_commit_that_was_asked_for_in_full_is_known_before_the_checkout(bad: B
     assert (found[attempt.pk], found[short.pk]) == ("d" * 40, "")
 
 
+@pytest.mark.parametrize(
+    ("spec", "is_requested", "is_bound"),
+    [
+        ({}, False, False),
+        ({"server_id": "auto"}, False, False),
+        ({"server_id": "gone"}, False, True),
+        ({"server_id": "bad"}, True, True),
+        ({}, True, True),
+        ({"server_id": "bad", "server_fallback": False}, True, True),
+        ({"server_id": "bad", "server_fallback": True}, True, False),
+    ],
+)
+def test_a_job_that_takes_no_other_server_than_the_one_it_names_is_bound_to_it(
+    bad: BuildServer, spec: dict[str, Any], is_requested: bool, is_bound: bool
+) -> None:
+    attempt = tried(bad, job={"spec": spec, "requested_server": bad if is_requested else None})
+
+    assert {one.attempt_id: one.is_bound for one in of(bad)}[attempt.pk] == is_bound
+
+
 def test_what_tells_nothing_of_the_server_is_left_out(bad: BuildServer) -> None:
     before = len(of(bad))
     tried(bad, "cancelled")

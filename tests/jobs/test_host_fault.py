@@ -183,6 +183,24 @@ def test_builds_that_never_begin_accuse_while_they_begin_elsewhere() -> None:
     assert grounds(*some, tried("good", "z 1", RUNS, minute=1, began=False)) is None
 
 
+@pytest.mark.parametrize("began", [True, False])
+def test_what_names_its_server_accuses_it_by_what_passes_elsewhere_alone(began: bool) -> None:
+    others = [tried("good", "z 1", PASSED, minute=1)]
+    bound = failures(**ALIKE, began=began, is_bound=True)
+
+    assert grounds(*bound, *others) is None
+    assert grounds(*bound[:1], *failures(BUILDS[1:], **ALIKE, began=began), *others) is None
+    assert grounds(*bound, *failures(**ALIKE, began=began), *others) is Grounds.FAILS_ALIKE
+    assert grounds(*bound, *passes()) is Grounds.PASSES_ELSEWHERE
+
+
+def test_what_names_its_server_and_fails_there_does_not_speak_for_it() -> None:
+    bound = failures([f"c {number}" for number in range(9)], is_bound=True)
+    others = [tried("good", "z 1", PASSED, minute=1)]
+
+    assert grounds(*bound, *failures(**ALIKE), *others) is Grounds.FAILS_ALIKE
+
+
 # ---- the canary -------------------------------------------------------------------------------------------
 
 
@@ -196,6 +214,9 @@ def test_builds_that_never_begin_accuse_while_they_begin_elsewhere() -> None:
         (tried("bad", "a 1", FAILED, fingerprint="sign"), [], CanaryVerdict.UNWELL),
         (tried("bad", "a 1", FAILED, fingerprint="other", began=False), [], CanaryVerdict.UNWELL),
         (tried("bad", "a 1", FAILED), passes(["a 1"]), CanaryVerdict.UNWELL),
+        (tried("bad", "a 1", FAILED, fingerprint="sign", is_bound=True), [], CanaryVerdict.NOTHING),
+        (tried("bad", "a 1", FAILED, fingerprint="x", began=False, is_bound=True), [], CanaryVerdict.NOTHING),
+        (tried("bad", "a 1", FAILED, is_bound=True), passes(["a 1"]), CanaryVerdict.UNWELL),
         (
             tried("bad", "a 1", FAILED, fingerprint="sign"),
             failures(["a 1"], server="good"),

@@ -13,6 +13,7 @@ from buildboard.core.audit import Actor
 from buildboard.core.models import Event, User
 from buildboard.core.permissions import Role
 from jobs import lifecycle
+from jobs.diagnosis import hosts
 from jobs.diagnosis.hosts import judge_ended_canaries, judge_server
 from jobs.errors import NoFreeSlot
 from jobs.execution import collect
@@ -67,10 +68,12 @@ def start(job: BuildJob, server: BuildServer, *, phase: Phase = Phase.BUILDING) 
     return attempt
 
 
-def end(attempt: Attempt, *, code: int = 0, output: str = "") -> Attempt:
+def end(attempt: Attempt, *, code: int = 0, output: str = "", is_lost: bool = False) -> Attempt:
     """As its follower does, and then the short task."""
     row = Attempt.objects.select_related("job", "server").get(pk=attempt.pk)
-    if code:
+    if is_lost:
+        outcome = Outcome(AttemptStatus.LOST, None, ErrorCategory.LOST, "The build server was restarted.")
+    elif code:
         message = f"The build command failed with exit code {code}."
         outcome = Outcome(AttemptStatus.FAILED, code, ErrorCategory.EXIT_CODE, message)
     else:
@@ -160,6 +163,46 @@ def test_what_failed_there_for_good_is_queued_once_more_for_its_owner_and_built_
     assert len(placed) == 3
 
 
+@pytest.mark.parametrize("is_meanwhile", [False, True])
+@pytest.mark.parametrize("change", [{"is_active": False}, {"role": Role.VIEWER}, {}])
+def test_what_was_cancelled_or_whose_owner_may_not_submit_is_not_queued_again(
+    good: BuildServer, change: dict[str, Any], is_meanwhile: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, owner, is_final = make_followed("bad"), make_user(Role.SUBMITTER), hosts._is_final
+    running = [start(new_job(name, created_by=owner), bad) for name in "abc"]
+    go_well(new_job("other"), good)
+
+    def unwish() -> bool:
+        people, jobs = User.objects.filter(pk=owner.pk), BuildJob.objects.filter(created_by=owner)
+        return bool(people.update(**change) if change else jobs.update(cancel_requested_at=timezone.now()))
+
+    if is_meanwhile:
+        monkeypatch.setattr(hosts, "_is_final", lambda attempt: is_final(attempt) and unwish())
+    else:
+        unwish()
+    for attempt in running:
+        end(attempt, code=127, output=BROKEN)
+
+    assert is_out(bad)
+    assert not BuildJob.objects.filter(status="queued").exists()
+
+
+@pytest.mark.parametrize("retry_on", [["system"], ["system", "lost"]])
+def test_what_may_still_run_is_repeated_for_those_alone_that_ask_for_it(
+    bad: BuildServer, good: BuildServer, retry_on: list[str]
+) -> None:
+    fields: dict[str, Any] = {"spec": {"retry_on": retry_on}, "attempts": 1}  # of two: it is the last one
+    running = [start(new_job(name, **fields), bad) for name in "abcd"]
+    go_well(new_job("other"), good)
+
+    for attempt in running:
+        end(attempt, is_lost=True)
+
+    assert is_out(bad)
+    queued = BuildJob.objects.filter(status="queued").order_by("source_repository")
+    assert "".join(job.source_repository[-5] for job in queued) == ("abcd" if "lost" in retry_on else "")
+
+
 def test_the_task_may_run_twice(bad: BuildServer, good: BuildServer) -> None:
     break_down(bad, good)
     last = Attempt.objects.filter(server=bad).latest("created_at")
@@ -232,6 +275,20 @@ def test_a_build_that_fails_there_later_is_queued_again_by_itself_once(
     )
     again = fail(late.job, good, output="error: and here, too\n")
     assert again.job.status == "failed"
+
+
+def test_what_names_a_server_does_not_speak_against_it(bad: BuildServer, good: BuildServer) -> None:
+    late = start(new_job("late", requested_server=bad), bad)
+    break_down(bad, good, requested_server=bad)
+    assert not is_out(bad)
+
+    break_down(bad, good)
+    assert is_out(bad)
+    end(late, code=127, output=BROKEN)
+
+    late.job.refresh_from_db()
+    assert late.job.status == "failed"
+    assert BuildJob.objects.filter(status="queued").count() == 3
 
 
 # ---- who is not accused -----------------------------------------------------------------------------------
@@ -345,7 +402,7 @@ def test_a_canary_whose_failure_may_be_anybodys_makes_it_wait_as_long_again(on_t
     assert is_out(on_trial)
     assert (on_trial.quarantine_level, on_trial.canary_id) == (1, None)
     job.refresh_from_db()
-    assert (job.status, canary.host_fault) == ("queued", False)  # built elsewhere it tells
+    assert (job.status, canary.host_fault) == ("failed", False)  # its command ran, and that is its answer
 
 
 def test_a_canary_that_fails_elsewhere_later_does_not_undo_what_was_found_hours_ago(
@@ -369,10 +426,20 @@ def test_one_that_a_person_put_on_trial_gives_its_canary_back_too(bad: BuildServ
     pass_the_wait(bad)
     job = new_job("a")
 
-    fail(job, bad)
+    end(start(job, bad, phase=Phase.CHECKOUT), code=127, output=BROKEN)
 
     job.refresh_from_db()
     assert (job.status, is_out(bad)) == ("queued", True)
+
+
+def test_a_canary_that_names_its_server_tells_nothing_and_fails(on_trial: BuildServer) -> None:
+    job = new_job("new", requested_server=on_trial)
+
+    fail(job, on_trial)
+
+    assert is_out(on_trial)
+    job.refresh_from_db()
+    assert (on_trial.quarantine_level, on_trial.canary_id, job.status) == (1, None, "failed")
 
 
 def test_a_canary_that_is_cancelled_or_given_back_makes_room_for_another(on_trial: BuildServer) -> None:

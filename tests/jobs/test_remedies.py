@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from jobs.queue.conditions import Condition, Needs, judge
+from jobs.needs import Needs
+from jobs.queue.conditions import Condition, judge
 from jobs.queue.remedies import _COST, _OF_THE_MACHINE, _REMEDIES, remedy_for
 from servers.fleet import ServerFacts, ToolchainFacts
 from servers.states import ServerStatus

@@ -1,24 +1,29 @@
 """Removing a server by force: its builds end first, whoever asks again or takes it back, and it goes when none runs."""
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from django.utils import timezone
 
 from buildboard.core.audit import Actor
 from buildboard.core.models import Event
+from jobs.execution import removal
 from jobs.execution.removal import AWAY_SECONDS, CLEARING_SECONDS, finish_removals, remove_by_force
 from jobs.models import Attempt, BuildJob
 from jobs.states import AttemptStatus, JobStatus
 from servers.errors import InvalidServer
+from servers.health import note_unreachable
 from servers.models import BuildServer
-from servers.removals import withdraw_removal
-from servers.slots import free_slot, take_slot
+from servers.removals import request_removal, wished_removals, withdraw_removal
+from servers.slots import free_slot, held_slots, take_slot
 from servers.states import ServerStatus
 from tests.factories import make_attempt, make_server
 
 pytestmark = pytest.mark.django_db
 OLGA = Actor("olga", "api")
+SSH = {"transport": "ssh", "hostname": "h", "ssh_username": "u"}
+STRANGER = SSH | {"host_key": "ssh-ed25519 AAAA", "seen_host_key": "ssh-ed25519 BBBB"}
 LONG_AGO = timedelta(seconds=AWAY_SECONDS + CLEARING_SECONDS)
 
 
@@ -106,6 +111,46 @@ def test_builds_of_a_server_that_is_away_end_as_lost_and_it_goes() -> None:
     assert (job.status, job.error_message) == ("failed", told)
 
 
+@pytest.mark.parametrize(
+    ("columns", "is_away"),
+    [
+        ({"status": ServerStatus.OFFLINE, "unreachable_since": timedelta(seconds=5)}, False),
+        ({"status": ServerStatus.UNKNOWN}, False),
+        ({"status": ServerStatus.OFFLINE}, False),  # it answers, and its helper cannot work
+        ({"status": ServerStatus.UNKNOWN, "unreachable_since": LONG_AGO}, True),
+        ({"status": ServerStatus.MAINTENANCE, "unreachable_since": LONG_AGO}, True),
+        (STRANGER | {"status": ServerStatus.OFFLINE}, True),
+    ],
+)
+def test_only_who_was_out_of_reach_for_a_minute_is_away(columns: dict[str, object], is_away: bool) -> None:
+    server, (attempt,) = busy_server(builds=1)
+    remove_by_force(server, actor=OLGA, confirm="one")
+    now = timezone.now()
+    since = {name: now - value for name, value in columns.items() if isinstance(value, timedelta)}
+    BuildServer.objects.update(
+        **columns | since, status_changed_at=now - LONG_AGO, removal_requested_at=now - LONG_AGO
+    )
+
+    finish_removals()
+
+    attempt.refresh_from_db()
+    assert (attempt.status == AttemptStatus.LOST) is is_away
+
+
+def test_one_failed_contact_or_another_key_a_moment_ago_gives_nothing_up() -> None:
+    server, (attempt,) = busy_server(builds=1)
+    remove_by_force(server, actor=OLGA, confirm="one")
+    BuildServer.objects.update(removal_requested_at=timezone.now() - LONG_AGO)
+
+    note_unreachable(server.pk, reason="No route.")
+    finish_removals()
+    BuildServer.objects.update(**STRANGER, unreachable_since=None)
+    finish_removals()
+
+    attempt.refresh_from_db()
+    assert (attempt.status, held_slots(server)) == ("running", 1)
+
+
 def test_taken_back_it_stays() -> None:
     server, (attempt,) = busy_server(builds=1)
     remove_by_force(server, actor=OLGA, confirm="one")
@@ -114,6 +159,39 @@ def test_taken_back_it_stays() -> None:
 
     assert finish_removals() == 0
     assert BuildServer.objects.filter(pk=server.pk, draining=False).exists()
+
+
+def test_taken_back_while_others_are_seen_to_nothing_of_it_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server, _ = busy_server(builds=0)
+    request_removal(server, actor=OLGA, confirm="one")
+
+    def look_then_take_back() -> list[BuildServer]:
+        found = wished_removals()
+        withdraw_removal(server, actor=OLGA)
+        make_attempt(server=server)
+        return found
+
+    monkeypatch.setattr(removal, "wished_removals", look_then_take_back)
+
+    assert finish_removals() == 0
+    assert BuildServer.objects.filter(pk=server.pk, draining=False).exists()
+    assert not BuildJob.objects.filter(cancel_requested_at__isnull=False).exists()
+
+
+def test_taken_back_at_the_last_moment_it_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, _ = busy_server(builds=0)
+    remove_by_force(server, actor=OLGA, confirm="one")
+
+    def take_back(server_id: UUID) -> bool:
+        return not withdraw_removal(server, actor=OLGA)
+
+    monkeypatch.setattr(removal, "_is_being_cleared", take_back)
+
+    assert finish_removals() == 0
+    assert BuildServer.objects.filter(pk=server.pk, removal_requested_at=None).exists()
+    assert not Event.objects.filter(kind="server_deleted").exists()
 
 
 def test_without_its_name_nothing_is_cancelled() -> None:

@@ -1,9 +1,12 @@
 """What submitters were served: kept between passes and processes, and counted only where it matters."""
 
+import re
 import uuid
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
@@ -40,6 +43,22 @@ def test_who_comes_back_is_counted_from_where_the_others_are() -> None:
     note_served([(KEY, bob), (KEY, bob)], contested={KEY: {ann, bob}})
 
     assert served() == {ann: 100.0, bob: 101.0}
+
+
+def test_rows_are_made_in_one_order_whatever_started_first() -> None:
+    people = [make_user().pk for _ in range(4)]
+    keys = ["k", "a", "z"]
+    contested = {key: set(people) for key in keys}
+    started = [(key, person) for key in keys for person in sorted(people, reverse=True)]
+
+    with CaptureQueriesContext(connection) as captured:
+        note_served(started, contested=contested)
+
+    insert = next(query["sql"] for query in captured.captured_queries if "INSERT" in query["sql"])
+    text = insert.replace("-", "")
+    rows = [(key, person) for key in sorted(keys) for person in sorted(people)]
+    found = re.findall(r"'(\w)', '(\w{32})'", text)
+    assert found == [(key, person.hex) for key, person in rows]
 
 
 def test_what_nobody_else_waited_for_costs_no_query(

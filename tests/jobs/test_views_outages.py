@@ -128,6 +128,18 @@ def test_a_server_that_others_are_reached_through_offers_no_removal() -> None:
     assert [form for form in page.find("form", method="post") if "/servers/" in form["action"]] == []
 
 
+@pytest.mark.parametrize(
+    ("action", "how"),
+    [
+        ("drain", "Then it ends by itself."),
+        ("maintenance", "Then a probe brings it back in."),
+        ("quarantine", "Then one build decides."),
+    ],
+)
+def test_the_question_says_how_it_ends(action: str, how: str) -> None:
+    assert f"{how} Empty: somebody ends it." in get(make_server("one"), f"{action}/").text
+
+
 # ---- its past -------------------------------------------------------------------------------------------
 
 

@@ -213,6 +213,24 @@ def test_the_latest_events_are_told_with_their_reasons() -> None:
     ]
 
 
+def test_quarantines_are_news() -> None:
+    server = make_server("north")
+    for kind, reason in (
+        ("quarantine_withheld", "Alone."),
+        ("quarantined", "Smoke."),
+        ("quarantine_ended", ""),
+    ):
+        record_event("server", subject_id=server.pk, kind=kind, actor=Actor("ann", "page"), reason=reason)
+
+    feed = shown().text.partition("Recent activity")[2].partition("Throughput")[0]
+
+    assert re.split(r" \ds(?= |$)", feed)[:3] == [
+        " north out of quarantine ann",
+        " north in quarantine Smoke.",
+        " north at fault, and kept in service Alone.",
+    ]
+
+
 def test_the_number_of_queries_does_not_grow_with_the_rows(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:

@@ -14,9 +14,10 @@ from pytest_django.fixtures import DjangoAssertNumQueries
 from buildboard.core.crypto import generate_ssh_key_pair
 from buildboard.core.permissions import Role
 from jobs.views.server_looks import Meter, Slots, beats_of
+from servers.fleet import takes_jobs
 from servers.models import BuildServer, ProbeSample
 from servers.slots import take_slot
-from servers.states import ServerStatus, TransportKind
+from servers.states import QuarantineKind, ServerStatus, TransportKind
 from tests.factories import make_attempt, make_job, make_server
 from tests.jobs.pages import FRAGMENT, Page, client_of
 
@@ -106,7 +107,8 @@ def test_the_tabs_count_the_fleet_and_the_worst_comes_first() -> None:
         assert f'{word} <span class="count">{count}</span>' in html
     text = Page(html).text
     assert "No server fits" in text
-    assert "9 servers 0 of 32 slots busy 6 online, 1 offline, 1 degraded, 1 maintenance" in text
+    counts = "6 online, 1 offline, 1 degraded, 1 maintenance, 1 draining, 1 disabled, 1 quarantined"
+    assert f"9 servers 0 of 32 slots busy {counts}" in text
     assert text.index("swapped shows another host key.") < text.index("away is offline for")
 
 
@@ -163,6 +165,57 @@ def test_a_full_server_says_when_its_next_slot_comes_free() -> None:
 
     assert re.search(r"1 / 1 next free in (\d+–\d+ min) \1", Page(row_of(full.name, html)).text)
     assert "0 / 4 now" in Page(row_of(free.name, html)).text
+
+
+LATER, EARLIER = timezone.now() + timedelta(days=1), timezone.now() - timedelta(days=1)
+OUT = {"quarantined_since": EARLIER, "quarantine_kind": QuarantineKind.HAND}
+
+
+@pytest.mark.parametrize(
+    ("fields", "in_row", "on_page"),
+    [
+        ({}, "now", "room for 4 more"),
+        ({"status": ServerStatus.DEGRADED}, "now", "room for 4 more"),
+        ({"status": ServerStatus.OFFLINE}, "offline", ""),
+        ({"status": ServerStatus.MAINTENANCE}, "in maintenance", ""),
+        ({"status": ServerStatus.UNKNOWN}, "not reached yet", ""),
+        ({"enabled": False}, "disabled", ""),
+        ({"draining": True}, "draining", ""),
+        (SSH | {"seen_host_key": NEW, "last_health_check": EARLIER}, "key not accepted", ""),
+        (OUT, "in quarantine", ""),
+        (OUT | {"quarantined_until": LATER}, "in quarantine", ""),
+        (OUT | {"quarantined_until": EARLIER}, "now", "takes one build"),
+        (OUT | {"quarantined_until": EARLIER, "canary_id": uuid.uuid4()}, "in quarantine", ""),
+        ({"starts_refused_until": LATER}, "refused a start", ""),
+        ({"starts_refused_until": EARLIER}, "now", "room for 4 more"),
+    ],
+)
+def test_the_list_and_its_page_say_whether_a_server_takes_builds_and_why_not(
+    fields: dict[str, Any], in_row: str, on_page: str
+) -> None:
+    server = make_server("one", **fields)
+    client = client_of()
+
+    row = Page(row_of("one", client.get("/servers/").content.decode())).text
+    page = Page(client.get(f"/servers/{server.pk}/").content.decode()).text
+
+    assert f"0 / 4 {in_row}" in row
+    assert f"Slots 0 of 4 busy {on_page or f'takes no builds: {in_row}'}" in page
+    assert takes_jobs(server) == (in_row == "now")
+
+
+def test_a_full_server_that_takes_none_does_not_say_when_a_slot_comes_free() -> None:
+    server = make_server("full", max_concurrent_builds=1, draining=True)
+    running = make_attempt(make_job("running", server=server), server=server, started_at=timezone.now())
+    assert take_slot(server, holder=running.pk) is not None
+    client = client_of()
+
+    row = Page(row_of("full", client.get("/servers/").content.decode())).text
+    page = Page(client.get(f"/servers/{server.pk}/").content.decode()).text
+
+    assert "1 / 1 draining" in row
+    assert "next slot free in" not in page
+    assert "1 of 1 busy takes no builds: draining" in page
 
 
 @pytest.mark.parametrize(("value", "colour"), [(None, ""), (75, ""), (76, "run"), (85, "run"), (86, "bad")])

@@ -5,9 +5,11 @@ import uuid
 import pytest
 from django.test import Client
 
+from buildboard.core.audit import Actor
 from buildboard.core.crypto import decrypt, generate_ssh_key_pair, load_ssh_private_key
 from buildboard.core.models import Event
 from buildboard.core.permissions import Role
+from servers.drains import set_maintenance
 from servers.models import BuildServer, ServerCheck
 from servers.slots import take_slot
 from servers.states import ServerStatus, TransportKind
@@ -297,6 +299,17 @@ def test_maintenance_begins_and_ends(operator: Client) -> None:
     assert status_after("start_maintenance") == ServerStatus.MAINTENANCE
     assert status_after("end_maintenance") == ServerStatus.UNKNOWN
     assert {event.actor for event in Event.objects.all()} == {"olga"}
+
+
+def test_maintenance_that_is_on_already_keeps_its_reason(operator: Client) -> None:
+    server = ssh_server()
+    set_maintenance(server.pk, enabled=True, actor=Actor("ada"), reason="Kernel.")
+
+    chosen = {"action": "start_maintenance", "_selected_action": [str(server.pk)]}
+    operator.post("/admin/servers/buildserver/", chosen)
+
+    server.refresh_from_db()
+    assert (server.status_reason, server.status_changed_by) == ("Kernel.", "ada")
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.SUBMITTER])

@@ -1,12 +1,16 @@
 """Maintenance, drains and removals: who took a server out, why, until when, and how each of them ends."""
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 from django.utils import timezone
 
 from buildboard.core.audit import BOARD, Actor
 from buildboard.core.models import Event
+from buildboard.core.schemas import utc_text
+from servers import drains
 from servers.drains import end_what_is_over, set_draining, set_maintenance
 from servers.errors import InvalidServer, ServerConflict
 from servers.fields import check_outage
@@ -20,6 +24,7 @@ from tests.factories import make_server
 
 pytestmark = pytest.mark.django_db
 OLGA = Actor("olga", "page")
+ADA = Actor("ada", "api")
 
 
 def row(server: BuildServer, *columns: str) -> tuple[object, ...]:
@@ -102,17 +107,74 @@ def test_what_has_an_end_ends_by_itself_and_maintenance_through_a_probe() -> Non
     assert row(mended, "status") == ("online",)
 
 
-def test_maintenance_keeps_who_began_it_and_takes_another_end() -> None:
+def test_maintenance_keeps_who_began_it_and_takes_another_reason_and_end() -> None:
     server, until = make_server(), timezone.now() + timedelta(hours=1)
+    columns = ("status", "status_reason", "status_changed_by", "maintenance_until")
 
     set_maintenance(server.pk, enabled=True, actor=OLGA, reason="Kernel.")
-    assert set_maintenance(server.pk, enabled=True, actor=Actor("ada"), reason="x", until=until) is False
+    since = row(server, "status_changed_at")
+    asked = [set_maintenance(server.pk, enabled=True, actor=ADA, reason="Disk.", until=until) for _ in "ab"]
+    changed = row(server, *columns)
+    assert set_maintenance(server.pk, enabled=True, actor=ADA, reason="Disk.") is True
 
-    columns = ("status", "status_reason", "status_changed_by", "maintenance_until")
-    assert row(server, *columns) == (ServerStatus.MAINTENANCE, "Kernel.", "olga", until)
+    assert (asked, changed) == ([True, False], (ServerStatus.MAINTENANCE, "Disk.", "olga", until))
+    assert row(server, *columns) == (ServerStatus.MAINTENANCE, "Disk.", "olga", None)
+    assert row(server, "status_changed_at") == since
     set_maintenance(server.pk, enabled=False, actor=OLGA)
     assert row(server, *columns) == (ServerStatus.UNKNOWN, "", "olga", None)
     assert set_maintenance(server.pk, enabled=False, actor=OLGA) is False
+    assert told(server) == [
+        ("status", "olga", "Kernel."),
+        ("maintenance_changed", "ada", "Disk."),
+        ("maintenance_changed", "ada", "Disk."),
+        ("status", "olga", ""),
+    ]
+    ends = Event.objects.filter(kind="maintenance_changed").order_by("sequence")
+    assert list(ends.values_list("data", flat=True)) == [{"until": utc_text(until)}, {}]
+
+
+@pytest.mark.parametrize(
+    ("set_out", "columns"),
+    [
+        (set_draining, ("draining_reason", "draining_until", "draining_by")),
+        (set_maintenance, ("status_reason", "maintenance_until", "status_changed_by")),
+    ],
+)
+def test_what_is_kept_stays_and_so_does_who_began_it(
+    set_out: Callable[..., bool], columns: tuple[str, ...]
+) -> None:
+    server, until = make_server(), timezone.now() + timedelta(hours=1)
+    again = partial(set_out, server.pk, enabled=True, actor=ADA)
+
+    set_out(server.pk, enabled=True, actor=OLGA, reason="Disks.", until=until, kept={"reason"})
+    same = again(kept={"reason", "until"})
+    seen = [row(server, *columns)]
+    again(reason="Memory.", kept={"until"})
+    seen.append(row(server, *columns))
+    again(kept={"reason"})
+    seen.append(row(server, *columns))
+
+    assert same is False
+    assert seen == [("Disks.", until, "olga"), ("Memory.", until, "olga"), ("Memory.", None, "olga")]
+
+
+@pytest.mark.parametrize("set_out", [set_draining, set_maintenance])
+def test_an_end_that_is_put_off_when_it_comes_holds(
+    monkeypatch: pytest.MonkeyPatch, set_out: Callable[..., bool]
+) -> None:
+    server, now = make_server(), timezone.now()
+    set_out(server.pk, enabled=True, actor=OLGA, until=now)
+
+    def put_off_then_tell(until: datetime) -> str:
+        set_out(server.pk, enabled=True, actor=OLGA, until=now + timedelta(hours=1))
+        return ""
+
+    with monkeypatch.context() as patch:
+        patch.setattr(drains, "_was_to_end", put_off_then_tell)
+        assert end_what_is_over() == 0
+
+    ends = set(row(server, "draining_until", "maintenance_until"))
+    assert ends == {None, now + timedelta(hours=1)}
 
 
 @pytest.mark.parametrize("ahead", [timedelta(seconds=-1), timedelta(days=400)])

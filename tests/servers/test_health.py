@@ -333,7 +333,7 @@ def test_the_key_of_a_jump_host_is_its_own_matter() -> None:
 
 
 def test_a_helper_that_cannot_work_takes_a_server_out_though_it_answers() -> None:
-    server = make_server()
+    server = make_server(unreachable_since=timezone.now())
 
     note_failure(server.pk, error=HelperRefused("full", status=74))
 
