@@ -1,5 +1,6 @@
 """Builds of an account that is not root, nor the one that the board runs as: over real sshd, from start to end."""
 
+import os
 import pwd
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,8 @@ from tests.ssh_servers import SshServer
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.ssh, pytest.mark.slow]
+# Told from what the same tests start beside these, with the same account.
+NAP = f"sleep 600.{os.getpid()}"
 OLGA = Actor(name="olga", door="api")
 ACCOUNT = "nobody"
 
@@ -75,7 +78,7 @@ def test_a_build_runs_with_the_rights_of_its_account_alone_and_leaves_nothing(
     settings.STORAGE_URL = (tmp_path / "storage").as_uri()
     command = (
         "id -un; cat README; touch /etc/not-mine 2>/dev/null && echo it was root; mkdir out; id -u >out/who.txt; "
-        "(exec >/dev/null 2>&1; setsid sleep 600 &)"
+        f"(exec >/dev/null 2>&1; setsid {NAP} &)"
     )
     with running_runner():
         job = submit(repository, build_command=command, artifact_paths=["out/*"])
@@ -90,24 +93,22 @@ def test_a_build_runs_with_the_rights_of_its_account_alone_and_leaves_nothing(
     user_id = pwd.getpwnam(ACCOUNT).pw_uid
     assert b"".join(read_artifact(artifact, start=0, end=artifact.size)) == f"{user_id}\n".encode()
     assert {path.stat().st_uid for path in (sshd.home / ".buildboard").rglob("*")} == {user_id}
-    assert [words for words in processes_of_account() if "sleep 600" in words] == []
+    assert [words for words in processes_of_account() if NAP in words] == []
 
 
 def test_a_cancel_ends_the_whole_tree_of_such_a_build(
     box: BuildServer, sshd: SshServer, repository: str
 ) -> None:
-    command = "trap '' TERM; setsid sleep 600 & sleep 600 & echo started; wait"
+    command = f"trap '' TERM; setsid {NAP} & {NAP} & echo started; wait"
     with running_runner():
         job = submit(repository, build_command=command)
         wait_for(lambda: Attempt.objects.filter(phase="building", log_size__gt=0).exists(), what="it builds")
-        wait_for(
-            lambda: len([one for one in processes_of_account() if one == "sleep 600"]) == 2, what="its tree"
-        )
+        wait_for(lambda: len([one for one in processes_of_account() if one == NAP]) == 2, what="its tree")
         request_cancel(job, actor=OLGA)
         wait_until_finished(job)
 
     assert job.status == JobStatus.CANCELLED
-    assert "sleep 600" not in processes_of_account()
+    assert NAP not in processes_of_account()
 
 
 def test_a_check_says_whose_account_it_is(box: BuildServer, sshd: SshServer) -> None:
