@@ -209,11 +209,6 @@ def learn_of(jobs: Collection[BuildJob]) -> dict[UUID, Learnt]:
     return {job_id: learnt for job_id, learnt in found.items() if learnt is not None}
 
 
-def usual_seconds(jobs: Collection[BuildJob]) -> dict[UUID, float]:
-    """The likeliest of these."""
-    return {job_id: learnt.likely for job_id, learnt in learn_of(jobs).items()}
-
-
 _COLUMNS = ("source_repository", "branch", "target_architecture", "server_name", "ran_ms")
 
 

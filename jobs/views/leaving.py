@@ -5,6 +5,7 @@ from typing import Any
 from buildboard.core.auth import Principal
 from jobs.queue.drain_impact import read_impact
 from jobs.queue.sole import jobs_only_for
+from jobs.views.progress import progress_among
 from jobs.views.server_parts import running_on
 from jobs.views.still_running import still_running
 from servers.fleet import load_fleet
@@ -14,9 +15,10 @@ from servers.slots import held_slots
 
 def leaving_of(server: BuildServer, *, principal: Principal) -> dict[str, Any]:
     """For the questions before a drain, maintenance, disabling and removal. Some twenty queries."""
+    running = running_on(server, principal=principal)
     return {
         "server": server,
-        "still": still_running(running_on(server, principal=principal)),
+        "still": still_running(running, progress=progress_among(running)),
         "stranded": jobs_only_for(server.pk, fleet=load_fleet()),
         "impact": read_impact(server.pk),
         "held": held_slots(server),

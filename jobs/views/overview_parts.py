@@ -14,9 +14,9 @@ from django.utils import timezone
 from jobs.models import BuildJob
 from jobs.queue.durations import Learnt
 from jobs.queue.estimate import Foresight, QueueState, estimate_of_queue
-from jobs.queue.lasting import left_between
 from jobs.queue.spans import span_words
 from jobs.states import JobStatus
+from jobs.views.progress import progress_since
 from jobs.views.server_looks import Slots
 from jobs.views.trend_charts import draw_spark
 from jobs.views.trends import Trends, middle, percentile
@@ -168,12 +168,11 @@ def _running(job: BuildJob, *, learnt: Learnt | None, now: datetime) -> Running:
         return Running(job, None, "connecting", is_over=False)
     if learnt is None:
         return Running(job, job.progress, "the first of its kind", is_over=False)
-    elapsed = (now - job.started_at).total_seconds()
-    percent = min(99, int(100 * elapsed / learnt.likely))
-    left = f"{span_words(left_between(learnt, elapsed_seconds=elapsed))} left"
-    if elapsed < learnt.likely:
-        return Running(job, percent, left, is_over=False)
-    return Running(job, percent, f"over its usual {wait_words(learnt.likely)}, {left}", is_over=True)
+    progress = progress_since(job.started_at, learnt=learnt, now=now, least_percent=job.progress)
+    left = f"{span_words(progress.left)} left" if progress.left else ""
+    if progress.over is None:
+        return Running(job, progress.percent, left, is_over=False)
+    return Running(job, progress.percent, f"over its usual {wait_words(learnt.likely)}, {left}", is_over=True)
 
 
 def make_fleet(fleet: Sequence[ServerFacts]) -> tuple[list[FleetRow], int]:

@@ -1,8 +1,8 @@
 """How far an active attempt is and when it should end, from builds like it. A help, not a promise."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.utils import timezone
@@ -21,6 +21,7 @@ class Progress:
     """`step` counts from 1. The rest is None while nothing like it has completed; `over` until it takes longer.
 
     `left` and `over` are seconds; `learnt` is how long builds like it take, and of how many that was learnt.
+    `ends` is when it should end, and `usual_end_at` when one that takes its usual time would, be that past already.
     """
 
     percent: int = 0
@@ -29,6 +30,7 @@ class Progress:
     left: Range | None = None
     over: float | None = None
     ends: Moments | None = None
+    usual_end_at: datetime | None = None
 
 
 def progress_of(job: BuildJob, attempt: Attempt | None) -> Progress:
@@ -41,32 +43,31 @@ def progress_of(job: BuildJob, attempt: Attempt | None) -> Progress:
 
 def progress_among(attempts: Sequence[Attempt]) -> dict[UUID, Progress]:
     """The same of several that run, by their jobs' ids, which are read already. One query; none for none."""
-    learnt, now = learn_of([one.job for one in attempts if one.started_at]), timezone.now()
+    learnt, now = learn_of([one.job for one in attempts]), timezone.now()
     return {one.job_id: _progress(one.job, one, learnt=learnt.get(one.job_id), now=now) for one in attempts}
 
 
-def first_end(found: Iterable[Progress]) -> Range | None:
-    """When the first of these builds ends; None when of one of them nobody can tell."""
-    left = [one.left for one in found]
-    known = [one for one in left if one is not None]
-    if not known or len(known) < len(left):
-        return None
-    return Range(
-        *(min(ends) for ends in zip(*((one.low, one.likely, one.high) for one in known), strict=True))
-    )
-
-
-def _progress(job: BuildJob, attempt: Attempt, *, learnt: Learnt | None, now: datetime) -> Progress:
-    step = list(Phase).index(Phase(attempt.phase)) + 1
-    if learnt is None or attempt.started_at is None:
-        return Progress(job.progress, step)
-    spent = (now - attempt.started_at).total_seconds()
+def progress_since(
+    started_at: datetime, *, learnt: Learnt, now: datetime, least_percent: int = 0, step: int = 1
+) -> Progress:
+    """Of a build that has run since then, at `now`; it is as far at least as it said itself."""
+    spent = (now - started_at).total_seconds()
     left = left_between(learnt, elapsed_seconds=spent)
     return Progress(
-        percent=min(_MOST_PERCENT, max(job.progress, int(100 * spent / max(learnt.likely, 1.0)))),
+        percent=min(_MOST_PERCENT, max(least_percent, int(100 * spent / max(learnt.likely, 1.0)))),
         step=step,
         learnt=learnt,
         left=left,
         over=spent - learnt.likely if spent >= learnt.likely else None,
         ends=Moments.after(now, left),
+        usual_end_at=started_at + timedelta(seconds=learnt.likely),
     )
+
+
+def _progress(job: BuildJob, attempt: Attempt, *, learnt: Learnt | None, now: datetime) -> Progress:
+    step = list(Phase).index(Phase(attempt.phase)) + 1
+    if learnt is None:
+        return Progress(job.progress, step)
+    if attempt.started_at is None:
+        return Progress(job.progress, step, usual_end_at=now + timedelta(seconds=learnt.likely))
+    return progress_since(attempt.started_at, learnt=learnt, now=now, least_percent=job.progress, step=step)

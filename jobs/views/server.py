@@ -13,14 +13,15 @@ from django.views.decorators.http import require_safe
 from buildboard.core.auth import principal_of, requires
 from buildboard.core.models import Event
 from buildboard.core.permissions import Right
+from jobs.queue.estimate import Foresight
 from jobs.views.affected import affected_among
 from jobs.views.enrolment import enrolment_of, what_it_builds
 from jobs.views.host_key import host_key_part
 from jobs.views.live import ACTIVE_MS, FINISHED_MS, answer_live, version_of
-from jobs.views.progress import first_end, progress_among
+from jobs.views.progress import progress_among
 from jobs.views.quarantine import quarantine_shown
 from jobs.views.server_health import health_of
-from jobs.views.server_looks import Slots, awaits_acceptance, quarantine_of, room_words, states_of, takes_none
+from jobs.views.server_looks import Slots, awaits_acceptance, quarantine_of, room_words, states_of
 from jobs.views.server_parts import (
     SERVER_EVENT_LOOKS,
     STATUS_LOOKS,
@@ -33,6 +34,7 @@ from jobs.views.server_parts import (
     up_since,
 )
 from jobs.views.server_past import past_of, statuses_of
+from jobs.views.server_rows import free_again_in
 from jobs.views.server_setup import install_lines
 from jobs.views.still_running import still_running
 from jobs.views.timeline import happenings
@@ -72,9 +74,9 @@ def detail(request: HttpRequest, server_id: UUID) -> HttpResponse:
         "room": room_words(server, slots),
         "loads": loads_of(server),
         "running": running,
-        "still": still_running(running) if _is_taken_out(server) else None,
+        "still": still_running(running, progress=progress) if _is_taken_out(server) else None,
         "progress": progress,
-        "free_in": None if slots.free or takes_none(server) else first_end(progress.values()),
+        "free_in": free_again_in(server, slots=slots, foresight=Foresight()),
         "affected": affected_among(running) if server.status == ServerStatus.OFFLINE else None,
         "recent": recent,
         "check": check,

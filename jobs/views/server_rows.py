@@ -11,7 +11,6 @@ from django.utils import timezone
 
 from jobs.queue.estimate import Foresight
 from jobs.queue.lasting import Range
-from jobs.queue.spans import span_words
 from jobs.views.filters import Filters
 from jobs.views.server_looks import (
     BEATS_MINUTES,
@@ -81,14 +80,14 @@ def _canonical(name: str) -> str:
 
 @dataclass(frozen=True)
 class ServerRow:
-    """One server as the list shows it. In words: `takes_none` why it takes no build, `free_in` when it has a slot."""
+    """One server as the list shows it: `takes_none` why it takes no build, `free_in` when it has a slot again."""
 
     server: BuildServer
     states: list[str]
     quarantine: str
     slots: Slots
     takes_none: str
-    free_in: str
+    free_in: Range | None
     meters: list[Meter]
     tools: list[str]
     more_tools: int
@@ -109,9 +108,7 @@ def make_rows(
     servers: list[BuildServer], *, tools: dict[UUID, list[str]], held: dict[UUID, int]
 ) -> list[ServerRow]:
     """The rows of these servers; a query for their last half hour, one for full ones where forecasts are kept."""
-    now = timezone.now()
-    is_any_full = any(held.get(server.pk, 0) >= server.max_concurrent_builds for server in servers)
-    free_in = Foresight().free_in if is_any_full else {}
+    now, foresight = timezone.now(), Foresight()
     seen = _read_beats(servers, since=now - timedelta(minutes=BEATS_MINUTES))
     return [
         ServerRow(
@@ -119,8 +116,8 @@ def make_rows(
             states=states_of(server),
             quarantine=quarantine_words(server),
             slots=(slots := Slots(held.get(server.pk, 0), server.max_concurrent_builds)),
-            takes_none=(none := takes_none(server)),
-            free_in="" if none else _free_in(slots, free_in.get(server.pk)),
+            takes_none=takes_none(server),
+            free_in=free_again_in(server, slots=slots, foresight=foresight),
             meters=meters_of(server),
             tools=tools.get(server.pk, [])[:MOST_TOOLS],
             more_tools=max(0, len(tools.get(server.pk, [])) - MOST_TOOLS),
@@ -130,9 +127,12 @@ def make_rows(
     ]
 
 
-def _free_in(slots: Slots, found: Range | None) -> str:
-    """Nothing while a slot is free."""
-    return span_words(found) if found and slots.held >= slots.total else ""
+def free_again_in(server: BuildServer, *, slots: Slots, foresight: Foresight) -> Range | None:
+    """In how many seconds a full server has a slot again; None: one is free, it takes no build, or nobody can tell.
+
+    What is foreseen is read or played for a full one only.
+    """
+    return None if slots.free or takes_none(server) else foresight.free_in.get(server.pk)
 
 
 def _read_beats(servers: list[BuildServer], *, since: datetime) -> dict[UUID, list[datetime]]:

@@ -1,13 +1,17 @@
-"""What still runs on a server that is to be drained, and until about when, by how long builds like it took."""
+"""What still runs on a server that is to be drained, and until about when.
 
-from collections.abc import Sequence
+Not in charge of the end of each build: progress.py.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from uuid import UUID
 
 from django.utils import timezone
 
 from jobs.models import Attempt
-from jobs.queue.durations import usual_seconds
+from jobs.views.progress import Progress
 
 _SHOWN = 8
 
@@ -70,18 +74,13 @@ def about(at: datetime) -> str:
     return f"{day}{of_day:%H:%M} UTC"
 
 
-def still_running(attempts: Sequence[Attempt]) -> StillRunning:
-    """Of active attempts with their jobs. One query; none for none."""
-    usual = usual_seconds([attempt.job for attempt in attempts])
-    now = timezone.now()
-    builds = [_remaining(attempt, usual=usual.get(attempt.job_id), now=now) for attempt in attempts]
+def still_running(attempts: Sequence[Attempt], *, progress: Mapping[UUID, Progress]) -> StillRunning:
+    """Of active attempts with their jobs; `progress` is theirs, by their jobs' ids."""
+    builds = [_remaining(attempt, progress[attempt.job_id]) for attempt in attempts]
     # What nobody can tell the end of may last the longest.
-    builds.sort(key=lambda one: (one.ends_at is not None, -(one.ends_at or now).timestamp()))
+    builds.sort(key=lambda one: (one.ends_at is not None, -one.ends_at.timestamp() if one.ends_at else 0))
     return StillRunning(builds)
 
 
-def _remaining(attempt: Attempt, *, usual: float | None, now: datetime) -> Remaining:
-    if usual is None:
-        return Remaining(attempt)
-    ends_at = (attempt.started_at or now) + timedelta(seconds=usual)
-    return Remaining(attempt, ends_at, is_over=ends_at <= now)
+def _remaining(attempt: Attempt, progress: Progress) -> Remaining:
+    return Remaining(attempt, progress.usual_end_at, is_over=progress.over is not None)

@@ -19,7 +19,6 @@ from jobs.queue.durations import (
     learn_of,
     range_of,
     read_durations,
-    usual_seconds,
     work_of,
 )
 from tests.factories import make_job
@@ -163,14 +162,14 @@ def test_latest_come_first() -> None:
 
 
 @pytest.mark.django_db
-def test_usual_seconds_are_those_where_it_runs() -> None:
+def test_jobs_take_as_long_as_their_like_where_they_run() -> None:
     for seconds in (10, 20, 30):
         completed(seconds)
         completed(10 * seconds, server_name="two")
     here, there = make_job("running", server_name="one"), make_job("running", server_name="two")
     unlike = make_job("running", source_repository="https://git.example/other.git")
 
-    assert {name: round(one) for name, one in usual_seconds([here, there, unlike]).items()} == {
+    assert {name: round(one.likely) for name, one in learn_of([here, there, unlike]).items()} == {
         here.pk: 20,
         there.pk: 200,
     }
@@ -186,4 +185,4 @@ def test_number_of_queries_is_constant(django_assert_num_queries: DjangoAssertNu
     with django_assert_num_queries(1):
         read_durations([MAIN], only_own=True)
     with django_assert_num_queries(0):
-        assert usual_seconds([]) == {}
+        assert learn_of([]) == {}

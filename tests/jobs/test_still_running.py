@@ -1,6 +1,6 @@
 """What still runs on a server and until about when, by how long builds like it took."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +8,8 @@ import time_machine
 from django.utils import timezone
 
 from jobs.models import Attempt
-from jobs.views.still_running import about, still_running
+from jobs.views.progress import progress_among
+from jobs.views.still_running import StillRunning, about, still_running
 from servers.models import BuildServer
 from tests.factories import make_attempt, make_job, make_server
 
@@ -39,6 +40,10 @@ def running(server: BuildServer, repository: str, *, minutes: int) -> Attempt:
     return make_attempt(job, server=server, started_at=at)
 
 
+def shown(attempts: Sequence[Attempt]) -> StillRunning:
+    return still_running(attempts, progress=progress_among(attempts))
+
+
 def test_builds_are_told_with_their_end_and_those_without_one_first() -> None:
     server = make_server()
     past("https://git.example/long", minutes=60)
@@ -48,7 +53,7 @@ def test_builds_are_told_with_their_end_and_those_without_one_first() -> None:
         for name, minutes in (("long", 15), ("short", 5), ("short", 20), ("new", 1))
     )
 
-    still = still_running([long, short, over, new])
+    still = shown([long, short, over, new])
 
     assert [one.attempt for one in still.builds] == [new, long, short, over]
     assert [one.is_over for one in still.builds] == [False, False, False, True]
@@ -68,10 +73,10 @@ def test_an_end_on_another_day_names_the_day(moment: str, words: str) -> None:
 def test_of_many_the_first_are_named() -> None:
     server = make_server()
 
-    still = still_running([running(server, "https://git.example/new", minutes=1) for _ in range(10)])
+    still = shown([running(server, "https://git.example/new", minutes=1) for _ in range(10)])
 
     assert (len(still.shown), still.left_out, still.last_ends_at) == (8, 2, None)
 
 
 def test_nothing_runs() -> None:
-    assert still_running([]).count == 0
+    assert shown([]).count == 0
