@@ -74,9 +74,14 @@ class ServerFacts:
         return max(0, self.slots - self.held)
 
     @property
+    def in_service(self) -> bool:
+        """Whether it is well, trusted, and nobody took it out; quarantine and refused starts depend on the time."""
+        return self.enabled and self.pinned and not self.draining and self.status in TAKING
+
+    @property
     def room(self) -> int:
-        """The same of a server that is in service by its row; else none."""
-        return self.free_slots if self.enabled and not self.draining and self.status in TAKING else 0
+        """Room for that many more builds, of a server in service; else none."""
+        return self.free_slots if self.in_service else 0
 
     @property
     def is_timed(self) -> bool:
@@ -114,21 +119,31 @@ _NOT_FACTS = ("facts", "private_key", "public_key", "host_key", "seen_host_key")
 
 
 def takes_jobs(server: BuildServer) -> bool:
-    """Whether the server is in service by its row: a last look at what may have changed since the fleet was read."""
+    """Whether the server takes jobs by its row: a last look at what may have changed since the fleet was read."""
+    return not why_it_takes_none(server)
+
+
+def why_it_takes_none(server: BuildServer) -> str:
+    """Why it takes no job by its row, in a few words, however full it is; empty: it takes some."""
     now = timezone.now()
-    quarantine = quarantine_stage(
-        since=server.quarantined_since,
-        until=server.quarantined_until,
-        canary_id=server.canary_id,
-        now=now,
-    )
-    return (
-        server.enabled
-        and server.status in TAKING
-        and server.is_trusted
-        and not server.draining
-        and quarantine in {QuarantineStage.NONE, QuarantineStage.CANARY_DUE}
-        and not (server.starts_refused_until and server.starts_refused_until > now)
+    quarantine = quarantine_of(server, now=now)
+    reasons = {
+        "disabled": not server.enabled,
+        "offline": server.status == ServerStatus.OFFLINE,
+        "in maintenance": server.status == ServerStatus.MAINTENANCE,
+        "key not accepted": not server.is_trusted,
+        "not reached yet": server.status not in TAKING,
+        "draining": server.draining,
+        "in quarantine": quarantine in {QuarantineStage.HELD, QuarantineStage.CANARY_RUNS},
+        "refused a start": bool(server.starts_refused_until and server.starts_refused_until > now),
+    }
+    return next((why for why, holds in reasons.items() if holds), "")
+
+
+def quarantine_of(server: BuildServer, *, now: datetime) -> QuarantineStage:
+    """How far its quarantine is by its row."""
+    return quarantine_stage(
+        since=server.quarantined_since, until=server.quarantined_until, canary_id=server.canary_id, now=now
     )
 
 

@@ -20,7 +20,7 @@ from buildboard.core.doorbell import ring_on_commit
 from buildboard.core.models import Event
 from buildboard.core.schemas import utc_text
 from servers.errors import ServerConflict
-from servers.fleet import TAKING, ServerFacts, load_fleet
+from servers.fleet import ServerFacts, load_fleet
 from servers.models import BuildServer
 from servers.states import QuarantineKind, QuarantineStage, quarantine_stage
 
@@ -61,7 +61,7 @@ def why_spared(server: ServerFacts, fleet: Sequence[ServerFacts]) -> str:
     fails some builds is worth more than one that builds nothing, and a fault that so many have alike is seldom
     theirs. Labels and groups do not count: what only this server could build would fail there.
     """
-    others = [one for one in fleet if one.id != server.id and _is_in_service(one)]
+    others = [one for one in fleet if one.id != server.id and one.in_service]
     for architecture in sorted(server.architectures):
         peers = [one for one in others if architecture in one.architectures]
         out = [one for one in peers if one.quarantined_since is not None]
@@ -70,10 +70,6 @@ def why_spared(server: ServerFacts, fleet: Sequence[ServerFacts]) -> str:
         if 2 * (len(out) + 1) > len(peers) + 1:
             return f"half of the servers that build {architecture} are in quarantine already"
     return ""
-
-
-def _is_in_service(server: ServerFacts) -> bool:
-    return server.enabled and server.pinned and not server.draining and server.status in TAKING
 
 
 # ---- what the board does ----------------------------------------------------------------------------------

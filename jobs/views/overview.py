@@ -20,7 +20,7 @@ from jobs.views.live import ACTIVE_MS, FINISHED_MS, answer_live, version_of
 from jobs.views.overview_parts import (
     Running,
     fleet_words,
-    is_in_service,
+    is_able,
     make_figures,
     make_fleet,
     make_running,
@@ -101,7 +101,7 @@ def _parts(state: QueueState, trends: Trends) -> dict[str, Any]:
         "fleet_words": fleet_words(fleet),
         "changed_keys": [(server.id, server.name) for server in fleet if server.key_changed],
         "has_server": any(server.enabled for server in fleet),
-        "has_service": any(is_in_service(server) for server in fleet),
+        "has_service": any(is_able(server) for server in fleet),
         "activity": recent_activity({server.id: server.name for server in fleet}),
     }
 

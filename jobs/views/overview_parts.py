@@ -82,7 +82,7 @@ def make_figures(
     foresight: Foresight,
 ) -> Figures:
     """Everything of the top row. No query where forecasts are kept, but for a guess where nobody can tell the wait."""
-    able = [server for server in fleet if is_in_service(server)]
+    able = [server for server in fleet if is_able(server)]
     slots, held = sum(server.slots for server in able), sum(server.held for server in able)
     share, usual = trends.success_percent, trends.failed_usually
     return Figures(
@@ -125,10 +125,9 @@ def _share(completed: int, failed: int) -> float | None:
     return completed / (completed + failed) if completed + failed else None
 
 
-def is_in_service(server: ServerFacts) -> bool:
+def is_able(server: ServerFacts) -> bool:
     """Whether it takes builds of some kind now, or would as soon as it has room."""
-    is_well = server.status in {ServerStatus.ONLINE, ServerStatus.DEGRADED} and server.pinned
-    return server.enabled and is_well and not server.draining and not _is_quarantined(server)
+    return server.in_service and not _is_quarantined(server)
 
 
 def _is_quarantined(server: ServerFacts) -> bool:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from jobs.models import Attempt
-from jobs.views.server_looks import quarantine_of
+from jobs.views.server_looks import quarantine_now
 from servers.models import BuildServer
 from servers.states import QuarantineStage
 
@@ -18,7 +18,7 @@ class QuarantineShown:
 
 def quarantine_shown(server: BuildServer) -> QuarantineShown | None:
     """None when it is in service. One query while a canary build runs, none else."""
-    stage = quarantine_of(server)
+    stage = quarantine_now(server)
     if stage is QuarantineStage.NONE:
         return None
     canary = None

@@ -21,7 +21,14 @@ from jobs.views.live import ACTIVE_MS, FINISHED_MS, answer_live, version_of
 from jobs.views.progress import progress_among
 from jobs.views.quarantine import quarantine_shown
 from jobs.views.server_health import health_of
-from jobs.views.server_looks import Slots, awaits_acceptance, quarantine_of, room_words, states_of
+from jobs.views.server_looks import (
+    Slots,
+    awaits_acceptance,
+    is_emptying,
+    quarantine_now,
+    room_words,
+    states_of,
+)
 from jobs.views.server_parts import (
     SERVER_EVENT_LOOKS,
     STATUS_LOOKS,
@@ -74,7 +81,7 @@ def detail(request: HttpRequest, server_id: UUID) -> HttpResponse:
         "room": room_words(server, slots),
         "loads": loads_of(server),
         "running": running,
-        "still": still_running(running, progress=progress) if _is_taken_out(server) else None,
+        "still": still_running(running, progress=progress) if is_emptying(server) else None,
         "progress": progress,
         "free_in": free_again_in(server, slots=slots, foresight=Foresight()),
         "affected": affected_among(running) if server.status == ServerStatus.OFFLINE else None,
@@ -101,14 +108,10 @@ def _marks(server: BuildServer, shown: dict[str, Any]) -> list[object]:
     ]
     return [
         (server.updated_at, server.last_health_check, server.unreachable_since),
-        (states_of(server), quarantine_of(server), shown["slots"].held, shown["room"], builds),
+        (states_of(server), quarantine_now(server), shown["slots"].held, shown["room"], builds),
         (recent["marks"], [job.pk for job in recent["jobs"]]),
         (check.check.pk, check.check.steps, check.check.finished_at, check.is_late) if check else None,
     ]
-
-
-def _is_taken_out(server: BuildServer) -> bool:
-    return server.draining or server.status == ServerStatus.MAINTENANCE
 
 
 def _arrival(server: BuildServer, *, check: CheckShown | None, is_unused: bool) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
+from servers.fleet import quarantine_of, why_it_takes_none
 from servers.models import BuildServer
-from servers.states import QuarantineStage, ServerStatus, TransportKind, quarantine_stage
+from servers.states import QuarantineStage, ServerStatus, TransportKind
 
 _NEAR_LIMIT = 10  # percent
 _BEAT = timedelta(minutes=2)
@@ -81,24 +82,19 @@ def _rounded(percent: float | None) -> int | None:
     return None if percent is None else round(percent)
 
 
-def quarantine_of(server: BuildServer) -> QuarantineStage:
+def quarantine_now(server: BuildServer) -> QuarantineStage:
     """How far its quarantine is now."""
-    return quarantine_stage(
-        since=server.quarantined_since,
-        until=server.quarantined_until,
-        canary_id=server.canary_id,
-        now=timezone.now(),
-    )
+    return quarantine_of(server, now=timezone.now())
 
 
 def is_quarantined(server: BuildServer) -> bool:
     """Whether it is kept from builds, or from all but one."""
-    return quarantine_of(server) is not QuarantineStage.NONE
+    return quarantine_now(server) is not QuarantineStage.NONE
 
 
 def quarantine_words(server: BuildServer) -> str:
     """Until when it is in quarantine, or how it comes out, in a few words; empty: it is in service."""
-    stage = quarantine_of(server)
+    stage = quarantine_now(server)
     if stage is QuarantineStage.HELD:
         return (
             f"until {server.quarantined_until:%d %b %H:%M} UTC" if server.quarantined_until else "until ended"
@@ -131,36 +127,22 @@ def states_of(server: BuildServer) -> list[str]:
 
 def is_out(server: BuildServer) -> bool:
     """Whether somebody took it out of service."""
-    return not server.enabled or server.draining or server.status == ServerStatus.MAINTENANCE
+    return not server.enabled or is_emptying(server)
 
 
-def takes_none(server: BuildServer) -> str:
-    """Why it takes no build, in a few words; empty: it takes some.
-
-    By its row, as `servers.fleet.takes_jobs`: how full it is, slots and meters tell.
-    """
-    now = timezone.now()
-    reasons = {
-        "disabled": not server.enabled,
-        "offline": server.status == ServerStatus.OFFLINE,
-        "in maintenance": server.status == ServerStatus.MAINTENANCE,
-        "key not accepted": not server.is_trusted,
-        "not reached yet": server.status == ServerStatus.UNKNOWN,
-        "draining": server.draining,
-        "in quarantine": quarantine_of(server) in {QuarantineStage.HELD, QuarantineStage.CANARY_RUNS},
-        "refused a start": bool(server.starts_refused_until and server.starts_refused_until > now),
-    }
-    return next((why for why, holds in reasons.items() if holds), "")
+def is_emptying(server: BuildServer) -> bool:
+    """Whether somebody waits for its last builds: it drains, or is in maintenance."""
+    return server.draining or server.status == ServerStatus.MAINTENANCE
 
 
 def room_words(server: BuildServer, slots: Slots) -> str:
     """What it takes now: so many builds more, or none and why."""
-    why = takes_none(server)
+    why = why_it_takes_none(server)
     if why:
         return f"takes no builds: {why}"
     if not slots.free:
         return "full"
-    is_on_trial = quarantine_of(server) is QuarantineStage.CANARY_DUE
+    is_on_trial = quarantine_now(server) is QuarantineStage.CANARY_DUE
     return "takes one build" if is_on_trial else f"room for {slots.free} more"
 
 

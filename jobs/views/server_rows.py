@@ -24,9 +24,9 @@ from jobs.views.server_looks import (
     needs_attention,
     quarantine_words,
     states_of,
-    takes_none,
 )
 from servers.architectures import canonical_architecture
+from servers.fleet import why_it_takes_none
 from servers.models import BuildServer, ProbeSample, Toolchain
 
 MOST_SHOWN = 200
@@ -116,7 +116,7 @@ def make_rows(
             states=states_of(server),
             quarantine=quarantine_words(server),
             slots=(slots := Slots(held.get(server.pk, 0), server.max_concurrent_builds)),
-            takes_none=takes_none(server),
+            takes_none=why_it_takes_none(server),
             free_in=free_again_in(server, slots=slots, foresight=foresight),
             meters=meters_of(server),
             tools=tools.get(server.pk, [])[:MOST_TOOLS],
@@ -132,7 +132,7 @@ def free_again_in(server: BuildServer, *, slots: Slots, foresight: Foresight) ->
 
     What is foreseen is read or played for a full one only.
     """
-    return None if slots.free or takes_none(server) else foresight.free_in.get(server.pk)
+    return None if slots.free or why_it_takes_none(server) else foresight.free_in.get(server.pk)
 
 
 def _read_beats(servers: list[BuildServer], *, since: datetime) -> dict[UUID, list[datetime]]:

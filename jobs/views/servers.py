@@ -16,7 +16,7 @@ from jobs.views.server_looks import (
     has_changed_key,
     is_quarantined,
     needs_attention,
-    quarantine_of,
+    quarantine_now,
 )
 from jobs.views.server_rows import MOST_SHOWN, TABS, FleetSelection, make_rows, read_tools
 from servers.models import BuildServer
@@ -58,7 +58,7 @@ def server_list(request: HttpRequest) -> HttpResponse:
     named = [
         (one["affected"].count, [job.pk for job in one["affected"].jobs]) for one in alarms if one["affected"]
     ]
-    out = [(one.pk, quarantine_of(one)) for one in fleet if is_quarantined(one)]
+    out = [(one.pk, quarantine_now(one)) for one in fleet if is_quarantined(one)]
     version = version_of(looks, tools, beat, named, out)
     return answer_live(
         request, page="servers/list.html", fragment="servers/_servers.html", version=version, context=context
@@ -95,7 +95,7 @@ def _alarms(fleet: list[BuildServer], *, principal: Principal) -> list[dict[str,
             "server": server,
             "is_changed_key": has_changed_key(server),
             "awaits": awaits_acceptance(server),
-            "stage": quarantine_of(server) if rank == _QUARANTINED else "",
+            "stage": quarantine_now(server) if rank == _QUARANTINED else "",
             "affected": affected.get(server.pk),
         }
         for rank, server in shown
