@@ -76,7 +76,7 @@ class _Way:
 
     def tell(self, note: Callable[[], object]) -> None:
         """Tell health, unless address, key or pin were changed meanwhile: what was seen is of another way then."""
-        now = BuildServer.objects.select_related("jump_host").filter(pk=self._server.pk).first()
+        now = BuildServer.objects.to_reach(self._server.pk)
         if now is not None and way_to(now) == self._settings:
             note()
 

@@ -22,6 +22,10 @@ class BuildServerQuerySet(models.QuerySet["BuildServer"]):
         rights: frozenset[Right] = getattr(user, "rights", frozenset())
         return self if Right.READ in rights or settings.PUBLIC_READ else self.none()
 
+    def to_reach(self, server_id: uuid.UUID) -> "BuildServer | None":
+        """One with the jump host that its connection goes through; None when it was deleted. One query."""
+        return self.select_related("jump_host").filter(pk=server_id).first()
+
 
 class BuildServer(models.Model):
     """A machine that runs builds. `status` belongs to health.py."""

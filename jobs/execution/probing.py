@@ -103,7 +103,7 @@ class Prober:
         return TOOLS_SECONDS - (timezone.now() - seen_at).total_seconds()
 
     def _row(self) -> BuildServer | None:
-        return BuildServer.objects.select_related("jump_host").filter(pk=self._server_id).first()
+        return BuildServer.objects.to_reach(self._server_id)
 
     def _take_in(self, answer: Answer) -> None:
         server = self._row()

@@ -51,7 +51,7 @@ class Upkeep:
         now = time.monotonic()
         if not self._errands.is_listing and now >= self._compare_after:
             self._compare_after = now + COMPARE_SECONDS
-            server = BuildServer.objects.select_related("jump_host").filter(pk=self._server_id).first()
+            server = BuildServer.objects.to_reach(self._server_id)
             if server is not None:  # else it was deleted, and its follower ends with the lease
                 self._asked_at = timezone.now()
                 self._errands.list_runs(server)
