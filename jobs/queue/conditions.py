@@ -27,6 +27,14 @@ class Kind(StrEnum):
     OFFLINE = "offline"
     BUSY = "busy"
 
+    @property
+    def distance(self) -> int:
+        """How far from the job a server is that refuses it so: 0 for a busy one, the nearest."""
+        return _NEAREST_FIRST.index(self)
+
+
+_NEAREST_FIRST = (Kind.BUSY, Kind.OFFLINE, Kind.IMPOSSIBLE)
+
 
 class Condition(StrEnum):
     """What a server must meet; the value names the one that it does not."""

@@ -55,7 +55,6 @@ WORDS = {
 }
 """Reasons in few words: what the servers that came nearest were."""
 
-_FAR = {Kind.BUSY: 0, Kind.OFFLINE: 1, Kind.IMPOSSIBLE: 2}
 _ORDER = {reason: number for number, reason in enumerate(WORDS)}
 _LEAST_SECONDS = 1.0
 _BETWEEN_LOOKS_SECONDS = 5.0
@@ -232,7 +231,7 @@ def _piece(standing: Mapping[UUID | None, Collection[str]], since: datetime, unt
 
 def _distance(reason: str) -> int:
     kind = kind_of(reason)
-    return 0 if kind is None else _FAR[kind]
+    return 0 if kind is None else kind.distance
 
 
 def _rank(reason: str) -> int:

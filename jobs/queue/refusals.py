@@ -10,12 +10,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from jobs.models import BuildJob, Refusal
-from jobs.queue.conditions import Kind, Refused
+from jobs.queue.conditions import Refused
 from jobs.queue.history import NO_SERVERS
 from servers.fleet import ServerFacts
 
 MOST_SERVERS = 50  # whose refusals are kept of one job, those that come nearest first
-_FAR = {Kind.BUSY: 0, Kind.OFFLINE: 1, Kind.IMPOSSIBLE: 2}
 _CLOSED_AT_ONCE = 500
 
 Key = tuple[UUID | None, str]
@@ -30,7 +29,7 @@ def look_of(refusals: Iterable[tuple[ServerFacts, Refused]], *, fleet_empty: boo
     servers: dict[UUID, list[Refused]] = {}
     for server, one in refusals:
         servers.setdefault(server.id, []).append(one)
-    nearest = sorted(servers, key=lambda server_id: max(_FAR[one.kind] for one in servers[server_id]))
+    nearest = sorted(servers, key=lambda server_id: max(one.kind.distance for one in servers[server_id]))
     return {
         (server_id, str(one.condition)): (one.detail[:255], one.hard)
         for server_id in nearest[:MOST_SERVERS]

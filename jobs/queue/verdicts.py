@@ -21,9 +21,6 @@ class Verdict(StrEnum):
     REFUSED = "refused"
 
 
-_FAR = (Kind.BUSY, Kind.OFFLINE, Kind.IMPOSSIBLE)
-
-
 @dataclass(frozen=True)
 class ServerVerdict:
     """One server and what it does not meet."""
@@ -42,7 +39,7 @@ class ServerVerdict:
     @property
     def kind(self) -> Kind | None:
         """What keeps it from the job at most: impossible, offline or busy; None of an eligible one."""
-        return max((one.kind for one in self.refused), key=_FAR.index, default=None)
+        return max((one.kind for one in self.refused), key=lambda kind: kind.distance, default=None)
 
     @property
     def fits(self) -> bool:
