@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from jobs.queue.choice import Judged
 from jobs.queue.conditions import Kind
 from jobs.queue.explain import why_stuck
+from jobs.queue.spans import past_words
 from jobs.queue.verdicts import ServerVerdict, Verdict
 
 MOST_REASONS = 5
-_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
 @dataclass(frozen=True)
@@ -41,24 +41,14 @@ def why_it_ends(
 ) -> str | None:
     """What the job is told that is failed now; None while it may wait on. `servers` are judged now, nearest first."""
     if wait.deadline is not None and wait.deadline <= now:
-        told = f"It waited {span_text(now - wait.since)} for a server, longer than its queue timeout allows."
+        told = f"It waited {past_words(now - wait.since)} for a server, longer than its queue timeout allows."
         return f"{told} {wait.hindrance or _reasons(servers)}"
     if wait.impossible_since is None or any(one.fits for one in servers):
         return None
     stood = now - wait.impossible_since
     if stood < timedelta(seconds=impossible_seconds):
         return None
-    return f"For {span_text(stood)} there was no server that could ever take it. {_reasons(servers)}"
-
-
-def span_text(span: timedelta) -> str:
-    """`45 s`, `12 min`, `3 h`, `2 days`: whole units, rounded down."""
-    seconds = max(0, int(span.total_seconds()))
-    if seconds < _MINUTE:
-        return f"{seconds} s"
-    if seconds < _HOUR:
-        return f"{seconds // _MINUTE} min"
-    return f"{seconds // _HOUR} h" if seconds < 2 * _DAY else f"{seconds // _DAY} days"
+    return f"For {past_words(stood)} there was no server that could ever take it. {_reasons(servers)}"
 
 
 def _reasons(servers: Sequence[ServerVerdict]) -> str:

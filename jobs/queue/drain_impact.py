@@ -12,9 +12,7 @@ from uuid import UUID
 from jobs.queue.forecast import Foreseen, foresee_from, read_facts
 from jobs.queue.lasting import Range
 from jobs.queue.simulation import Queued, QueueFacts, without_server
-
-_LEAST_SECONDS = 1.0
-_MINUTE, _HOUR = 60, 3600
+from jobs.queue.spans import LEAST_CHANGE_SECONDS, change_words
 
 
 @dataclass(frozen=True)
@@ -45,17 +43,9 @@ class WaitChange:
     @property
     def words(self) -> str:
         """`+6 min`, `no change`, or that none starts."""
-        longer = self.longer
-        if longer is None:
+        if self.longer is None:
             return "no start until another server is there"
-        if abs(longer) < _LEAST_SECONDS:
-            return "no change"
-        sign, seconds = "+" if longer > 0 else "-", abs(longer)
-        if seconds < _MINUTE:
-            return f"{sign}{round(seconds)} s"
-        if seconds < 2 * _HOUR:
-            return f"{sign}{round(seconds / _MINUTE)} min"
-        return f"{sign}{seconds / _HOUR:.1f} h"
+        return change_words(self.longer)
 
 
 @dataclass(frozen=True)
@@ -136,7 +126,9 @@ def _changes(queue: Sequence[Queued], *, with_it: Foreseen, without: Foreseen) -
         for name, wait in with_it.waits.items()
         if name not in starts
     ]
-    changed = [one for one in found if one.jobs or one.longer is None or abs(one.longer) >= _LEAST_SECONDS]
+    changed = [
+        one for one in found if one.jobs or one.longer is None or abs(one.longer) >= LEAST_CHANGE_SECONDS
+    ]
     return sorted(changed, key=lambda one: (one.longer is not None, -(one.longer or 0.0), one.architecture))
 
 

@@ -28,7 +28,7 @@ from jobs.queue.lasting import Range
 from jobs.queue.order import PULLED, Place, place_of, waiting_of
 from jobs.queue.predictions import Told
 from jobs.queue.remedies import remedy_for
-from jobs.queue.spans import in_words
+from jobs.queue.spans import in_about, in_words
 from jobs.queue.verdicts import ServerVerdict, Verdict, judge_fleet
 from jobs.states import JOB_ACTIVE, JobStatus
 from servers.fleet import ServerFacts, load_fleet
@@ -37,7 +37,6 @@ MOST_REASONS = 50
 _UNFIT = "No build server can take it."
 _AWAY = "No build server that fits is in service."
 _NONE = "There is no build server yet."
-_MINUTE, _HOUR = 60, 3600
 
 
 @dataclass(frozen=True)
@@ -229,13 +228,4 @@ def _are(count: int) -> str:
 
 
 def _when(wait: Estimate) -> str:
-    return in_words(wait.range) if wait.range else _about(wait.seconds)
-
-
-def _about(seconds: int) -> str:
-    if seconds < _MINUTE:
-        return "in less than a minute"
-    if seconds < 1.5 * _HOUR:
-        minutes = round(seconds / _MINUTE)
-        return f"in about {minutes} minute{'' if minutes == 1 else 's'}"
-    return f"in about {round(seconds / _HOUR)} hours"
+    return in_words(wait.range) if wait.range else in_about(wait.seconds)

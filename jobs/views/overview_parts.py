@@ -14,7 +14,7 @@ from django.utils import timezone
 from jobs.models import BuildJob
 from jobs.queue.durations import Learnt
 from jobs.queue.estimate import Foresight, QueueState, estimate_of_queue
-from jobs.queue.spans import span_words
+from jobs.queue.spans import span_words, wait_words
 from jobs.states import JobStatus
 from jobs.views.progress import progress_since
 from jobs.views.server_looks import Slots
@@ -26,8 +26,6 @@ from servers.states import QuarantineStage, ServerStatus
 _MOST_SERVERS = 12
 _MOST_ARCHITECTURES = 3
 _DOTS = {ServerStatus.ONLINE: "ok", ServerStatus.DEGRADED: "run", ServerStatus.OFFLINE: "bad"}
-_MINUTE, _HOUR = 60, 3600
-_COARSE = 600  # seconds from which on minutes are enough
 
 
 @dataclass(frozen=True)
@@ -140,20 +138,6 @@ def _waits(fleet: Sequence[ServerFacts], foresight: Foresight) -> list[str]:
     names = sorted(builders, key=lambda name: (-builders[name], name))[:_MOST_ARCHITECTURES]
     told = [(name, foresight.waits.get(name)) for name in names]
     return [f"{name} {wait_words(wait.likely).partition(' ')[0] if wait else '—'}" for name, wait in told]
-
-
-def wait_words(seconds: float) -> str:
-    """A wait that is only estimated: `none`, `40s`, `2m 10s`, `26m`, `3h`."""
-    if seconds <= 0:
-        return "none"
-    tens = max(10, round(seconds / 10) * 10)
-    if tens < _MINUTE:
-        return f"{tens}s"
-    if tens < _COARSE:
-        return f"{tens // _MINUTE}m {tens % _MINUTE:02d}s" if tens % _MINUTE else f"{tens // _MINUTE}m"
-    if seconds < _HOUR:
-        return f"{round(seconds / _MINUTE)}m"
-    return f"{seconds / _HOUR:.1f}h".replace(".0h", "h")
 
 
 def make_running(jobs: Sequence[BuildJob], *, learnt: Mapping[UUID, Learnt]) -> list[Running]:

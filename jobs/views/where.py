@@ -14,7 +14,7 @@ from jobs.models import BuildJob
 from jobs.queue.conditions import Kind
 from jobs.queue.durations import Learnt, Work, read_durations
 from jobs.queue.explain import Explanation, explain_submission
-from jobs.queue.spans import in_words
+from jobs.queue.spans import in_about, in_words
 from jobs.queue.verdicts import ServerVerdict, Verdict
 from jobs.submission import fields_of, read_submission
 from servers.architectures import canonical_architecture
@@ -99,19 +99,11 @@ def _start(why: Explanation) -> dict[str, Any]:
     behind = f", behind {ahead} other{'' if ahead == 1 else 's'} for its architecture" if ahead else ""
     if able and seconds < 1:
         return {"headline": "At once", "after": f"on {able[0]}{behind}"}
-    where = f", likely on {able[0]}" if able else ", on the first server that comes free"
+    where = f"likely on {able[0]}" if able else "on the first server that comes free"
     basis = "" if why.wait.basis == "history" else " (a guess: no build has completed yet)"
-    if why.told and why.told.start:
-        words = in_words(why.told.start.seconds_from(why.checked_at))
-        return {"headline": f"{words[:1].upper()}{words[1:]}", "after": f"{where.removeprefix(', ')}{behind}"}
-    return {"headline": _about(seconds), "after": f"until it starts{where}{behind}{basis}"}
-
-
-def _about(seconds: float) -> str:
-    if seconds < 60:
-        return "Less than a minute"
-    minutes = round(seconds / 60)
-    return f"About {minutes}m" if minutes < 90 else f"About {round(minutes / 60)}h"
+    told = why.told.start if why.told else None
+    words = in_words(told.seconds_from(why.checked_at)) if told else in_about(seconds)
+    return {"headline": f"{words[:1].upper()}{words[1:]}", "after": f"{where}{behind}{basis}"}
 
 
 def _candidate(one: ServerVerdict) -> Candidate:

@@ -7,7 +7,7 @@ import pytest
 from jobs.needs import Needs
 from jobs.queue.choice import Judged
 from jobs.queue.conditions import Condition, Refused
-from jobs.queue.deadlines import Wait, is_impossible, span_text, why_it_ends
+from jobs.queue.deadlines import Wait, is_impossible, why_it_ends
 from jobs.queue.verdicts import ServerVerdict
 from servers.fleet import ServerFacts
 from servers.states import ServerStatus
@@ -101,11 +101,3 @@ def test_impossible_is_what_no_server_could_take_if_it_were_free_and_in_service(
 
     assert is_impossible(Judged(fleet, needs=needs, now=NOW))
     assert is_impossible(Judged([*fleet, server] if server else [], needs=needs, now=NOW)) == impossible
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(-1, "0 s"), (59.9, "59 s"), (60, "1 min"), (3599, "59 min"), (7200, "2 h"), (2 * DAY, "2 days")],
-)
-def test_spans_are_whole_units(seconds: float, text: str) -> None:
-    assert span_text(timedelta(seconds=seconds)) == text
