@@ -1,6 +1,8 @@
 """Plain factories: rows in a wanted state, written directly, without the domain calls that lead there."""
 
 import itertools
+import uuid
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -9,6 +11,7 @@ from buildboard.core.models import User
 from buildboard.core.permissions import Role
 from jobs.models import Attempt, BuildJob
 from jobs.states import ATTEMPT_TERMINAL, JOB_TERMINAL, AttemptStatus, JobStatus, Phase
+from servers.leases import acquire_lease
 from servers.models import BuildServer
 from servers.slots import fit_slots
 from servers.states import ServerStatus, TransportKind
@@ -40,6 +43,15 @@ def make_server(name: str | None = None, **fields: Any) -> BuildServer:
     return server
 
 
+def make_followed(name: str | None = None, *, held: int = 0, **fields: Any) -> BuildServer:
+    """A server that a runner looks after, so many of its slots taken by nobody in particular."""
+    server = make_server(name, **fields)
+    assert acquire_lease(server.pk, runner="runner-1") is not None
+    for slot in server.slots.all()[:held]:
+        server.slots.filter(pk=slot.pk).update(holder=uuid.uuid4())
+    return server
+
+
 def make_job(status: str = JobStatus.QUEUED, **fields: Any) -> BuildJob:
     """A job in any state; a finished one has its end."""
     defaults: dict[str, Any] = {
@@ -50,6 +62,13 @@ def make_job(status: str = JobStatus.QUEUED, **fields: Any) -> BuildJob:
     if status in JOB_TERMINAL:
         defaults["completed_at"] = timezone.now()
     return BuildJob.objects.create(**defaults | fields)
+
+
+def make_built(seconds: float, *, ended_at: datetime | None = None, **fields: Any) -> BuildJob:
+    """A job that ran for so long and completed, just now or then."""
+    ended = ended_at or timezone.now()
+    times = {"created_at": ended, "started_at": ended - timedelta(seconds=seconds), "completed_at": ended}
+    return make_job(**{"status": JobStatus.COMPLETED, **times, **fields})
 
 
 JOB_OF_ATTEMPT = {

@@ -10,18 +10,10 @@ from buildboard.core.permissions import Role
 from buildboard.core.schemas import utc_text
 from jobs.models import Attempt, BuildJob, Refusal
 from jobs.queue.explain import explain_job
-from servers.leases import acquire_lease
-from servers.models import BuildServer
 from tests.api import BUILD_JOBS, ApiClient, assert_error, submission
-from tests.factories import make_attempt, make_job, make_server
+from tests.factories import make_attempt, make_followed, make_job
 
 pytestmark = pytest.mark.django_db
-
-
-def make_followed(name: str, **fields: object) -> BuildServer:
-    server = make_server(name, **fields)
-    assert acquire_lease(server.pk, runner="runner-1") is not None
-    return server
 
 
 def test_a_queued_job_is_explained() -> None:

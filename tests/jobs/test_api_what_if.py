@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,35 +12,21 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from buildboard.core.models import Event
 from buildboard.core.permissions import Role
 from jobs.models import BuildJob, Refusal
-from servers.leases import acquire_lease
 from servers.models import BuildServer
+from tests import factories
 from tests.api import BUILD_JOBS, INFRASTRUCTURE, ApiClient, assert_error, submission
-from tests.factories import make_attempt, make_job, make_server
+from tests.factories import make_attempt, make_built, make_job
 
 pytestmark = pytest.mark.django_db
 DRY_RUN = f"{BUILD_JOBS}/dry-run"
 BUILD_SERVERS = f"{INFRASTRUCTURE}/build-servers"
-
-
-def make_followed(name: str, *, held: int = 0, **fields: Any) -> BuildServer:
-    server = make_server(name, **{"max_concurrent_builds": 1, **fields})
-    assert acquire_lease(server.pk, runner="runner-1") is not None
-    for slot in server.slots.all()[:held]:
-        server.slots.filter(pk=slot.pk).update(holder=uuid.uuid4())
-    return server
+make_followed = partial(factories.make_followed, max_concurrent_builds=1)
 
 
 def finish(seconds: float, *, count: int = 3, architecture: str = "x86_64") -> None:
-    now = timezone.now()
     for number in range(count):
-        began = now - timedelta(hours=number + 1)
-        make_job(
-            "completed",
-            target_architecture=architecture,
-            created_at=began,
-            started_at=began,
-            completed_at=began + timedelta(seconds=seconds),
-        )
+        ended_at = timezone.now() - timedelta(hours=number + 1)
+        make_built(seconds, ended_at=ended_at, target_architecture=architecture)
 
 
 def run_on(server: BuildServer, **job: Any) -> BuildJob:

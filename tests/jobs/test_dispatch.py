@@ -20,23 +20,16 @@ from jobs.models import Attempt, BuildJob, Refusal
 from jobs.queue.refusals import MOST_SERVERS
 from jobs.states import JobStatus, Priority
 from servers.fleet import ServerFacts, Tools, load_fleet, takes_jobs
-from servers.leases import acquire_lease
 from servers.models import BuildServer
 from servers.starts import note_refused_start
 from servers.states import ServerStatus
-from tests.factories import make_job, make_server
+from tests.factories import make_followed, make_job, make_server
 
 pytestmark = pytest.mark.django_db
 
 
-def make_followed(*, slots: int) -> BuildServer:
-    server = make_server(max_concurrent_builds=slots)
-    assert acquire_lease(server.pk, runner="runner-1") is not None
-    return server
-
-
 def test_free_slots_go_to_the_first_in_order_over_several_pages() -> None:
-    make_followed(slots=20)
+    make_followed(max_concurrent_builds=20)
     low = [make_job(priority=Priority.LOW) for _ in range(10)]
     high = [make_job(priority=Priority.HIGH) for _ in range(15)]
 
@@ -46,7 +39,7 @@ def test_free_slots_go_to_the_first_in_order_over_several_pages() -> None:
 
 
 def test_bell_gives_out_slots_and_leaves_the_reasons_to_the_next_whole_look() -> None:
-    server = make_followed(slots=1)
+    server = make_followed(max_concurrent_builds=1)
     first, second, third = [make_job() for _ in range(3)]
     dispatcher = Dispatcher()
 
@@ -67,7 +60,7 @@ def test_bell_gives_out_slots_and_leaves_the_reasons_to_the_next_whole_look() ->
 
 
 def test_bell_looks_no_further_when_only_servers_out_of_service_have_free_slots() -> None:
-    make_followed(slots=1)
+    make_followed(max_concurrent_builds=1)
     make_server(enabled=False)
     jobs = [make_job() for _ in range(20)]
 
@@ -80,7 +73,7 @@ def test_bell_looks_no_further_when_only_servers_out_of_service_have_free_slots(
 
 
 def test_server_that_showed_another_key_takes_nothing_whatever_its_status() -> None:
-    make_followed(slots=1)
+    make_followed(max_concurrent_builds=1)
     ssh = {"transport": "ssh", "hostname": "h", "ssh_username": "u", "host_key": "pinned"}
     BuildServer.objects.update(status=ServerStatus.ONLINE, seen_host_key="another", **ssh)
     make_job()
@@ -95,7 +88,7 @@ def test_server_that_showed_another_key_takes_nothing_whatever_its_status() -> N
 
 
 def test_server_below_the_disk_floor_draws_no_job() -> None:
-    low, roomy = make_followed(slots=9), make_followed(slots=1)
+    low, roomy = make_followed(max_concurrent_builds=9), make_followed(max_concurrent_builds=1)
     BuildServer.objects.filter(pk=low.pk).update(free_storage_mib=10)
     jobs = [make_job() for _ in range(2)]
 
@@ -113,7 +106,7 @@ def test_server_below_the_disk_floor_draws_no_job() -> None:
 
 
 def test_server_that_refused_a_start_is_passed_over_until_it_may_be_asked_again() -> None:
-    full, other = make_followed(slots=9), make_followed(slots=1)
+    full, other = make_followed(max_concurrent_builds=9), make_followed(max_concurrent_builds=1)
     note_refused_start(full.pk, reason="Its disk is full.")
     jobs = [make_job() for _ in range(2)]
 
@@ -127,7 +120,7 @@ def test_server_that_refused_a_start_is_passed_over_until_it_may_be_asked_again(
 
 
 def test_job_that_no_server_can_take_does_not_hold_up_those_behind_it() -> None:
-    make_followed(slots=1)
+    make_followed(max_concurrent_builds=1)
     make_job(target_architecture="s390x", priority=Priority.HIGH)
     job = make_job()
 
@@ -142,7 +135,7 @@ def open_refusals() -> list[tuple[object, str]]:
 
 
 def test_refusals_open_change_and_close_with_the_servers_conditions() -> None:
-    server = make_followed(slots=1)
+    server = make_followed(max_concurrent_builds=1)
     BuildServer.objects.filter(pk=server.pk).update(draining=True, memory_percent=90.0)
     job = make_job()
     dispatcher = Dispatcher()
@@ -168,7 +161,7 @@ def test_refusals_open_change_and_close_with_the_servers_conditions() -> None:
 
 @pytest.mark.parametrize("restarted", [False, True])
 def test_refusals_of_jobs_that_ended_or_are_elsewhere_close_with_the_next_look(restarted: bool) -> None:
-    make_followed(slots=1).slots.update(holder=uuid.uuid4())
+    make_followed(max_concurrent_builds=1).slots.update(holder=uuid.uuid4())
     ended, elsewhere, stays = [make_job() for _ in range(3)]
     dispatcher = Dispatcher()
     dispatcher.dispatch()
@@ -182,7 +175,7 @@ def test_refusals_of_jobs_that_ended_or_are_elsewhere_close_with_the_next_look(r
 
 
 def test_refusals_are_kept_of_the_first_jobs_of_each_class_and_of_the_nearest_servers() -> None:
-    make_followed(slots=1).slots.update(holder=uuid.uuid4())
+    make_followed(max_concurrent_builds=1).slots.update(holder=uuid.uuid4())
     far = [make_server(architectures=["aarch64"]) for _ in range(MOST_SERVERS)]
     jobs = [make_job() for _ in range(KEPT_OF_A_CLASS + 1)]
     other = make_job(group="south")
@@ -201,7 +194,7 @@ def test_refusals_are_kept_of_the_first_jobs_of_each_class_and_of_the_nearest_se
 
 
 def test_unchanged_refusals_cost_no_query(django_assert_num_queries: DjangoAssertNumQueries) -> None:
-    make_followed(slots=1).slots.update(holder=uuid.uuid4())
+    make_followed(max_concurrent_builds=1).slots.update(holder=uuid.uuid4())
     for _ in range(30):
         make_job()
     dispatcher = Dispatcher()
@@ -212,7 +205,7 @@ def test_unchanged_refusals_cost_no_query(django_assert_num_queries: DjangoAsser
 
 
 def test_high_job_that_is_new_leaves_an_older_one_its_right_to_a_server_over_its_cpu_limit() -> None:
-    hot, full = make_followed(slots=1), make_followed(slots=1)
+    hot, full = make_followed(max_concurrent_builds=1), make_followed(max_concurrent_builds=1)
     full.slots.update(holder=uuid.uuid4())
     BuildServer.objects.filter(pk=hot.pk).update(cpu_percent=99.0)
     old = make_job(created_at=timezone.now() - timedelta(minutes=2))
@@ -236,7 +229,7 @@ def test_high_job_that_is_new_leaves_an_older_one_its_right_to_a_server_over_its
 def test_server_that_is_taken_out_of_service_during_the_look_gets_no_job(
     change: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = make_followed(slots=1)
+    server = make_followed(max_concurrent_builds=1)
     job = make_job()
     load = load_fleet
 
@@ -252,8 +245,8 @@ def test_server_that_is_taken_out_of_service_during_the_look_gets_no_job(
 
 
 def test_job_waits_for_the_server_that_it_names() -> None:
-    named = make_followed(slots=1)
-    make_followed(slots=1)
+    named = make_followed(max_concurrent_builds=1)
+    make_followed(max_concurrent_builds=1)
     named.slots.update(holder=uuid.uuid4())
     job = make_job(requested_server=named, spec={"server_id": named.name})
     dispatcher = Dispatcher()
@@ -269,9 +262,9 @@ def test_bell_over_a_long_queue_looks_at_classes_that_have_room_and_at_new_jobs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(dispatch, "MANY", 2)
-    full = make_followed(slots=1)
+    full = make_followed(max_concurrent_builds=1)
     full.slots.update(holder=uuid.uuid4())
-    BuildServer.objects.filter(pk=make_followed(slots=9).pk).update(architectures=["aarch64"])
+    BuildServer.objects.filter(pk=make_followed(max_concurrent_builds=9).pk).update(architectures=["aarch64"])
     long_ago = timezone.now() - timedelta(hours=1)
     waiting = [make_job(created_at=long_ago) for _ in range(3)]
     dispatcher = Dispatcher()
@@ -295,8 +288,8 @@ def test_each_claim_costs_the_same_however_long_the_queue(
         Attempt.objects.all().delete()
         BuildJob.objects.all().delete()
         BuildServer.objects.all().delete()
-        make_followed(slots=count)
-        make_followed(slots=count)
+        make_followed(max_concurrent_builds=count)
+        make_followed(max_concurrent_builds=count)
         for number in range(4 * count):
             make_job(group="" if number % 2 else "south")
         with django_assert_max_num_queries(10_000) as captured:
@@ -310,7 +303,7 @@ def test_each_claim_costs_the_same_however_long_the_queue(
 def test_what_another_dispatcher_took_meanwhile_is_passed_over_without_a_look_at_each(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    make_followed(slots=9)
+    make_followed(max_concurrent_builds=9)
     taken, left = [make_job() for _ in range(20)], make_job()
     load = load_fleet
 

@@ -10,24 +10,15 @@ from buildboard.core.models import Event
 from jobs.execution.dispatch import Dispatcher
 from jobs.models import Attempt, BuildJob
 from jobs.states import JobStatus
-from servers.leases import acquire_lease
 from servers.models import BuildServer
-from tests.factories import make_job, make_server
+from tests.factories import make_built, make_followed, make_job
 from tests.jobs.pages import Page, client_of
 
 pytestmark = pytest.mark.django_db
 
 
-def followed(name: str, **fields: Any) -> BuildServer:
-    server = make_server(name, **fields)
-    assert acquire_lease(server.pk, runner="runner-1") is not None
-    return server
-
-
 def built_on(server: BuildServer, **fields: Any) -> BuildJob:
-    ended = timezone.now()
-    times = {"started_at": ended - timedelta(minutes=1), "completed_at": ended}
-    return make_job(JobStatus.COMPLETED, server=server, server_name=server.name, **times, **fields)
+    return make_built(60, server=server, server_name=server.name, **fields)
 
 
 def places(attempts: list[Attempt]) -> list[str]:
@@ -36,7 +27,7 @@ def places(attempts: list[Attempt]) -> list[str]:
 
 def test_a_server_that_knows_the_repository_is_preferred_among_those_that_are_loaded_alike() -> None:
     for name in "abcde":
-        followed(name, max_concurrent_builds=1)
+        make_followed(name, max_concurrent_builds=1)
     known = "https://git.example/known.git"
     built_on(BuildServer.objects.get(name="d"), source_repository=known)
     make_job(source_repository=known)
@@ -46,7 +37,7 @@ def test_a_server_that_knows_the_repository_is_preferred_among_those_that_are_lo
 
 def test_idle_servers_that_suit_alike_share_the_jobs() -> None:
     for name in "abc":
-        followed(name, max_concurrent_builds=2)
+        make_followed(name, max_concurrent_builds=2)
     for _ in range(3):
         make_job()
 
@@ -56,8 +47,8 @@ def test_idle_servers_that_suit_alike_share_the_jobs() -> None:
 def test_a_server_for_which_others_wait_that_fit_no_other_is_left_to_them() -> None:
     """One job alone would be too large for what is free of its disk just now."""
     roomy = {"total_storage_gb": 500, "free_storage_mib": 20 * 1024}
-    followed("large", **roomy)
-    small = followed("small", total_storage_gb=50, free_storage_mib=20 * 1024)
+    make_followed("large", **roomy)
+    small = make_followed("small", total_storage_gb=50, free_storage_mib=20 * 1024)
     for _ in range(3):
         make_job(spec={"min_storage_gb": 100})
     dispatcher = Dispatcher()
@@ -71,7 +62,10 @@ def test_a_server_for_which_others_wait_that_fit_no_other_is_left_to_them() -> N
 
 
 def test_a_job_with_a_fallback_takes_another_server_while_its_own_is_full_and_else_waits_for_it() -> None:
-    asked, other = followed("asked", max_concurrent_builds=1), followed("other", max_concurrent_builds=9)
+    asked, other = (
+        make_followed("asked", max_concurrent_builds=1),
+        make_followed("other", max_concurrent_builds=9),
+    )
     spec = {"server_id": "asked"}
     jobs = [
         make_job(requested_server=asked, spec={**spec, "server_fallback": fallback}, created_at=made_at)
@@ -90,9 +84,9 @@ def test_a_job_with_a_fallback_takes_another_server_while_its_own_is_full_and_el
 
 
 def test_the_timeline_tells_why_it_was_this_server() -> None:
-    server = followed("north")
+    server = make_followed("north")
     built_on(server)
-    followed("south", max_concurrent_builds=1)
+    make_followed("south", max_concurrent_builds=1)
     job = make_job()
 
     Dispatcher().dispatch()

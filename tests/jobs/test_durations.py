@@ -21,7 +21,7 @@ from jobs.queue.durations import (
     read_durations,
     work_of,
 )
-from tests.factories import make_job
+from tests.factories import make_built, make_job
 
 REPOSITORY = "https://git.example/demo.git"
 MAIN = Work(REPOSITORY, "main", "x86_64")
@@ -132,9 +132,8 @@ def test_a_range_holds_its_middle(seconds: list[float]) -> None:
 
 # ---- reading ----------------------------------------------------------------------------------------------
 def completed(seconds: float, *, ago: int = 0, **fields: object) -> BuildJob:
-    end = timezone.now() - timedelta(minutes=ago)
-    times = {"started_at": end - timedelta(seconds=seconds), "completed_at": end, "created_at": end}
-    return make_job("completed", **{"server_name": "one", **times, **fields})
+    ended_at = timezone.now() - timedelta(minutes=ago)
+    return make_built(seconds, ended_at=ended_at, **{"server_name": "one", **fields})
 
 
 @pytest.mark.django_db

@@ -1,7 +1,6 @@
 """What is told of waits, starts and ends: kept, played on the spot, or guessed; and what it costs."""
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -20,28 +19,17 @@ from jobs.queue.estimate import (
     told_if_submitted,
 )
 from jobs.queue.order import place_of
-from servers.leases import acquire_lease
 from servers.models import BuildServer
 from servers.slots import take_slot
-from tests.factories import make_attempt, make_job
-from tests.factories import make_server as make_unfollowed
+from tests.factories import make_attempt, make_built, make_followed, make_job
 
 pytestmark = pytest.mark.django_db
 
 
-def make_server(**fields: Any) -> BuildServer:
-    """A server that a runner looks after."""
-    server = make_unfollowed(**fields)
-    acquire_lease(server.pk, runner="runner")
-    return server
-
-
 def finished(seconds: float, *, times: int = 3, architecture: str = "x86_64") -> None:
     """Builds that took so long; three of them, alike, give a range of ten percent either way."""
-    now = timezone.now()
     for _ in range(times):
-        started = now - timedelta(seconds=seconds)
-        make_job("completed", target_architecture=architecture, started_at=started, completed_at=now)
+        make_built(seconds, target_architecture=architecture)
 
 
 def running(server: BuildServer, *, seconds: float, **fields: object) -> BuildJob:
@@ -68,7 +56,7 @@ def test_empty_queue_has_no_wait() -> None:
 
 
 def test_without_history_the_wait_is_the_seeds() -> None:
-    make_server()
+    make_followed()
     make_job(), make_job()
 
     assert wait_of_queue() == Estimate(600, "default")
@@ -76,7 +64,7 @@ def test_without_history_the_wait_is_the_seeds() -> None:
 
 def test_queue_waits_for_what_runs_and_for_those_before() -> None:
     finished(1000)
-    server = make_server(max_concurrent_builds=1)
+    server = make_followed(max_concurrent_builds=1)
     running(server, seconds=400)
     make_job()
 
@@ -89,15 +77,15 @@ def test_queue_waits_for_what_runs_and_for_those_before() -> None:
 
 def test_a_full_fleet_lets_wait_though_nobody_is_queued() -> None:
     finished(1000)
-    running(make_server(max_concurrent_builds=1), seconds=400)
+    running(make_followed(max_concurrent_builds=1), seconds=400)
 
     assert near(wait_of_queue(), 600)
 
 
 def test_the_longest_wait_of_what_is_built_counts() -> None:
     finished(1000)
-    running(make_server(max_concurrent_builds=1), seconds=100)
-    make_server(architectures=["aarch64"])
+    running(make_followed(max_concurrent_builds=1), seconds=100)
+    make_followed(architectures=["aarch64"])
 
     assert near(wait_of_queue(), 900)
     assert Foresight().waits["aarch64"].high == 0
@@ -105,7 +93,7 @@ def test_the_longest_wait_of_what_is_built_counts() -> None:
 
 def test_with_no_server_in_service_it_is_as_if_one_slot_came() -> None:
     finished(100)
-    make_server(status="offline")
+    make_followed(status="offline")
     make_job(), make_job()
 
     assert wait_of_queue() == Estimate(201, "history")
@@ -119,9 +107,9 @@ def told_of(job: BuildJob) -> Estimate:
 def test_job_waits_for_those_before_it_on_servers_that_fit() -> None:
     finished(1000)
     finished(50, architecture="aarch64")
-    running(make_server(max_concurrent_builds=1), seconds=400)
+    running(make_followed(max_concurrent_builds=1), seconds=400)
     running(
-        make_server(max_concurrent_builds=1, architectures=["aarch64"]),
+        make_followed(max_concurrent_builds=1, architectures=["aarch64"]),
         seconds=20,
         target_architecture="aarch64",
     )
@@ -144,7 +132,7 @@ def test_job_that_no_server_in_service_fits_is_guessed_by_its_place() -> None:
 
 
 def test_without_history_each_queued_job_counts() -> None:
-    make_server()
+    make_followed()
     make_job()
 
     assert told_of(make_job()) == Estimate(600, "default")
@@ -152,7 +140,7 @@ def test_without_history_each_queued_job_counts() -> None:
 
 def test_a_job_that_is_not_submitted_is_told_by_its_place() -> None:
     finished(1000)
-    running(make_server(max_concurrent_builds=1), seconds=400)
+    running(make_followed(max_concurrent_builds=1), seconds=400)
     make_job()
     fields = {"source_repository": "https://git.example/demo.git", "target_architecture": "x86_64"}
 
@@ -170,7 +158,7 @@ def test_a_job_that_is_not_submitted_is_told_by_its_place() -> None:
 # ---- kept forecasts ---------------------------------------------------------------------------------------
 def test_what_is_kept_is_told_without_playing_again() -> None:
     finished(1000)
-    server = make_server(max_concurrent_builds=1)
+    server = make_followed(max_concurrent_builds=1)
     running(server, seconds=400)
     job = make_job()
     predictions.refresh()
@@ -183,7 +171,7 @@ def test_what_is_kept_is_told_without_playing_again() -> None:
 
 def test_what_is_kept_grows_old() -> None:
     finished(1000)
-    running(make_server(max_concurrent_builds=1), seconds=400)
+    running(make_followed(max_concurrent_builds=1), seconds=400)
     job = make_job()
     predictions.refresh()
     KeptForecast.objects.update(made_at=timezone.now() - timedelta(minutes=1))
@@ -194,7 +182,7 @@ def test_what_is_kept_grows_old() -> None:
 
 def test_a_job_that_is_newer_than_what_is_kept_is_played() -> None:
     finished(1000)
-    running(make_server(max_concurrent_builds=1), seconds=400)
+    running(make_followed(max_concurrent_builds=1), seconds=400)
     predictions.refresh()
 
     assert near(told_of(make_job()), 600)
@@ -215,7 +203,7 @@ def test_track_record_is_told_however_old() -> None:
 def test_number_of_queries_is_constant(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     for number in range(20):
         finished(60, times=1)
-        server = make_server()
+        server = make_followed()
         job = make_job(branch=f"branch-{number}")
         running(server, seconds=10)
     predictions.refresh()

@@ -13,7 +13,7 @@ from jobs.queue.experience import Experience, latest_started, read_past
 from jobs.queue.score import NO_PAST, Past
 from jobs.states import ErrorCategory, JobStatus
 from servers.fleet import ServerFacts
-from tests.factories import make_job
+from tests.factories import make_built, make_job
 from tests.jobs.fleets import facts
 
 pytestmark = pytest.mark.django_db
@@ -24,9 +24,8 @@ ONE, TWO, THREE, FOUR = (server.id for server in FLEET)
 
 
 def built(server: str, *, seconds: float = 60, days_ago: float = 0, **fields: Any) -> BuildJob:
-    ended = timezone.now() - timedelta(days=days_ago)
-    times = {"created_at": ended, "started_at": ended - timedelta(seconds=seconds), "completed_at": ended}
-    return make_job(**{"status": JobStatus.COMPLETED, "server_name": server, **times, **fields})
+    ended_at = timezone.now() - timedelta(days=days_ago)
+    return make_built(seconds, ended_at=ended_at, server_name=server, **fields)
 
 
 def past_of(repository: str = REPOSITORY, *, fleet: list[ServerFacts] = FLEET) -> Past:

@@ -24,10 +24,9 @@ from jobs.lifecycle import (
 from jobs.models import BuildJob, JobDependency
 from jobs.outcomes import Outcome
 from jobs.states import AttemptStatus, ErrorCategory, JobStatus
-from servers.leases import acquire_lease
 from servers.models import BuildServer
 from servers.slots import fit_slots
-from tests.factories import make_job, make_server
+from tests.factories import make_followed, make_job, make_server
 
 pytestmark = pytest.mark.django_db
 FIELDS = {"source_repository": "https://git.example/demo.git", "target_architecture": "x86_64"}
@@ -35,10 +34,7 @@ FIELDS = {"source_repository": "https://git.example/demo.git", "target_architect
 
 def make_full(name: str) -> BuildServer:
     """A server in service whose only slot is taken."""
-    server = make_server(name, max_concurrent_builds=1)
-    assert acquire_lease(server.pk, runner="runner-1") is not None
-    server.slots.update(holder=uuid.uuid4())
-    return server
+    return make_followed(name, max_concurrent_builds=1, held=1)
 
 
 def submit(**fields: object) -> BuildJob:

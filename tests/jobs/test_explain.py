@@ -1,8 +1,8 @@
 """Why a job waits, from the rows as they are now: one sentence first, what would help, and every server."""
 
 import re
-import uuid
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,21 +13,14 @@ from jobs.models import BuildJob, JobDependency
 from jobs.queue.explain import MOST_REASONS, Explanation, explain_job
 from jobs.queue.outlook import outlooks_among
 from jobs.states import JobStatus, Phase
-from servers.leases import acquire_lease
 from servers.models import BuildServer, Toolchain
 from servers.slots import fit_slots
-from tests.factories import make_attempt, make_job, make_server
+from tests import factories
+from tests.factories import make_attempt, make_built, make_job
 
 pytestmark = pytest.mark.django_db
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-
-def make_followed(name: str, *, held: int = 0, **fields: Any) -> BuildServer:
-    server = make_server(name, **{"max_concurrent_builds": 2, **fields})
-    assert acquire_lease(server.pk, runner="runner-1") is not None
-    for slot in server.slots.all()[:held]:
-        server.slots.filter(pk=slot.pk).update(holder=uuid.uuid4())
-    return server
+make_followed = partial(factories.make_followed, max_concurrent_builds=2)
 
 
 def told(explanation: Explanation) -> tuple[str, str | None, bool]:
@@ -35,15 +28,10 @@ def told(explanation: Explanation) -> tuple[str, str | None, bool]:
     return explanation.summary, explanation.would_start_if, explanation.estimated_start_at is not None
 
 
-def finish_one(seconds: float) -> None:
-    now = timezone.now()
-    make_job("completed", started_at=now - timedelta(seconds=seconds), completed_at=now)
-
-
 def test_a_full_server_is_waited_for() -> None:
     make_followed("north", held=2)
     make_followed("west", architectures=["aarch64"])
-    finish_one(600)
+    make_built(600)
     job = make_job()
 
     found = explain_job(job)
@@ -88,7 +76,7 @@ def test_jobs_ahead_are_told() -> None:
 def test_all_that_fit_are_busy() -> None:
     make_followed("north", held=2)
     make_followed("south", held=2)
-    finish_one(30)
+    make_built(30)
 
     summary = explain_job(make_job()).summary
 

@@ -24,20 +24,13 @@ from jobs.models import Attempt, BuildJob
 from jobs.outcomes import Outcome
 from jobs.providers.fake import FakeProvider
 from jobs.states import AttemptStatus, ErrorCategory, Phase
-from servers.leases import acquire_lease
 from servers.models import BuildServer
 from servers.quarantine import set_quarantine
-from tests.factories import make_job, make_server, make_user
+from tests.factories import make_followed, make_job, make_user
 
 pytestmark = pytest.mark.django_db
 BROKEN = "sh: 1: gcc: not found\n"
 COMMIT = "c" * 40
-
-
-def make_followed(name: str) -> BuildServer:
-    server = make_server(name)
-    assert acquire_lease(server.pk, runner="runner-1") is not None
-    return server
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Why each of many queued jobs waits, in few words: impossible, offline and busy are three things."""
 
-import uuid
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,19 +11,11 @@ from pytest_django import DjangoAssertNumQueries
 from jobs.models import JobDependency
 from jobs.queue.outlook import outlook_of_queue, outlooks_among
 from servers.fleet import load_fleet
-from servers.leases import acquire_lease
-from servers.models import BuildServer
-from tests.factories import make_job, make_server
+from tests import factories
+from tests.factories import make_job
 
 pytestmark = pytest.mark.django_db
-
-
-def make_followed(name: str, *, held: int = 0, **fields: Any) -> BuildServer:
-    server = make_server(name, **{"max_concurrent_builds": 1, **fields})
-    assert acquire_lease(server.pk, runner="runner-1") is not None
-    for slot in server.slots.all()[:held]:
-        server.slots.filter(pk=slot.pk).update(holder=uuid.uuid4())
-    return server
+make_followed = partial(factories.make_followed, max_concurrent_builds=1)
 
 
 @pytest.mark.parametrize(

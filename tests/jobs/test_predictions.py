@@ -15,9 +15,8 @@ from jobs.queue.lasting import Range
 from jobs.queue.margins import Margins
 from jobs.queue.predictions import MOST_OF_A_JOB, current_of, is_due, keep, note_what_came, outlived, refresh
 from jobs.queue.simulation import Expected, Forecast
-from servers.leases import acquire_lease
 from servers.models import BuildServer
-from tests.factories import make_attempt, make_job, make_server
+from tests.factories import make_attempt, make_built, make_followed, make_job, make_server
 
 NOW = timezone.now().replace(microsecond=0)
 
@@ -209,9 +208,8 @@ def test_without_any_it_says_so() -> None:
 def test_a_pass_keeps_the_queue_and_is_not_repeated_at_once() -> None:
     end = timezone.now()
     for _ in range(3):
-        make_job("completed", started_at=end - timedelta(seconds=100), completed_at=end)
-    server = make_server(max_concurrent_builds=1)
-    acquire_lease(server.pk, runner="runner")
+        make_built(100, ended_at=end)
+    server = make_followed(max_concurrent_builds=1)
     make_attempt(make_job("running", server=server), "running", server=server)
     waiting = make_job()
 

@@ -11,7 +11,7 @@ from jobs.models import Attempt
 from jobs.views.progress import progress_among
 from jobs.views.still_running import StillRunning, about, still_running
 from servers.models import BuildServer
-from tests.factories import make_attempt, make_job, make_server
+from tests.factories import make_attempt, make_built, make_job, make_server
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
@@ -25,13 +25,7 @@ def clock() -> Iterator[None]:
 
 
 def past(repository: str, *, minutes: int) -> None:
-    make_job(
-        "completed",
-        source_repository=repository,
-        started_at=NOW - timedelta(minutes=minutes),
-        completed_at=NOW,
-        ran_ms=minutes * 60_000,
-    )
+    make_built(60 * minutes, ended_at=NOW, source_repository=repository)
 
 
 def running(server: BuildServer, repository: str, *, minutes: int) -> Attempt:

@@ -2,7 +2,6 @@
 
 import uuid
 from datetime import timedelta
-from typing import Any
 
 import pytest
 import time_machine
@@ -16,9 +15,8 @@ from jobs.states import JOB_TERMINAL, AttemptStatus, ErrorCategory, JobStatus
 from jobs.views.ending import ADVICE
 from jobs.views.log_windows import log_start_ms
 from jobs.views.waiting_servers import A_PAGE
-from servers.leases import acquire_lease
 from servers.models import BuildServer
-from tests.factories import make_attempt, make_job, make_server
+from tests.factories import make_attempt, make_followed, make_job, make_server
 from tests.jobs.log_writing import write_log
 from tests.jobs.pages import FRAGMENT, Page, client_of, page_of
 
@@ -35,12 +33,6 @@ def test_every_state_has_its_page_and_its_pace(status: str) -> None:
     assert region["data-poll"] == ("10000" if status in JOB_TERMINAL else "2000")
     assert page.broken == []
     assert ("Why is it waiting?" in page.text) is (status == "queued")
-
-
-def make_followed(name: str, **fields: Any) -> BuildServer:
-    server = make_server(name, **fields)
-    assert acquire_lease(server.pk, runner="runner-1") is not None
-    return server
 
 
 def test_a_waiting_job_says_its_place_and_every_server() -> None:

@@ -16,7 +16,7 @@ from jobs.models import Attempt, BuildJob
 from jobs.states import AttemptStatus, ErrorCategory
 from jobs.views.ending import cause_of
 from servers.models import ProbeSample
-from tests.factories import make_attempt, make_job, make_server, make_user
+from tests.factories import make_attempt, make_built, make_job, make_server, make_user
 from tests.jobs.log_writing import write_log
 from tests.jobs.pages import FRAGMENT, Page, client_of
 
@@ -176,7 +176,7 @@ def test_what_turns_text_around_is_written_out() -> None:
 def test_a_running_build_is_measured_by_those_before_it() -> None:
     now = timezone.now()
     for seconds in (590, 600, 610):
-        make_job("completed", started_at=now - timedelta(seconds=seconds), completed_at=now)
+        make_built(seconds, ended_at=now)
     job = make_job("running", progress=10)
     make_attempt(job, started_at=now - timedelta(minutes=4))
 
@@ -192,7 +192,7 @@ def test_a_running_build_is_measured_by_those_before_it() -> None:
 
 def test_a_build_that_takes_longer_than_usual_says_so() -> None:
     now = timezone.now()
-    make_job("completed", started_at=now - timedelta(minutes=1), completed_at=now)
+    make_built(60, ended_at=now)
     job = make_job("running", progress=10)
     make_attempt(job, started_at=now - timedelta(minutes=3))
 

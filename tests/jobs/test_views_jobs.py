@@ -1,6 +1,5 @@
 """The list of jobs: filters, pages, polling, and what it costs."""
 
-import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -19,8 +18,7 @@ from jobs.states import JobStatus
 from jobs.views.jobs import COUNTED
 from jobs.views.pages import ORDERS, PAGE_SIZE, Order, read_page
 from jobs.views.selection import Selection
-from servers.leases import acquire_lease
-from tests.factories import make_job, make_server, make_user
+from tests.factories import make_followed, make_job, make_server, make_user
 from tests.jobs.pages import FRAGMENT, Page, client_of
 
 pytestmark = pytest.mark.django_db
@@ -264,10 +262,8 @@ def test_a_waiting_job_says_in_its_row_what_it_waits_for() -> None:
     stuck, away, _ = make_named("stuck", "away", "busy")
     BuildJob.objects.filter(pk=stuck.pk).update(group="south")
     BuildJob.objects.filter(pk=away.pk).update(group="east")
-    server = make_server("north", max_concurrent_builds=1)
+    make_followed("north", max_concurrent_builds=1, held=1)
     make_server("east", group="east", status="offline")
-    assert acquire_lease(server.pk, runner="runner-1") is not None
-    server.slots.update(holder=uuid.uuid4())
 
     rows = client_of().get("/jobs/?status=queued").content.decode().split('<tr id="job-')[1:]
 
@@ -283,8 +279,7 @@ def test_a_waiting_job_says_in_its_row_what_it_waits_for() -> None:
 def test_reasons_of_many_waiting_jobs_cost_as_many_queries_as_of_one(
     jobs: int, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    server = make_server("north", max_concurrent_builds=1)
-    assert acquire_lease(server.pk, runner="runner-1") is not None
+    make_followed("north", max_concurrent_builds=1)
     for _ in range(jobs):
         make_job(needs_key="k")
     client = client_of()

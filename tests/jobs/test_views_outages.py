@@ -13,7 +13,7 @@ from jobs.views.server_past import past_of, statuses_of
 from servers.drains import set_draining, set_maintenance
 from servers.models import BuildServer, ProbeSample
 from servers.slots import take_slot
-from tests.factories import make_attempt, make_job, make_server, make_user
+from tests.factories import make_attempt, make_built, make_job, make_server, make_user
 from tests.jobs.pages import Page, client_of
 
 pytestmark = pytest.mark.django_db
@@ -55,13 +55,7 @@ def test_what_still_runs_and_what_would_wait_is_shown_first(action: str) -> None
 def test_a_drain_says_by_whom_and_until_when_and_what_still_runs() -> None:
     server = make_server("one")
     attempt = busy(server)
-    make_job(
-        "completed",
-        source_repository=attempt.job.source_repository,
-        started_at=timezone.now() - timedelta(hours=1),
-        completed_at=timezone.now(),
-        ran_ms=3_600_000,
-    )
+    make_built(3600, source_repository=attempt.job.source_repository)
 
     page = act(server, "drain", reason="Disks.", until=UNTIL.strftime("%Y-%m-%dT%H:%M"))
 

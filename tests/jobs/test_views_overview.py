@@ -16,15 +16,13 @@ from buildboard.core.audit import Actor, record_event
 from buildboard.core.permissions import Role
 from jobs.models import BuildJob, KeptForecast
 from jobs.queue import predictions
-from jobs.states import JobStatus, Priority
+from jobs.states import Priority
 from jobs.views import trends
 from servers.health import set_status
-from servers.leases import acquire_lease
-from servers.models import BuildServer
 from servers.states import ServerStatus
 from tests.demo_logs import BRANCH, HOSTILE
 from tests.demo_rows import fill_board
-from tests.factories import make_attempt, make_job, make_server
+from tests.factories import make_attempt, make_built, make_followed, make_job, make_server
 from tests.jobs.pages import FRAGMENT, Page, client_of
 
 pytestmark = pytest.mark.django_db
@@ -36,23 +34,13 @@ def _read_anew() -> None:
     trends.forget()
 
 
-def followed(name: str, **fields: object) -> BuildServer:
-    server = make_server(name, **fields)
-    assert acquire_lease(server.pk, runner="runner-1") is not None
-    return server
-
-
 def shown(client: Client | None = None) -> Page:
     trends.forget()
     return Page((client or client_of()).get("/").content.decode())
 
 
-def completed(minutes: float, **fields: object) -> BuildJob:
-    now = timezone.now()
-    return make_job(
-        JobStatus.COMPLETED,
-        **{"started_at": now - timedelta(minutes=minutes), "completed_at": now, **LIKE, **fields},
-    )
+def completed(minutes: float, **fields: Any) -> BuildJob:
+    return make_built(60 * minutes, **{**LIKE, **fields})
 
 
 def test_a_visitor_is_asked_to_sign_in() -> None:
@@ -102,7 +90,7 @@ def test_a_running_build_has_its_expected_end_from_the_builds_before_it() -> Non
     for minutes in (9, 10, 50):
         completed(minutes)
     completed(1, source_repository="https://git.example/other.git")
-    server = followed("north")
+    server = make_followed("north")
     make_job(
         "running",
         started_at=timezone.now() - timedelta(minutes=4),
@@ -130,7 +118,7 @@ def test_a_build_that_takes_longer_than_usual_says_so() -> None:
 
 def test_the_queue_tells_why_each_job_waits_and_when_it_may_start() -> None:
     completed(10)
-    server = followed("north", max_concurrent_builds=1)
+    server = make_followed("north", max_concurrent_builds=1)
     server.slots.update(holder=uuid.uuid4())
     now = timezone.now()
     asked: tuple[dict[str, Any], ...] = (
@@ -160,7 +148,7 @@ def test_the_queue_tells_why_each_job_waits_and_when_it_may_start() -> None:
 
 def test_the_figures_compare_the_last_day_with_the_usual() -> None:
     now = timezone.now()
-    followed("north", max_concurrent_builds=4)
+    make_followed("north", max_concurrent_builds=4)
     for minutes in (2, 4, 60):
         completed(minutes)
     make_job("failed")
@@ -193,7 +181,7 @@ def test_charts_say_in_a_sentence_what_they_show() -> None:
 
 def test_the_latest_events_are_told_with_their_reasons() -> None:
     job = completed(8, branch="release/4.2", server_name="north")
-    server = followed("north")
+    server = make_followed("north")
     for name in ("south", "north"):
         make_attempt(job, "failed", server_name=name)
     record_event("job", subject_id=job.pk, kind="submitted", actor=Actor("ann", "api"))
@@ -234,7 +222,7 @@ def test_quarantines_are_news() -> None:
 def test_the_number_of_queries_does_not_grow_with_the_rows(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
-    client, server = client_of(), followed("north")
+    client, server = client_of(), make_followed("north")
     for count in (1, 3, 50):
         for _ in range(count - BuildJob.objects.filter(status="queued").count()):
             for status in ("queued", "running", "failed", "completed"):
@@ -277,7 +265,7 @@ def test_nothing_is_read_through_or_sorted_that_grows_with_the_history() -> None
 
 
 def test_a_poll_answers_nothing_until_something_changed() -> None:
-    followed("north")
+    make_followed("north")
     job = make_job("running", started_at=timezone.now())
     client = client_of()
 

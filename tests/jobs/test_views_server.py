@@ -20,7 +20,7 @@ from servers.models import BuildServer, ProbeSample, ServerCheck, Toolchain
 from servers.slots import take_slot
 from servers.states import ServerStatus, TransportKind
 from tests.demo_logs import BRANCH, HOSTILE
-from tests.factories import make_attempt, make_job, make_server
+from tests.factories import make_attempt, make_built, make_job, make_server
 from tests.jobs.pages import FRAGMENT, Page, client_of
 
 pytestmark = pytest.mark.django_db
@@ -67,7 +67,7 @@ def test_it_shows_what_runs_and_what_ended_there() -> None:
 def test_it_says_when_each_build_ends_and_when_a_full_server_has_room() -> None:
     now = timezone.now()
     for _ in range(3):
-        make_job("completed", started_at=now - timedelta(minutes=10), completed_at=now)
+        make_built(600, ended_at=now)
     server = make_server(max_concurrent_builds=2)
     for minutes in (2, 8):
         attempt = make_attempt(
@@ -321,7 +321,7 @@ def test_visitors_are_asked_to_sign_in() -> None:
 
 def test_a_build_is_as_far_there_as_on_its_own_page() -> None:
     now, server = timezone.now(), make_server()
-    make_job("completed", started_at=now - timedelta(minutes=10), completed_at=now)
+    make_built(600, ended_at=now)
     job = make_job("running", progress=10, server=server, started_at=now - timedelta(minutes=4))
     attempt = make_attempt(job, server=server, started_at=job.started_at)
 

@@ -18,7 +18,7 @@ from servers.fleet import takes_jobs
 from servers.models import BuildServer, ProbeSample
 from servers.slots import take_slot
 from servers.states import QuarantineKind, ServerStatus, TransportKind
-from tests.factories import make_attempt, make_job, make_server
+from tests.factories import make_attempt, make_built, make_job, make_server
 from tests.jobs.pages import FRAGMENT, Page, client_of
 
 pytestmark = pytest.mark.django_db
@@ -154,7 +154,7 @@ def test_a_row_says_slots_load_and_limits_in_words() -> None:
 def test_a_full_server_says_when_its_next_slot_comes_free() -> None:
     now = timezone.now()
     for _ in range(3):
-        make_job("completed", started_at=now - timedelta(minutes=10), completed_at=now)
+        make_built(600, ended_at=now)
     full, free = make_server("full", max_concurrent_builds=1), make_server("free")
     running = make_attempt(
         make_job("running", server=full), server=full, started_at=now - timedelta(minutes=2)

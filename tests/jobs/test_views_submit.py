@@ -1,18 +1,14 @@
 """The submit page says where a build would run before it is sent, from what is typed so far."""
 
 import re
-from datetime import timedelta
-from typing import Any
 
 import pytest
-from django.utils import timezone
 
 from buildboard.core.permissions import Role
 from jobs.models import BuildJob
-from jobs.states import JobStatus
-from servers.models import BuildServer, ServerLease, Slot
+from servers.models import BuildServer, Slot
 from servers.states import ServerStatus
-from tests.factories import make_job, make_server, make_user
+from tests.factories import make_built, make_followed, make_job, make_user
 from tests.jobs.pages import Page, client_of
 
 pytestmark = pytest.mark.django_db
@@ -30,12 +26,6 @@ TYPED = {
 }
 
 
-def followed(name: str, **fields: Any) -> BuildServer:
-    server = make_server(name, **fields)
-    ServerLease.objects.create(server=server, runner="r", fence=1, until=timezone.now() + timedelta(hours=1))
-    return server
-
-
 def filled(server: BuildServer) -> None:
     for slot in Slot.objects.filter(server=server):
         Slot.objects.filter(pk=slot.pk).update(holder=make_job().pk)
@@ -49,9 +39,9 @@ def side_of(**typed: str) -> str:
 
 
 def test_a_free_server_would_take_it_at_once_and_the_others_say_why_not() -> None:
-    followed("north")
-    followed("west", status=ServerStatus.OFFLINE)
-    followed("arm", architectures=["aarch64"])
+    make_followed("north")
+    make_followed("west", status=ServerStatus.OFFLINE)
+    make_followed("arm", architectures=["aarch64"])
 
     text = side_of()
 
@@ -63,10 +53,9 @@ def test_a_free_server_would_take_it_at_once_and_the_others_say_why_not() -> Non
 
 
 def test_while_all_are_busy_it_says_when_by_past_builds_and_behind_how_many() -> None:
-    filled(followed("north", max_concurrent_builds=1))
+    filled(make_followed("north", max_concurrent_builds=1))
     for _ in range(3):
-        ended = timezone.now()
-        make_job(JobStatus.COMPLETED, started_at=ended - timedelta(minutes=10), completed_at=ended)
+        make_built(600)
     make_job()
 
     text = side_of()
@@ -77,7 +66,7 @@ def test_while_all_are_busy_it_says_when_by_past_builds_and_behind_how_many() ->
 
 
 def test_what_nothing_can_build_says_what_would_help() -> None:
-    followed("north")
+    make_followed("north")
 
     text = side_of(target_architecture="s390x")
 
@@ -96,19 +85,19 @@ def test_what_nothing_can_build_says_what_would_help() -> None:
 def test_a_field_that_decides_and_does_not_fit_is_named_by_its_label(
     typed: dict[str, str], told: str
 ) -> None:
-    followed("north")
+    make_followed("north")
 
     assert told in side_of(**typed)
 
 
 def test_fields_that_do_not_decide_may_be_missing_or_wrong() -> None:
-    followed("north")
+    make_followed("north")
 
     assert "At once on north" in side_of(source_repository="", commit_hash="?", branch="-")
 
 
 def test_looking_without_scripts_submits_nothing_and_shows_the_same() -> None:
-    followed("north")
+    make_followed("north")
 
     shown = client_of().post("/jobs/new/", {**TYPED, "look": "1"})
 
@@ -142,7 +131,7 @@ def test_the_latest_jobs_of_the_typed_repository_are_linked() -> None:
 
 
 def test_the_architecture_of_ones_own_last_job_is_filled_in() -> None:
-    followed("north", architectures=["aarch64", "x86_64"])
+    make_followed("north", architectures=["aarch64", "x86_64"])
     person = make_user(Role.SUBMITTER)
     make_job(target_architecture="aarch64", created_by=person)
     make_job(target_architecture="x86_64")

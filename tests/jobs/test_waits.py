@@ -1,6 +1,5 @@
 """What a job waited for, read from rows: its own refusals, and those of the first of its class for the time before."""
 
-import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,9 +18,8 @@ from jobs.models import Attempt, BuildJob, JobDependency, Refusal
 from jobs.queue.refusals import Look, note_refusals
 from jobs.queue.waits import history_of, refusals_of_class
 from jobs.submission import fields_of, read_submission
-from servers.leases import acquire_lease
 from servers.models import BuildServer
-from tests.factories import make_attempt, make_job, make_server
+from tests.factories import make_attempt, make_followed, make_job, make_server
 
 pytestmark = pytest.mark.django_db
 BEGIN = timezone.now() - timedelta(hours=1)
@@ -194,9 +192,7 @@ def test_what_stood_in_the_way_of_a_class_is_found_by_an_index() -> None:
 
 
 def test_what_the_dispatcher_saw_is_told_even_of_a_job_far_behind() -> None:
-    server = make_server("north", max_concurrent_builds=1)
-    server.slots.update(holder=uuid.uuid4())
-    assert acquire_lease(server.pk, runner="runner-1") is not None
+    make_followed("north", max_concurrent_builds=1, held=1)
     fields = fields_of(
         read_submission({"source_repository": "https://x.example/y", "target_architecture": "x86_64"})
     )
