@@ -23,6 +23,12 @@ def client_of(role: str = Role.SUBMITTER, *, user: User | None = None) -> Client
     return client
 
 
+def names_in(html: str) -> list[str]:
+    """The repositories of the rows of a list of jobs, from top to bottom."""
+    rows = html.split('<tr id="job-')[1:]
+    return [row.split('class="tlink', 1)[1].split(">", 1)[1].split("<", 1)[0] for row in rows]
+
+
 class Page(HTMLParser):
     """A parsed page: its elements as (name, attributes), its text, and what breaks the rules in it."""
 
