@@ -13,6 +13,7 @@ from buildboard.core.auth import create_token
 from buildboard.core.models import User
 from buildboard.core.permissions import Role
 from tests.factories import make_user
+from tests.jobs.log_forms import remove_objects
 from tests.jobs.script_runs import SHELLS, Server, Upstream
 from tests.requirements import require
 from tests.waiting import wait_for
@@ -46,6 +47,13 @@ def viewer() -> User:
 @pytest.fixture
 def read_token(viewer: User) -> str:
     return create_token(viewer, name="test", scopes=["read"])[1]
+
+
+@pytest.fixture
+def no_object_left() -> Iterator[None]:
+    """At the end of the test, the storage of logs is emptied."""
+    yield
+    remove_objects()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 
-from jobs.logs import store
+from jobs.logs import objects, store
 from jobs.logs.seal import seal_log
 from jobs.models import Attempt, LogChunk, SealedLog
 from jobs.states import AttemptStatus
@@ -55,6 +55,12 @@ def is_sealed(attempt: Attempt) -> bool:
 def whole(attempt: Attempt) -> bytes:
     """All bytes, through the store."""
     return b"".join(store.read_bytes(attempt, start=0, end=attempt.log_size))
+
+
+def remove_objects() -> None:
+    """Empty the storage of logs."""
+    for key in stored_objects():
+        objects.remove(key)
 
 
 def stored_objects() -> set[str]:

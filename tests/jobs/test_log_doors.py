@@ -1,23 +1,19 @@
 """Every door to a log answers the same of a sealed one as it did while it was in rows."""
 
 import re
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from buildboard.core.auth import create_token
 from buildboard.core.permissions import Role
-from jobs.logs import objects
 from jobs.logs.seal import seal_log
 from jobs.models import Attempt
 from jobs.states import AttemptStatus
 from tests.factories import make_user
-from tests.jobs.log_forms import ended_with, is_sealed, stored_objects
+from tests.jobs.log_forms import ended_with, is_sealed
 from tests.jobs.log_sockets import Open, run
 from tests.jobs.pages import client_of
-from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LOG = [
@@ -33,14 +29,8 @@ RAW = "/api/v1/infrastructure/build-jobs/{}/logs/raw"
 
 
 @pytest.fixture
-def attempt() -> Iterator[Attempt]:
-    yield ended_with(LOG, status=AttemptStatus.FAILED)
-    for key in stored_objects():
-        objects.remove(key)
-    wait_for(
-        lambda: not any(thread.name == "log-tails" for thread in threading.enumerate()),
-        what="the feeding thread ends",
-    )
+def attempt(no_object_left: None, no_tail_left: None) -> Attempt:
+    return ended_with(LOG, status=AttemptStatus.FAILED)
 
 
 def body_of(response: Any) -> bytes:

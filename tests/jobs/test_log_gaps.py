@@ -1,14 +1,11 @@
 """What every door says of a log whose bytes are gone: a sentence, never a failure of the board."""
 
-from collections.abc import Iterator
-
 import pytest
 from django.urls import reverse
 
-from jobs.logs import objects
 from jobs.logs.seal import seal_log
 from jobs.models import Attempt, SealedLog
-from tests.jobs.log_forms import ended_with, stored_objects
+from tests.jobs.log_forms import ended_with, remove_objects
 from tests.jobs.pages import client_of
 
 pytestmark = pytest.mark.django_db
@@ -17,13 +14,12 @@ ADVICE = "The board's storage may be damaged: ask an operator to restore it."
 
 
 @pytest.fixture
-def attempt() -> Iterator[Attempt]:
+def attempt() -> Attempt:
     attempt = ended_with([b"one\n" * 200_000])
     assert seal_log(attempt.pk)
-    for key in stored_objects():
-        objects.remove(key)
+    remove_objects()
     assert SealedLog.objects.count() == 1
-    yield attempt
+    return attempt
 
 
 @pytest.mark.parametrize(
