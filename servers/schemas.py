@@ -1,6 +1,6 @@
 """One JSON shape a noun of the fleet (contract section 3). Credentials are in none of them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -130,44 +130,14 @@ class ServerShape(Shown):
         return cls(
             id=server.pk,
             name=server.name,
-            hostname=server.hostname,
-            ssh_port=server.ssh_port,
-            ssh_username=server.ssh_username,
-            public_key=server.public_key or None,
-            host_key=server.host_key or None,
-            host_key_fingerprint=server.host_key_fingerprint or server.seen_host_key_fingerprint,
-            seen_host_key=server.seen_host_key or None,
-            seen_host_key_fingerprint=server.seen_host_key_fingerprint,
-            key_generated=server.key_generated,
-            jump_host=server.jump_host_id,
-            transport=server.transport,  # type: ignore[arg-type]  # a choice of these words
+            **_way_of(server),
             architectures=server.architectures,
             max_concurrent_builds=server.max_concurrent_builds,
             labels=server.labels,
             group=server.group or None,
             work_dir=server.work_dir or None,
             environment=server.environment,
-            enabled=server.enabled,
-            status=server.status,  # type: ignore[arg-type]  # a constraint holds it to these words
-            status_reason=server.status_reason or None,
-            status_changed_at=server.status_changed_at,
-            status_changed_by=server.status_changed_by or None,
-            maintenance_until=server.maintenance_until,
-            draining=server.draining,
-            draining_reason=server.draining_reason or None,
-            draining_since=server.draining_since,
-            draining_until=server.draining_until,
-            draining_by=server.draining_by or None,
-            removal_requested_at=server.removal_requested_at,
-            removal_requested_by=server.removal_requested_by or None,
-            removal_reason=server.removal_reason or None,
-            quarantined_since=server.quarantined_since,
-            quarantined_until=server.quarantined_until,
-            quarantine_kind=server.quarantine_kind or None,  # type: ignore[arg-type]  # likewise
-            quarantine_reason=server.quarantine_reason or None,
-            quarantined_by=server.quarantined_by or None,
-            canary_attempt_id=server.canary_id,
-            unreachable_since=server.unreachable_since,
+            **_state_of(server),
             toolchains=[ToolchainShape.of(toolchain) for toolchain in server.toolchains.all()],
             active_build_count=active_build_count,
             utilization=Utilization.of(server),
@@ -179,6 +149,50 @@ class ServerShape(Shown):
             created_at=server.created_at,
             updated_at=server.updated_at,
         )
+
+
+def _way_of(server: BuildServer) -> dict[str, Any]:
+    """How it is reached, and who answers there."""
+    return {
+        "transport": server.transport,
+        "hostname": server.hostname,
+        "ssh_port": server.ssh_port,
+        "ssh_username": server.ssh_username,
+        "jump_host": server.jump_host_id,
+        "public_key": server.public_key or None,
+        "key_generated": server.key_generated,
+        "host_key": server.host_key or None,
+        "host_key_fingerprint": server.host_key_fingerprint or server.seen_host_key_fingerprint,
+        "seen_host_key": server.seen_host_key or None,
+        "seen_host_key_fingerprint": server.seen_host_key_fingerprint,
+    }
+
+
+def _state_of(server: BuildServer) -> dict[str, Any]:
+    """Whether it is in service, and what keeps it out, since when and by whom."""
+    return {
+        "enabled": server.enabled,
+        "status": server.status,
+        "status_reason": server.status_reason or None,
+        "status_changed_at": server.status_changed_at,
+        "status_changed_by": server.status_changed_by or None,
+        "unreachable_since": server.unreachable_since,
+        "maintenance_until": server.maintenance_until,
+        "draining": server.draining,
+        "draining_reason": server.draining_reason or None,
+        "draining_since": server.draining_since,
+        "draining_until": server.draining_until,
+        "draining_by": server.draining_by or None,
+        "removal_requested_at": server.removal_requested_at,
+        "removal_requested_by": server.removal_requested_by or None,
+        "removal_reason": server.removal_reason or None,
+        "quarantined_since": server.quarantined_since,
+        "quarantined_until": server.quarantined_until,
+        "quarantine_kind": server.quarantine_kind or None,
+        "quarantine_reason": server.quarantine_reason or None,
+        "quarantined_by": server.quarantined_by or None,
+        "canary_attempt_id": server.canary_id,
+    }
 
 
 class ChangedServerShape(ServerShape):

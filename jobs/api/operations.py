@@ -111,13 +111,7 @@ def operation(
 
     A GET answers HEAD, too.
     """
-    always = (
-        _ALWAYS + ((404,) if "{" in path else ()) + (_WITH_BODY if method in ("POST", "PUT", "PATCH") else ())
-    )
-    responses = {
-        **answers,
-        **{code: InvalidShape if code == 422 else ErrorShape for code in sorted({*always, *errors})},
-    }
+    responses = {**answers, **_refusals(method, path, errors)}
 
     def declare(view: View) -> View:
         requires(right)(view)
@@ -138,3 +132,11 @@ def operation(
         return view
 
     return declare
+
+
+def _refusals(method: str, path: str, errors: tuple[int, ...]) -> dict[int, Any]:
+    """The shapes of what it may be refused with: its own errors, and those that all of its kind have."""
+    always = (
+        _ALWAYS + ((404,) if "{" in path else ()) + (_WITH_BODY if method in ("POST", "PUT", "PATCH") else ())
+    )
+    return {code: InvalidShape if code == 422 else ErrorShape for code in sorted({*always, *errors})}
