@@ -1,7 +1,7 @@
 """The one writer of a server's status: what a probe saw, reached or not, host keys. Each change is an event.
 
 It is not in charge of connecting (connections.py), of taking out and back (drains.py), of the thresholds of an unwell
-server (thresholds.py), nor of what a person changes (registry.py).
+server (thresholds.py), of keeping what was measured (measured.py), nor of what a person changes (registry.py).
 """
 
 import logging
@@ -19,8 +19,17 @@ from buildboard.core.audit import BOARD, Actor, record_event
 from buildboard.core.doorbell import ring_on_commit
 from servers import quarantine
 from servers.host_keys import HostKey, parse_host_keys
-from servers.models import BuildServer, ProbeSample, Toolchain
-from servers.probe import Measures, architecture_of, find_tools, is_full, measure, troubles
+from servers.measured import (
+    NOTHING_MEASURED,
+    columns_of,
+    forget_measures,
+    keep_sample,
+    own_architectures,
+    store_toolchains,
+    tool_facts,
+)
+from servers.models import BuildServer
+from servers.probe import Measures, is_full, measure, troubles
 from servers.starts import forget_refused_start
 from servers.states import ServerStatus, TransportKind
 from servers.thresholds import Assessment, assess, bands_of, readings_of
@@ -28,10 +37,8 @@ from servers.transport import HelperRefused, HostKeyMismatch, HostKeyProblem, Tr
 
 logger = logging.getLogger(__name__)
 
-SAMPLES_KEPT = timedelta(days=7)  # then the sweep of runners drops them
 # A test of the connection probes twice in a second: those are no two probes in a row.
 COUNTED_APART = timedelta(seconds=10)
-_TOOL_FACTS = ("tool.", "cross.", "targets.")
 
 
 def set_status(
@@ -190,12 +197,10 @@ def _put(server: BuildServer, *, status: ServerStatus, reason: str) -> None:
 
 def forget_machine(server_id: UUID, *, actor: Actor) -> None:
     """The address changed: nothing that was measured before is known of what is there now."""
-    nothing = dict.fromkeys((*_PERCENTAGES, *_SIZES), None)
     BuildServer.objects.filter(pk=server_id).update(
-        **nothing, boot_id="", facts={}, strains=None, last_health_check=None, unreachable_since=None
+        **NOTHING_MEASURED, boot_id="", facts={}, strains=None, last_health_check=None, unreachable_since=None
     )
-    Toolchain.objects.filter(server_id=server_id).delete()
-    ProbeSample.objects.filter(server_id=server_id).delete()
+    forget_measures(server_id)
     forget_refused_start(server_id)
     quarantine.forget_machine(server_id, actor=actor)
     expect_probe(server_id, reason="Its address changed; it was not probed there yet.", actor=actor)
@@ -209,9 +214,6 @@ def expect_probe(server_id: UUID, *, reason: str, actor: Actor) -> None:
 
 
 # ---- probes -----------------------------------------------------------------------------------------------
-
-_PERCENTAGES = ("cpu_percent", "memory_percent", "storage_percent")
-_SIZES = ("total_cpu_cores", "total_memory_mb", "total_storage_gb", "free_storage_mib")
 
 
 def apply_probe(server_id: UUID, *, facts: Mapping[str, str], latency_ms: float | None = None) -> bool:
@@ -227,44 +229,25 @@ def apply_probe(server_id: UUID, *, facts: Mapping[str, str], latency_ms: float 
         if server is None or not server.is_trusted:
             return False  # its address changed meanwhile: this was another machine
         rebooted = _note_boot(server, boot_id=facts.get("boot_id", "")[:64])
-        known = {} if is_full(facts) else _tool_facts(server.facts)
+        known = {} if is_full(facts) else tool_facts(server.facts)
         found = _assess(
             server, measures, latency_ms=latency_ms, known={} if rebooted else server.strains, now=now
         )
         BuildServer.objects.filter(pk=server_id).update(
-            **_percentages(measures),
-            total_cpu_cores=measures.cores,
-            total_memory_mb=measures.memory_mb,
-            total_storage_gb=measures.storage_gb,
-            free_storage_mib=measures.free_storage_mib,
+            **columns_of(measures),
             boot_id=facts.get("boot_id", "")[:64],
             facts=known | dict(facts),
             strains=found.strains,
-            architectures=server.architectures or _own_architectures(facts),
+            architectures=server.architectures or own_architectures(facts),
             last_health_check=now,
             updated_at=now,
         )
-        _keep_sample(server_id, measures, at=now, latency_ms=latency_ms)
+        keep_sample(server_id, measures, at=now, latency_ms=latency_ms)
         if is_full(facts):
-            _store_toolchains(server_id, facts)
+            store_toolchains(server_id, facts)
         note_reached(server_id)
         _judge(server_id, unwell=" ".join((*troubles(facts), *found.sentences)))
     return rebooted
-
-
-def _percentages(measures: Measures) -> dict[str, Any]:
-    return {name: getattr(measures, name) for name in _PERCENTAGES}
-
-
-def _keep_sample(server_id: UUID, measures: Measures, *, at: datetime, latency_ms: float | None) -> None:
-    ProbeSample.objects.create(
-        server_id=server_id,
-        at=at,
-        latency_ms=latency_ms,
-        load_per_core=measures.load_per_core,
-        memory_stall_percent=measures.memory_stall_percent,
-        **_percentages(measures),
-    )
 
 
 def _assess(
@@ -302,36 +285,3 @@ def _note_boot(server: BuildServer, *, boot_id: str) -> bool:
     data = {"previous": server.boot_id, "boot_id": boot_id}
     record_event("server", subject_id=server.pk, kind="rebooted", reason="It was started anew.", data=data)
     return True
-
-
-def _own_architectures(facts: Mapping[str, str]) -> list[str]:
-    """What a server that nobody named architectures for builds: its own."""
-    own = architecture_of(facts)
-    return [own] if own else []
-
-
-def _tool_facts(facts: Mapping[str, str]) -> dict[str, str]:
-    return {key: value for key, value in facts.items() if key.startswith(_TOOL_FACTS)}
-
-
-def _store_toolchains(server_id: UUID, facts: Mapping[str, str]) -> None:
-    now = timezone.now()
-    found = [
-        Toolchain(
-            server_id=server_id,
-            name=tool.name,
-            version=tool.version,
-            target_architecture=tool.target,
-            path=tool.path,
-            seen_at=now,
-        )
-        for tool in find_tools(facts)
-    ]
-    if found:
-        Toolchain.objects.bulk_create(
-            found,
-            update_conflicts=True,
-            unique_fields=["server", "name", "target_architecture", "path"],
-            update_fields=["version", "seen_at"],
-        )
-    Toolchain.objects.filter(server_id=server_id, seen_at__lt=now).delete()

@@ -31,7 +31,7 @@ WRITERS = {
     "KeptForecast": {"jobs/queue/predictions.py"},
     "LogChunk": {"jobs/logs/row_writing.py", "jobs/logs/store.py"},
     "Orchestrator": {"jobs/orchestrators.py"},
-    "ProbeSample": {"servers/health.py"},
+    "ProbeSample": {"servers/measured.py"},
     "Prediction": {"jobs/queue/predictions.py"},
     "Refusal": {"jobs/queue/refusals.py"},
     "SealedLog": {"jobs/logs/seal.py"},
@@ -39,7 +39,7 @@ WRITERS = {
     "ServerCheck": {"servers/checks.py"},
     "ServerLease": {"servers/leases.py"},
     "Slot": {"servers/slots.py"},
-    "Toolchain": {"servers/health.py"},
+    "Toolchain": {"servers/measured.py"},
 }
 IMPORTERS: dict[str, set[str]] = {
     "channels.layers": set(),

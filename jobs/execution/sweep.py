@@ -18,7 +18,7 @@ from jobs.queue.predictions import outlived
 from jobs.queue.shares import outworn_shares
 from jobs.states import ATTEMPT_ACTIVE, JOB_TERMINAL
 from servers.drains import end_what_is_over
-from servers.health import SAMPLES_KEPT
+from servers.measured import SAMPLES_KEPT
 from servers.models import BuildServer, ProbeSample, Slot
 from servers.slots import fit_slots, free_slot
 
