@@ -126,7 +126,6 @@ def takes_jobs(server: BuildServer) -> bool:
 def why_it_takes_none(server: BuildServer) -> str:
     """Why it takes no job by its row, in a few words, however full it is; empty: it takes some."""
     now = timezone.now()
-    quarantine = quarantine_of(server, now=now)
     reasons = {
         "disabled": not server.enabled,
         "offline": server.status == ServerStatus.OFFLINE,
@@ -134,17 +133,10 @@ def why_it_takes_none(server: BuildServer) -> str:
         "key not accepted": not server.is_trusted,
         "not reached yet": server.status not in TAKING,
         "draining": server.draining,
-        "in quarantine": quarantine in {QuarantineStage.HELD, QuarantineStage.CANARY_RUNS},
+        "in quarantine": server.quarantine_at(now) in {QuarantineStage.HELD, QuarantineStage.CANARY_RUNS},
         "refused a start": bool(server.starts_refused_until and server.starts_refused_until > now),
     }
     return next((why for why, holds in reasons.items() if holds), "")
-
-
-def quarantine_of(server: BuildServer, *, now: datetime) -> QuarantineStage:
-    """How far its quarantine is by its row."""
-    return quarantine_stage(
-        since=server.quarantined_since, until=server.quarantined_until, canary_id=server.canary_id, now=now
-    )
 
 
 def load_fleet(*, tools: Tools | None = None) -> list[ServerFacts]:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from servers.fleet import quarantine_of, why_it_takes_none
+from servers.fleet import why_it_takes_none
 from servers.models import BuildServer
 from servers.states import QuarantineStage, ServerStatus, TransportKind
 
@@ -84,7 +84,7 @@ def _rounded(percent: float | None) -> int | None:
 
 def quarantine_now(server: BuildServer) -> QuarantineStage:
     """How far its quarantine is now."""
-    return quarantine_of(server, now=timezone.now())
+    return server.quarantine_at(timezone.now())
 
 
 def is_quarantined(server: BuildServer) -> bool:

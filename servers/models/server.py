@@ -3,6 +3,7 @@ quarantine.py.
 """
 
 import uuid
+from datetime import datetime
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -11,7 +12,7 @@ from django.utils import timezone
 
 from buildboard.core.permissions import Right
 from servers.host_keys import parse_host_key
-from servers.states import QuarantineKind, ServerStatus, TransportKind
+from servers.states import QuarantineKind, QuarantineStage, ServerStatus, TransportKind, quarantine_stage
 
 
 class BuildServerQuerySet(models.QuerySet["BuildServer"]):
@@ -170,6 +171,12 @@ class BuildServer(models.Model):
     def is_trusted(self) -> bool:
         """Whether it is known who answers there: a key is pinned, and no other one was seen since."""
         return self.transport == TransportKind.LOCAL or bool(self.host_key and not self.seen_host_key)
+
+    def quarantine_at(self, now: datetime) -> QuarantineStage:
+        """How far its quarantine is."""
+        return quarantine_stage(
+            since=self.quarantined_since, until=self.quarantined_until, canary_id=self.canary_id, now=now
+        )
 
     @property
     def host_key_fingerprint(self) -> str | None:

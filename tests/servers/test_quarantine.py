@@ -13,7 +13,7 @@ from servers import quarantine
 from servers.errors import ServerConflict
 from servers.fleet import load_fleet, takes_jobs
 from servers.models import BuildServer
-from servers.states import QuarantineStage, quarantine_stage
+from servers.states import QuarantineStage
 from tests.factories import make_server
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -29,13 +29,7 @@ def row_of(server: BuildServer) -> BuildServer:
 
 
 def stage_of(server: BuildServer) -> QuarantineStage:
-    row = row_of(server)
-    return quarantine_stage(
-        since=row.quarantined_since,
-        until=row.quarantined_until,
-        canary_id=row.canary_id,
-        now=timezone.now(),
-    )
+    return row_of(server).quarantine_at(timezone.now())
 
 
 def events(server: BuildServer) -> list[tuple[str, str, str]]:
