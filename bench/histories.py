@@ -1,8 +1,7 @@
 """Boards that differ in how many jobs have finished on them, looked at in turn: how much a long history costs.
 
-Each has a database and a process of its own, which runs a module that answers a line to each line: `fill` with the
-names of what it can look at, tabs between; `look NAME` with seconds, `queries NAME` with a number. They take turns,
-so that whatever else the machine does slows all of them alike.
+Each has a database and a process of its own, which runs a module that answers as bench/inside.py says. They take
+turns, so that whatever else the machine does slows all of them alike.
 """
 
 import os

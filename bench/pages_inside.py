@@ -1,6 +1,6 @@
 """The board of one size in the benchmark of pages: fills the database of its environment, then looks as it is told.
 
-It answers a line to each line: the names of the pages to `fill`, seconds to `look NAME`, a number to `queries NAME`.
+It answers as bench/inside.py says.
 """
 
 import sys
@@ -13,6 +13,8 @@ from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+
+from bench.inside import answer
 
 HISTORY_BEGINS_DAYS = 3  # ago: what is younger is the same at each size
 
@@ -75,10 +77,10 @@ class Looker:
 
     def _get(self, name: str) -> None:
         headers = {"HX-Request": "true"} if "poll" in name else {}
-        answer = self._client.get(self._addresses[name], headers=headers)
-        assert answer.status_code in (200, 204), f"{name}: {answer.status_code}"
-        if headers and answer.status_code != 204:  # there was news: the next one asks for what is newer
-            self._addresses[name] = _next_poll(answer.content.decode())
+        page = self._client.get(self._addresses[name], headers=headers)
+        assert page.status_code in (200, 204), f"{name}: {page.status_code}"
+        if headers and page.status_code != 204:  # there was news: the next one asks for what is newer
+            self._addresses[name] = _next_poll(page.content.decode())
 
 
 def _next_poll(html: str) -> str:
@@ -87,15 +89,6 @@ def _next_poll(html: str) -> str:
     return before.rpartition('hx-get="')[2].partition('"')[0].replace("&amp;", "&")
 
 
-def main(size: int) -> None:
-    """Answer until the input ends."""
-    looker = Looker(size)
-    for line in sys.stdin:
-        verb, _, name = line.strip().partition(" ")
-        answer = looker.fill() if verb == "fill" else getattr(looker, verb)(name)
-        print(answer, flush=True)
-
-
 if __name__ == "__main__":
     django.setup()
-    main(int(sys.argv[1]))
+    answer(Looker(int(sys.argv[1])))

@@ -1,6 +1,6 @@
 """The board of one size in the benchmark of the queue: fills the database of its environment, then looks at its queue.
 
-It answers as bench/histories.py says. What a look changes is undone before the next one.
+It answers as bench/inside.py says. What a look changes is undone before the next one.
 """
 
 import sys
@@ -19,6 +19,7 @@ from django.utils import timezone
 django.setup()
 
 from bench.history import add_history  # noqa: E402  # after django.setup(), as all that follow
+from bench.inside import answer  # noqa: E402  # likewise
 from buildboard.core.audit import record_event  # noqa: E402  # likewise
 from buildboard.core.models import User  # noqa: E402  # likewise
 from jobs.execution.dispatch import Dispatcher  # noqa: E402  # likewise
@@ -178,14 +179,5 @@ def _undo() -> None:
         Slot.objects.filter(pk=slot_id).update(holder=uuid.uuid4())
 
 
-def main(size: int) -> None:
-    """Answer until the input ends."""
-    looker = Looker(size)
-    for line in sys.stdin:
-        verb, _, name = line.strip().partition(" ")
-        answer = looker.fill() if verb == "fill" else getattr(looker, verb)(name)
-        print(answer, flush=True)
-
-
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    answer(Looker(int(sys.argv[1])))
