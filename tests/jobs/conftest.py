@@ -1,6 +1,6 @@
 """Fixtures of the build script's tests: a repository to build from, and a build server's folder under each shell.
 
-And of the live log's: somebody who may read it.
+And of builds of a board: a repository and a real sshd; of the live log's: somebody who may read it.
 """
 
 import threading
@@ -8,14 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import LazySettings
 
 from buildboard.core.auth import create_token
 from buildboard.core.models import User
 from buildboard.core.permissions import Role
+from servers.connections import forget_connections
 from tests.factories import make_user
 from tests.jobs.log_forms import remove_objects
 from tests.jobs.script_runs import SHELLS, Server, Upstream
+from tests.repositories import make_repository
 from tests.requirements import require
+from tests.ssh_servers import SshServer
 from tests.waiting import wait_for
 
 
@@ -37,6 +41,22 @@ def one_server(tmp_path: Path) -> Server:
 def upstream(tmp_path: Path) -> Upstream:
     require("git")
     return Upstream(tmp_path / "up stream")
+
+
+@pytest.fixture
+def repository(tmp_path: Path, settings: LazySettings) -> Path:
+    """One that builds of this board may be of."""
+    settings.LOCAL_REPOSITORIES = (tmp_path,)
+    return make_repository(tmp_path / "demo", {"README": "hello\n"})
+
+
+@pytest.fixture
+def ssh_server() -> Iterator[SshServer]:
+    """A real sshd on loopback with its own home."""
+    require("sshd")
+    with SshServer() as server:
+        yield server
+        forget_connections()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.conf import LazySettings
 
 from buildboard.core.audit import Actor
 from buildboard.core.models import Event
@@ -13,7 +12,6 @@ from jobs.execution.probing import Prober
 from jobs.lifecycle import claim_job
 from jobs.models import Attempt, BuildJob
 from jobs.states import JobStatus
-from servers.connections import forget_connections
 from servers.health import note_failure
 from servers.host_keys import HostKey, parse_host_key
 from servers.models import BuildServer
@@ -22,8 +20,6 @@ from servers.slots import fit_slots
 from servers.transport import HostKeyMismatch
 from tests.factories import make_attempt
 from tests.jobs.board import submit
-from tests.repositories import make_repository
-from tests.requirements import require
 from tests.ssh_servers import SshServer
 from tests.waiting import wait_for
 
@@ -31,24 +27,10 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.ssh]
 OLGA = Actor(name="olga", door="api")
 
 
-@pytest.fixture
-def repository(tmp_path: Path, settings: LazySettings) -> Path:
-    settings.LOCAL_REPOSITORIES = (tmp_path,)
-    return make_repository(tmp_path / "demo", {"README": "hello\n"})
-
-
 @pytest.fixture(autouse=True)
 def no_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that nobody but who follows the builds can tell."""
     monkeypatch.setattr(Prober, "look", lambda self: None)
-
-
-@pytest.fixture
-def ssh_server() -> Iterator[SshServer]:
-    require("sshd")
-    with SshServer() as server:
-        yield server
-        forget_connections()
 
 
 @pytest.fixture

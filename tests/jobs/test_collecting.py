@@ -24,16 +24,9 @@ from jobs.providers.fleet import FleetProvider
 from jobs.states import JobStatus, Phase
 from tests.factories import make_attempt
 from tests.jobs.board import log_of, make_local_server, running_runner, submit, wait_until_finished
-from tests.repositories import make_repository
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
-
-
-@pytest.fixture
-def repository(tmp_path: Path, settings: LazySettings) -> Path:
-    settings.LOCAL_REPOSITORIES = (tmp_path,)
-    return make_repository(tmp_path / "demo", {"README": "hello\n"})
 
 
 @pytest.fixture(autouse=True)

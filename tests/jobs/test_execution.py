@@ -23,16 +23,9 @@ from tests.jobs.board import (
     submit,
     wait_until_finished,
 )
-from tests.repositories import make_repository
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
-
-
-@pytest.fixture
-def repository(tmp_path: Path, settings: LazySettings) -> Path:
-    settings.LOCAL_REPOSITORIES = (tmp_path,)
-    return make_repository(tmp_path / "demo", {"README": "hello\n"})
 
 
 def test_build_completes_with_its_log_commit_and_events(repository: Path, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.conf import LazySettings
 from django.db import connection
 from django.utils import timezone
 
@@ -35,17 +34,10 @@ from tests.jobs.board import (
     submit,
     wait_until_finished,
 )
-from tests.repositories import make_repository
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 SECONDS = 60 if connection.vendor == "sqlite" else 15
-
-
-@pytest.fixture
-def repository(tmp_path: Path, settings: LazySettings) -> Path:
-    settings.LOCAL_REPOSITORIES = (tmp_path,)
-    return make_repository(tmp_path / "demo", {"README": "hello\n"})
 
 
 def follow_twice(server: BuildServer, *, until: Callable[[], bool]) -> None:

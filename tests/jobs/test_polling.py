@@ -4,13 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
-from django.conf import LazySettings
 
 from jobs.models import Attempt
 from jobs.providers import fleet
 from jobs.states import JobStatus
 from tests.jobs.board import log_of, make_local_server, running_runner, submit, wait_until_finished
-from tests.repositories import make_repository
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -26,12 +24,6 @@ WAYS = {
 }
 # It goes on until its folder is sound again: its own end reads sizes too.
 COUNTING = 'n=0; while [ "$n" -lt 60 ] || [ -e ../../bad ]; do n=$((n + 1)); echo "line $n"; sleep 0.05; done'
-
-
-@pytest.fixture
-def repository(tmp_path: Path, settings: LazySettings) -> Path:
-    settings.LOCAL_REPOSITORIES = (tmp_path,)
-    return make_repository(tmp_path / "demo", {"README": "hello\n"})
 
 
 @pytest.mark.parametrize("way", WAYS)

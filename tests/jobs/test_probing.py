@@ -17,7 +17,6 @@ from buildboard.core.models import Event
 from jobs.execution.checking import AT_ONCE, CheckDesk
 from jobs.execution.probing import Prober
 from servers import checks
-from servers.connections import forget_connections
 from servers.drains import set_maintenance
 from servers.models import BuildServer, ServerCheck, Toolchain
 from servers.registry import accept_host_key, add_server, change_server
@@ -32,14 +31,6 @@ from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.ssh]
 OLGA = Actor(name="olga", door="api")
-
-
-@pytest.fixture
-def ssh_server() -> Iterator[SshServer]:
-    require("sshd")
-    with SshServer() as server:
-        yield server
-        forget_connections()
 
 
 def row_of(server: SshServer, **fields: Any) -> BuildServer:

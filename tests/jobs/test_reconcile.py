@@ -5,7 +5,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from django.conf import LazySettings
 from django.utils import timezone
 
 from buildboard.core.models import Event
@@ -19,16 +18,9 @@ from servers.frames import RunLimits, RunListing, RunState
 from servers.models import BuildServer
 from tests.factories import make_job, make_server
 from tests.jobs.board import make_local_server, running_runner, submit, wait_until_finished
-from tests.repositories import make_repository
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def repository(tmp_path: Path, settings: LazySettings) -> Path:
-    settings.LOCAL_REPOSITORIES = (tmp_path,)
-    return make_repository(tmp_path / "demo", {"README": "hello\n"})
 
 
 @pytest.fixture
