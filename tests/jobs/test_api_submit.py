@@ -1,13 +1,11 @@
 """Submitting by API: every field's rules, hostile bodies, and that a refused one leaves nothing behind."""
 
 import json
-import threading
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import connection
 from pytest_django import Settings
 
 from buildboard.core.audit import Actor
@@ -17,6 +15,7 @@ from jobs.models import BuildJob
 from jobs.secrets import store_secret
 from tests.api import BUILD_JOBS, ApiClient, assert_error, submission
 from tests.factories import make_job, make_server
+from tests.racing import at_once
 
 pytestmark = pytest.mark.django_db
 ACTOR = Actor(name="operator", door="api")
@@ -350,24 +349,14 @@ def test_key_that_is_none_is_refused(api: ApiClient, key: str) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_fifty_parallel_posts_make_one_job() -> None:
     api = ApiClient(Role.SUBMITTER)
-    start = threading.Barrier(50)
-    answers: list[tuple[int, str]] = []
 
-    def post() -> None:
+    def post() -> tuple[int, str]:
         caller = ApiClient.__new__(ApiClient)
         caller.client = type(api.client)(headers={"Authorization": f"Bearer {api.token}"})
-        start.wait(30)
-        try:
-            response = caller.post(BUILD_JOBS, submission(), headers={"Idempotency-Key": "one"})
-            answers.append((response.status_code, response.json().get("id", "")))
-        finally:
-            connection.close()
+        response = caller.post(BUILD_JOBS, submission(), headers={"Idempotency-Key": "one"})
+        return response.status_code, response.json().get("id", "")
 
-    threads = [threading.Thread(target=post) for _ in range(50)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    answers = at_once([post] * 50)
 
     job = BuildJob.objects.get()
     assert answers == [(201, str(job.pk))] * 50

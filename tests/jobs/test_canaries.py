@@ -17,7 +17,6 @@ from jobs.outcomes import Outcome
 from jobs.states import AttemptStatus, ErrorCategory, Phase
 from servers.models import BuildServer
 from servers.quarantine import set_quarantine
-from tests.factories import make_followed
 from tests.jobs.breakdowns import (
     BROKEN,
     break_down,
@@ -31,17 +30,7 @@ from tests.jobs.breakdowns import (
     start,
 )
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def bad() -> BuildServer:
-    return make_followed("bad")
-
-
-@pytest.fixture(autouse=True)
-def good() -> BuildServer:
-    return make_followed("good")
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("good")]
 
 
 @pytest.fixture

@@ -2,51 +2,28 @@
 
 import threading
 import uuid
-from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from buildboard.core.audit import Actor
 from servers import checks, registry
-from servers.errors import InvalidServer, ServerConflict, ServerError
+from servers.errors import InvalidServer, ServerConflict
 from servers.fields import check_fields
 from servers.models import BuildServer, ProbeSample, Slot
 from servers.quarantine import quarantine_for_fault, take_canary
 from servers.registry import add_server, change_server, delete_server
 from servers.slots import held_slots, take_slot
 from tests.factories import make_server
+from tests.racing import at_once
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 OLGA = Actor(name="olga", door="api")
 SSH = {"transport": "ssh", "hostname": "h", "ssh_username": "u"}
-
-
-def at_once(acts: Sequence[Callable[[], Any]]) -> list[Any]:
-    """What each gives, begun at the same moment; what was refused is given, too."""
-    results: list[Any] = [None] * len(acts)
-    barrier = threading.Barrier(len(acts))
-
-    def run(number: int) -> None:
-        barrier.wait(10)
-        try:
-            results[number] = acts[number]()
-        except ServerError as error:
-            results[number] = error
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(acts))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-        assert not thread.is_alive()
-    return results
 
 
 @pytest.mark.parametrize("attempt", range(4))

@@ -1,14 +1,14 @@
 """Slots: as many builds as the limit says and not one more, whoever asks at the same time."""
 
-import threading
 import uuid
 
 import pytest
-from django.db import connections, transaction
+from django.db import transaction
 
 from servers.models import BuildServer, Slot
 from servers.slots import count_held_slots, fit_slots, free_slot, has_free_slot, held_slots, take_slot
 from tests.factories import make_server
+from tests.racing import at_once
 
 ONE, TWO, THREE = (uuid.UUID(int=number) for number in (1, 2, 3))
 
@@ -119,23 +119,12 @@ def test_a_free_slot_of_a_server_out_of_service_is_no_room() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_takers_that_race_never_exceed_the_limit() -> None:
     server = make_server(max_concurrent_builds=3)
-    start = threading.Barrier(8)
-    taken: list[int | None] = []
 
-    def take() -> None:
-        try:
-            start.wait(30)
-            with transaction.atomic():
-                number = take_slot(server, holder=uuid.uuid4())
-            taken.append(number)
-        finally:
-            connections.close_all()
+    def take() -> int | None:
+        with transaction.atomic():
+            return take_slot(server, holder=uuid.uuid4())
 
-    threads = [threading.Thread(target=take) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    taken = at_once([take] * 8)
 
     assert sorted(number or 0 for number in taken) == [0, 0, 0, 0, 0, 1, 2, 3]
     assert [number for number, holder in slots_of(server) if holder] == [1, 2, 3]
