@@ -13,6 +13,7 @@ from buildboard.core.auth import create_token
 from buildboard.core.models import User
 from buildboard.core.permissions import Role
 from jobs.api import api
+from servers.models import BuildServer
 from tests.factories import make_user
 
 INFRASTRUCTURE = "/api/v1/infrastructure"
@@ -104,6 +105,22 @@ def sign_in(client: Client, user: User) -> Client:
 def submission(**fields: Any) -> dict[str, Any]:
     """A submission that fits, with some fields otherwise."""
     return {"source_repository": "https://git.example/demo.git", "target_architecture": "x86_64"} | fields
+
+
+def verdict_shape(server: BuildServer, verdict: str, *refusals: tuple[str, str, str]) -> dict[str, Any]:
+    """How a server stands to a job, no range known; `refusals`: condition, kind and reason, the worst first."""
+    return {
+        "server": server.name,
+        "server_id": str(server.pk),
+        "verdict": verdict,
+        "kind": refusals[0][1] if refusals else None,
+        "reasons": [reason for _, _, reason in refusals],
+        "refusals": [
+            {"condition": condition, "kind": kind, "hard": True, "reason": reason}
+            for condition, kind, reason in refusals
+        ],
+        "free_in": None,
+    }
 
 
 def assert_error(response: Any, status: int, *, code: str = "", fields: list[str] | None = None) -> None:

@@ -10,15 +10,14 @@ from buildboard.core.permissions import Role
 from buildboard.core.schemas import utc_text
 from jobs.models import Attempt, BuildJob, Refusal
 from jobs.queue.explain import explain_job
-from tests.api import BUILD_JOBS, ApiClient, assert_error, submission
+from tests.api import BUILD_JOBS, ApiClient, assert_error, submission, verdict_shape
 from tests.factories import make_attempt, make_followed, make_job
 
 pytestmark = pytest.mark.django_db
 
 
 def test_a_queued_job_is_explained() -> None:
-    full = make_followed("full", max_concurrent_builds=1)
-    full.slots.update(holder=uuid.uuid4())
+    full = make_followed("full", max_concurrent_builds=1, held=1)
     arm = make_followed("arm", architectures=["aarch64"], enabled=False)
     job = make_job()
 
@@ -29,11 +28,6 @@ def test_a_queued_job_is_explained() -> None:
     assert uuid.UUID(shown["job_id"]) == job.pk
     at = shown.pop("estimated_start_at")
     assert utc_text(job.created_at) < at
-    slot, architecture, off = (
-        "Is full: its only slot is taken.",
-        "Builds aarch64, not x86_64.",
-        "Is switched off.",
-    )
     assert shown == {
         "job_id": str(job.pk),
         "status": "queued",
@@ -46,32 +40,13 @@ def test_a_queued_job_is_explained() -> None:
         "waited": "",
         "history": [],
         "servers": [
-            {
-                "server": "full",
-                "server_id": str(full.pk),
-                "verdict": "busy",
-                "kind": "busy",
-                "reasons": [slot],
-                "refusals": [{"condition": "full", "kind": "busy", "hard": True, "reason": slot}],
-                "free_in": None,
-            },
-            {
-                "server": "arm",
-                "server_id": str(arm.pk),
-                "verdict": "refused",
-                "kind": "impossible",
-                "reasons": [architecture, off],
-                "refusals": [
-                    {
-                        "condition": "architecture",
-                        "kind": "impossible",
-                        "hard": True,
-                        "reason": architecture,
-                    },
-                    {"condition": "disabled", "kind": "offline", "hard": True, "reason": off},
-                ],
-                "free_in": None,
-            },
+            verdict_shape(full, "busy", ("full", "busy", "Is full: its only slot is taken.")),
+            verdict_shape(
+                arm,
+                "refused",
+                ("architecture", "impossible", "Builds aarch64, not x86_64."),
+                ("disabled", "offline", "Is switched off."),
+            ),
         ],
     }
 
@@ -110,7 +85,7 @@ def test_what_a_job_waited_for_is_told_as_data_and_in_words() -> None:
 
 
 def test_status_gives_the_same_reasons_and_place() -> None:
-    make_followed("full", max_concurrent_builds=1).slots.update(holder=uuid.uuid4())
+    make_followed("full", max_concurrent_builds=1, held=1)
     job = make_job()
     found = explain_job(BuildJob.objects.get(pk=job.pk))
 
@@ -157,8 +132,7 @@ def test_a_server_that_does_not_exist_is_refused_at_submit(word: str) -> None:
 
 
 def test_a_server_may_be_named_by_id_or_name_and_is_waited_for() -> None:
-    north = make_followed("north", max_concurrent_builds=1)
-    north.slots.update(holder=uuid.uuid4())
+    north = make_followed("north", max_concurrent_builds=1, held=1)
     make_followed("idle")
     api = ApiClient(Role.SUBMITTER)
 

@@ -14,7 +14,7 @@ from buildboard.core.permissions import Role
 from jobs.models import BuildJob, Refusal
 from servers.models import BuildServer
 from tests import factories
-from tests.api import BUILD_JOBS, INFRASTRUCTURE, ApiClient, assert_error, submission
+from tests.api import BUILD_JOBS, INFRASTRUCTURE, ApiClient, assert_error, submission, verdict_shape
 from tests.factories import make_attempt, make_built, make_job
 
 pytestmark = pytest.mark.django_db
@@ -58,38 +58,8 @@ def test_a_dry_run_says_who_could_and_why_not_and_writes_nothing() -> None:
         "estimate": None,
         "position": 2,
         "servers": [
-            {
-                "server": "full",
-                "server_id": str(full.pk),
-                "verdict": "busy",
-                "kind": "busy",
-                "reasons": ["Is full: its only slot is taken."],
-                "refusals": [
-                    {
-                        "condition": "full",
-                        "kind": "busy",
-                        "hard": True,
-                        "reason": "Is full: its only slot is taken.",
-                    }
-                ],
-                "free_in": None,
-            },
-            {
-                "server": "arm",
-                "server_id": str(arm.pk),
-                "verdict": "refused",
-                "kind": "impossible",
-                "reasons": ["Builds aarch64, not x86_64."],
-                "refusals": [
-                    {
-                        "condition": "architecture",
-                        "kind": "impossible",
-                        "hard": True,
-                        "reason": "Builds aarch64, not x86_64.",
-                    }
-                ],
-                "free_in": None,
-            },
+            verdict_shape(full, "busy", ("full", "busy", "Is full: its only slot is taken.")),
+            verdict_shape(arm, "refused", ("architecture", "impossible", "Builds aarch64, not x86_64.")),
         ],
         "estimated_wait_seconds": 600,
         "estimate_basis": "default",
