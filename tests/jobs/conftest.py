@@ -14,8 +14,7 @@ from buildboard.core.auth import create_token
 from buildboard.core.models import User
 from buildboard.core.permissions import Role
 from servers.connections import forget_connections
-from servers.models import BuildServer
-from tests.factories import make_followed, make_user
+from tests.factories import make_user
 from tests.jobs.log_forms import remove_objects
 from tests.jobs.script_runs import SHELLS, Server, Upstream
 from tests.repositories import make_repository
@@ -58,18 +57,6 @@ def ssh_server() -> Iterator[SshServer]:
     with SshServer() as server:
         yield server
         forget_connections()
-
-
-@pytest.fixture
-def bad() -> BuildServer:
-    """A server in service that is to be found at fault."""
-    return make_followed("bad")
-
-
-@pytest.fixture
-def good() -> BuildServer:
-    """One in service beside it."""
-    return make_followed("good")
 
 
 @pytest.fixture
