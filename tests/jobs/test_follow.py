@@ -37,7 +37,7 @@ from tests.jobs.board import (
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
-SECONDS = 60 if connection.vendor == "sqlite" else 15
+SECONDS = 25 if connection.vendor == "sqlite" else 15
 
 
 def follow_twice(server: BuildServer, *, until: Callable[[], bool]) -> None:

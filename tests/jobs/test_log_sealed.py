@@ -41,7 +41,7 @@ def pieces_of(attempt: Attempt, start: int, end: int) -> list[tuple[int, bytes, 
     ]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     parts=st.lists(st.one_of(st.binary(max_size=9), st.lists(TEXT, max_size=9).map(b"".join)), max_size=9),
     block=st.sampled_from([3, 7, 64]),
