@@ -106,8 +106,11 @@ def last_forecast() -> KeptForecast | None:
 
 
 def is_fresh(kept: KeptForecast, *, now: datetime) -> bool:
-    """Whether it is young enough to hold: else whoever makes them is not there, or has nothing to do."""
-    return kept.made_at is not None and now - kept.made_at < _FRESH
+    """Whether it still holds: else the next one is overdue, for whoever makes them is away or has nothing to do.
+
+    However old it is: the longer making one takes, the seldomer one is made.
+    """
+    return kept.made_at is not None and now < kept.next_at + _FRESH
 
 
 # ---- making and keeping -----------------------------------------------------------------------------------
