@@ -25,7 +25,8 @@ from jobs.queue.estimate import (
     told_if_submitted,
 )
 from jobs.queue.lasting import Range
-from jobs.queue.order import PULLED, Place, place_of, waiting_of
+from jobs.queue.order import PULLED, Place, Waiting, place_of, waiting_of
+from jobs.queue.placing import judge_for
 from jobs.queue.predictions import Told
 from jobs.queue.remedies import remedy_for
 from jobs.queue.spans import in_words
@@ -75,12 +76,8 @@ class Explanation:
 def explain_job(job: BuildJob) -> Explanation:
     """Everything about a job's waiting. A dozen queries where forecasts are kept, however many servers there are."""
     waiting, now = waiting_of(job), timezone.now()
-    waited = waiting.waited_seconds(now)
     fleet = load_fleet()
-    servers = judge_fleet(fleet, needs=waiting.needs, now=now, waited_seconds=waited)
-    if job.provider == PULLED:
-        other = Refused(Condition.PROVIDER, f"is not asked: the job is for the provider {job.provider}")
-        servers = [ServerVerdict(one.server, (other,)) for one in servers]
+    servers = _judge(job, waiting=waiting, fleet=fleet, now=now)
     if job.status != JobStatus.QUEUED:
         told = Foresight(fleet=fleet).of([job]).get(job.pk) if job.status in JOB_ACTIVE else None
         return Explanation(what_it_does(job), waiting.needs, servers, now, [], told=told)
@@ -108,6 +105,18 @@ def explain_job(job: BuildJob) -> Explanation:
         kind=None if blocker or job.provider == PULLED else kind_of_all(servers),
         free_in=free_in,
     )
+
+
+def _judge(
+    job: BuildJob, *, waiting: Waiting, fleet: Sequence[ServerFacts], now: datetime
+) -> list[ServerVerdict]:
+    """Every server: of a job that waits for one as dispatch would judge it now."""
+    if job.provider == PULLED:
+        other = Refused(Condition.PROVIDER, f"is not asked: the job is for the provider {job.provider}")
+        return [ServerVerdict(server, (other,)) for server in fleet]
+    if job.status == JobStatus.QUEUED:
+        return judge_for(job, waiting=waiting, fleet=fleet, now=now)
+    return judge_fleet(fleet, needs=waiting.needs, now=now, waited_seconds=waiting.waited_seconds(now))
 
 
 def _foresee(

@@ -125,8 +125,14 @@ def _outlook(
         return tell(stuck.rstrip("."), f"it starts when {remedy}", kind=kind_of_all(servers))
     if servers[0].verdict is Verdict.ELIGIBLE:
         told = "Behind others" if wait and wait.likely > _SOON_SECONDS else "About to start"
-        return tell(told, f"{servers[0].server.name} has room now", starts_in=wait)
+        return tell(told, _roomy(servers), starts_in=wait)
     return tell("Waiting for a slot", _full(servers), starts_in=wait, kind=Kind.BUSY)
+
+
+def _roomy(servers: Sequence[ServerVerdict]) -> str:
+    """Which server has room; of several only how many, for who of them takes the job is not judged here."""
+    able = [one for one in servers if one.verdict is Verdict.ELIGIBLE]
+    return f"{able[0].server.name} has room now" if len(able) == 1 else f"{len(able)} servers have room now"
 
 
 def _full(servers: Sequence[ServerVerdict]) -> str:

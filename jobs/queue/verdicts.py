@@ -4,12 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from uuid import UUID
 
 from jobs.needs import Needs
-from jobs.queue.choice import choose
+from jobs.queue.choice import Choice, choose
 from jobs.queue.conditions import Condition, Kind, Refused
-from jobs.queue.score import NO_PAST, Past
 from servers.fleet import ServerFacts
 
 
@@ -116,11 +114,13 @@ def judge_fleet(
     needs: Needs,
     now: datetime,
     waited_seconds: float = 0,
-    job_id: UUID | None = None,
-    past: Past = NO_PAST,
 ) -> list[ServerVerdict]:
-    """Every server: those that take the job now (best first), the busy, those out of service, those that never fit."""
-    choice = choose(fleet, needs=needs, now=now, waited_seconds=waited_seconds, job_id=job_id, past=past)
+    """Every server as it stands to any job of a class; which of the able ones takes a certain job placing.py tells."""
+    return verdicts_of(choose(fleet, needs=needs, now=now, waited_seconds=waited_seconds))
+
+
+def verdicts_of(choice: Choice) -> list[ServerVerdict]:
+    """Those that take the job now (best first), the busy, those out of service, those that never fit."""
     refused: dict[str, tuple[ServerFacts, list[Refused]]] = {}
     for server, one in choice.refusals:
         refused.setdefault(server.name, (server, []))[1].append(one)

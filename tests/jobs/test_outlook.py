@@ -50,6 +50,11 @@ def make_followed(name: str, *, held: int = 0, **fields: Any) -> BuildServer:
         ),
         ([{"name": "north"}], {}, ("About to start", "north has room now", None)),
         (
+            [{"name": "north"}, {"name": "south"}],
+            {},
+            ("About to start", "2 servers have room now", None),
+        ),
+        (
             [],
             {},
             (
