@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import chain
 
 from jobs.needs import Needs
 from jobs.queue.toolchains import judge_tools
@@ -104,6 +105,12 @@ def judge(server: ServerFacts, *, needs: Needs, now: datetime, waited_seconds: f
         *_judge_state(server, now),
         *_judge_room(server, needs, waited_seconds),
     ]
+
+
+def fits(server: ServerFacts, *, needs: Needs) -> bool:
+    """Whether it could take the job at some time, as it is: nothing that is impossible stands against it."""
+    refused = chain(_judge_fit(server, needs), _judge_size(server, needs))
+    return all(one.kind is not Kind.IMPOSSIBLE for one in refused)
 
 
 def is_over_cpu_limit(server: ServerFacts) -> bool:
