@@ -233,6 +233,13 @@ def _row(job_id: UUID, told: Told, *, numbers: Mapping[tuple[UUID, str], int]) -
     )
 
 
+def part_from(server_id: UUID, *, most: int) -> int:
+    """Take a server that is to be deleted from estimates that hold no more; of how many."""
+    rows = Prediction.objects.filter(server_id=server_id, is_current=False).order_by()
+    ids = list(rows.values_list("pk", flat=True)[:most])
+    return Prediction.objects.filter(pk__in=ids).update(server=None)
+
+
 # ---- comparing --------------------------------------------------------------------------------------------
 def note_what_came() -> None:
     """Beside the estimates of jobs that have started or ended since: when they did. Six queries at most."""
