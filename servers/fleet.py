@@ -116,18 +116,12 @@ _NOT_FACTS = ("facts", "private_key", "public_key", "host_key", "seen_host_key")
 def takes_jobs(server: BuildServer) -> bool:
     """Whether the server is in service by its row: a last look at what may have changed since the fleet was read."""
     now = timezone.now()
-    quarantine = quarantine_stage(
-        since=server.quarantined_since,
-        until=server.quarantined_until,
-        canary_id=server.canary_id,
-        now=now,
-    )
     return (
         server.enabled
         and server.status in TAKING
         and server.is_trusted
         and not server.draining
-        and quarantine in {QuarantineStage.NONE, QuarantineStage.CANARY_DUE}
+        and server.quarantine_at(now) in {QuarantineStage.NONE, QuarantineStage.CANARY_DUE}
         and not (server.starts_refused_until and server.starts_refused_until > now)
     )
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from servers.models import BuildServer
-from servers.states import QuarantineStage, ServerStatus, TransportKind, quarantine_stage
+from servers.states import QuarantineStage, ServerStatus, TransportKind
 
 _NEAR_LIMIT = 10  # percent
 _BEAT = timedelta(minutes=2)
@@ -83,12 +83,7 @@ def _rounded(percent: float | None) -> int | None:
 
 def quarantine_of(server: BuildServer) -> QuarantineStage:
     """How far its quarantine is now."""
-    return quarantine_stage(
-        since=server.quarantined_since,
-        until=server.quarantined_until,
-        canary_id=server.canary_id,
-        now=timezone.now(),
-    )
+    return server.quarantine_at(timezone.now())
 
 
 def is_quarantined(server: BuildServer) -> bool:

@@ -230,7 +230,10 @@ def test_high_job_that_is_new_leaves_an_older_one_its_right_to_a_server_over_its
         {"draining": True},
         {"status": ServerStatus.MAINTENANCE},
         {"transport": "ssh", "hostname": "h", "ssh_username": "u", "host_key": ""},
-        {"quarantined_until": timezone.now() + timedelta(hours=1)},
+        {
+            "quarantined_since": timezone.now(),
+            "quarantined_until": timezone.now() + timedelta(hours=1),
+        },
     ],
 )
 def test_server_that_is_taken_out_of_service_during_the_look_gets_no_job(
