@@ -14,11 +14,12 @@ from django.utils import timezone
 
 from buildboard.core.audit import BOARD, record_event
 from buildboard.core.permissions import Right, Role, rights_of_role
-from jobs.diagnosis.evidence import WINDOW, is_bound, read_evidence, read_peers, read_tried
+from jobs.diagnosis.evidence import WINDOW, read_evidence, read_peers, read_tried, with_bounds
 from jobs.diagnosis.host_fault import Accusation, CanaryVerdict, judge_canary, judge_host
 from jobs.errors import QueueFull
 from jobs.lifecycle import retry_job
 from jobs.models import Attempt, BuildJob
+from jobs.needs import needs_of
 from jobs.outcomes import Excuse, Outcome
 from jobs.states import ATTEMPT_ACTIVE, AttemptStatus, ErrorCategory, JobStatus, Phase
 from servers import quarantine
@@ -74,8 +75,8 @@ def excuse_of(attempt: Attempt, *, outcome: Outcome) -> Excuse | None:
         return None
     if server.quarantined_since is None or not _may_be_repeated(job, status=outcome.status):
         return None
-    spec = job.spec
-    if is_bound(job.requested_server_id, named=spec.get("server_id"), fallback=spec.get("server_fallback")):
+    needs = needs_of(job)
+    if needs.server and not needs.fallback:
         return None
     never_began = attempt.phase in (Phase.CONNECTING, Phase.CHECKOUT)
     is_alike = bool(outcome.fingerprint) and outcome.fingerprint in (server.quarantine_signs or ())
@@ -183,7 +184,7 @@ def _queue_once_more(job: BuildJob, *, reason: str) -> None:
 def _take_canary_in(attempt: Attempt, server: BuildServer) -> None:
     """What the one build of a server on trial tells of it."""
     now = timezone.now()
-    tried = read_tried(Attempt.objects.filter(pk=attempt.pk), now=now)
+    tried = with_bounds(read_tried(Attempt.objects.filter(pk=attempt.pk), now=now))
     if not tried:
         quarantine.free_canary(server.pk, canary=attempt.pk)
         return

@@ -219,6 +219,23 @@ def test_what_names_a_server_does_not_speak_against_it(bad: BuildServer, good: B
     assert BuildJob.objects.filter(status="queued").count() == 3
 
 
+def test_what_no_other_server_could_build_does_not_speak_against_it(
+    bad: BuildServer, good: BuildServer
+) -> None:
+    BuildServer.objects.filter(pk=bad.pk).update(labels={"board": "rpi4"}, group="lab")
+
+    break_down(bad, good, required_labels={"board": "rpi4"})
+    break_down(bad, good, group="lab")
+    assert not is_out(bad)
+
+    BuildServer.objects.filter(pk=good.pk).update(
+        labels={"board": "rpi4"}, enabled=False
+    )  # it could, if it were on
+    make_followed("other")
+    fail(new_job("d", required_labels={"board": "rpi4"}), bad)
+    assert is_out(bad)
+
+
 # ---- who is not accused -----------------------------------------------------------------------------------
 
 
@@ -276,5 +293,5 @@ def test_a_suspect_costs_a_fixed_number_whatever_is_stored(
         failed = fail(new_job("a", spec={"build_command": str(number)}), bad)
         go_well(new_job("b", spec={"build_command": str(number)}), good)
 
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(11):
         judge_server(failed.pk)
