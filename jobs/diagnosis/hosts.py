@@ -36,7 +36,7 @@ _SUBMITTERS = [role for role in Role if Right.SUBMIT in rights_of_role(role)]
 
 
 def judge_server(attempt_id: UUID) -> None:
-    """Look at the server on which this attempt ended, and at one that its job was taken from before."""
+    """Look at the server on which this attempt ended, and at those on which the same job was tried before."""
     attempt = Attempt.objects.select_related("server", "job").filter(pk=attempt_id).first()
     if attempt is None or attempt.server is None or attempt.status in ATTEMPT_ACTIVE:
         return
@@ -44,6 +44,8 @@ def judge_server(attempt_id: UUID) -> None:
         _take_canary_in(attempt, attempt.server)
     elif attempt.status in _FAILED:
         _judge(attempt.server)
+    if attempt.status == AttemptStatus.COMPLETED:
+        _judge_where_it_failed(attempt)
     if attempt.status in _FAILED and attempt.job.excused_attempts:
         _reconsider(attempt)
 
@@ -112,6 +114,17 @@ def _judge(server: BuildServer) -> None:
         logger.warning("%s is in quarantine: %s", server.name, accusation.reason, extra=extra)
     if begun or server.quarantine_kind == QuarantineKind.FAULT:
         _excuse_victims(accusation, server_name=server.name)
+
+
+def _judge_where_it_failed(attempt: Attempt) -> None:
+    """It passed at last: that speaks against servers on which it failed before, though nothing fails there now."""
+    jobs = [attempt.job_id, attempt.job.retry_of_id]
+    failed = Attempt.objects.filter(
+        job_id__in=jobs, status__in=_FAILED, completed_at__gte=timezone.now() - WINDOW
+    )
+    elsewhere = failed.exclude(server_id=attempt.server_id).values("server_id")
+    for server in BuildServer.objects.filter(pk__in=elsewhere, canary_id__isnull=True):
+        _judge(server)
 
 
 def _accusation_of(server: BuildServer) -> Accusation | None:

@@ -1,5 +1,6 @@
 """The whole story of a server that fails what others build: out, its victims again."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -129,6 +130,25 @@ def test_what_may_still_run_is_repeated_for_those_alone_that_ask_for_it(
     assert is_out(bad)
     queued = BuildJob.objects.filter(status="queued").order_by("source_repository")
     assert "".join(job.source_repository[-5] for job in queued) == ("abcd" if "lost" in retry_on else "")
+
+
+def test_what_passes_elsewhere_when_it_is_tried_again_tells_of_where_it_failed(
+    bad: BuildServer, good: BuildServer
+) -> None:
+    """Nothing fails there any more since: the last success alone makes it enough."""
+    attempts = [start(new_job(name), bad) for name in "abc"]
+    Attempt.objects.update(started_at=timezone.now() - timedelta(minutes=5))  # none fails fast
+    failed = [end(attempt, code=1).job for attempt in attempts]
+    for job in failed[:2]:
+        go_well(lifecycle.retry_job(job, actor=Actor("ann", "page"), user=None), good)
+    assert not is_out(bad)
+
+    go_well(lifecycle.retry_job(failed[2], actor=Actor("ann", "page"), user=None), good)
+
+    assert is_out(bad)
+    assert bad.quarantine_reason == (
+        "3 different builds of 3 repositories failed here and passed on other servers."
+    )
 
 
 def test_the_task_may_run_twice(bad: BuildServer, good: BuildServer) -> None:
