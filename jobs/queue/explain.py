@@ -24,6 +24,7 @@ from jobs.queue.estimate import (
     queue_state,
     told_if_submitted,
 )
+from jobs.queue.hindrances import Hindrance, hindrance_of
 from jobs.queue.lasting import Range
 from jobs.queue.order import PULLED, Place, Waiting, place_of, waiting_of
 from jobs.queue.placing import judge_for
@@ -146,11 +147,12 @@ def _queue_with(job: BuildJob) -> QueueState:
 
 
 def _blocker_of(job: BuildJob, *, now: datetime) -> Blocker | None:
-    if job.not_before and job.not_before > now:
+    count = job.dependencies.exclude(needs__status=JobStatus.COMPLETED).count()
+    hindrance = hindrance_of(job, is_unmet=count > 0, now=now)
+    if hindrance is Hindrance.NOT_DUE and job.not_before:
         due = f"{job.not_before:%H:%M:%S} UTC"
         return Blocker(f"It is tried again at {due}.", f"its next try is due at {due}")
-    count = job.dependencies.exclude(needs__status=JobStatus.COMPLETED).count()
-    if count:
+    if hindrance is Hindrance.NEEDS_ANOTHER:
         jobs = "another job" if count == 1 else f"{count} other jobs"
         ends = "the job that it needs completes" if count == 1 else f"the {count} jobs that it needs complete"
         return Blocker(f"It needs {jobs} that did not complete yet.", ends)

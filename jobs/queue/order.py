@@ -62,9 +62,15 @@ class Place:
 def waiting_of(job: BuildJob) -> Waiting:
     """A job's row as the dispatcher would read it; it may not be stored yet."""
     needs = needs_of(job)
-    since = job.not_before or job.created_at
     submitter = job.created_by_id or NOBODY
-    return Waiting(job.pk, job.needs_key or key_of(needs), submitter, _rank_of(job), needs, since)
+    return Waiting(
+        job.pk, job.needs_key or key_of(needs), submitter, _rank_of(job), needs, startable_since(job)
+    )
+
+
+def startable_since(job: BuildJob) -> datetime:
+    """From when on it could have been started, a retry not before its time."""
+    return job.not_before or job.created_at
 
 
 def ready_jobs(

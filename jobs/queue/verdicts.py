@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from jobs.needs import Needs
-from jobs.queue.choice import Choice, choose
+from jobs.queue.choice import Choice, choose, is_patient
 from jobs.queue.conditions import Condition, Kind, Refused
 from servers.fleet import ServerFacts
 
@@ -129,6 +129,22 @@ def verdicts_of(choice: Choice) -> list[ServerVerdict]:
         key=lambda one: (one.verdict is not Verdict.BUSY, not one.fits, len(one.refused), one.server.name)
     )
     return [*(ServerVerdict(server) for server in choice.able), *others]
+
+
+class Verdicts:
+    """The fleet judged for several jobs: once for each class of need, and whether they wait for a cooler server."""
+
+    def __init__(self, fleet: Sequence[ServerFacts], *, now: datetime) -> None:
+        self._fleet, self._now = fleet, now
+        self._judged: dict[tuple[Needs, bool], list[ServerVerdict]] = {}
+
+    def of(self, needs: Needs, *, since: datetime) -> list[ServerVerdict]:
+        """As `judge_fleet` of a job that could have been started since then."""
+        waited = max(0.0, (self._now - since).total_seconds())
+        key = needs, is_patient(waited)
+        if key not in self._judged:
+            self._judged[key] = judge_fleet(self._fleet, needs=needs, now=self._now, waited_seconds=waited)
+        return self._judged[key]
 
 
 def steps_to_one(verdicts: Sequence[ServerVerdict], *, needs: Needs) -> list[Step]:

@@ -18,6 +18,9 @@ from tests.factories import make_job, make_server
 pytestmark = pytest.mark.django_db
 
 
+LONG_AGO = timezone.now() - timedelta(minutes=2)  # more than it waits for a cooler server
+
+
 def make_followed(name: str, *, held: int = 0, **fields: Any) -> BuildServer:
     server = make_server(name, **{"max_concurrent_builds": 1, **fields})
     assert acquire_lease(server.pk, runner="runner-1") is not None
@@ -49,6 +52,16 @@ def make_followed(name: str, *, held: int = 0, **fields: Any) -> BuildServer:
             ),
         ),
         ([{"name": "north"}], {}, ("About to start", "north has room now", None)),
+        (
+            [{"name": "hot", "cpu_percent": 99}, {"name": "full", "held": 1}],
+            {},
+            ("Waiting for a slot", "2 servers that fit are busy", "busy"),
+        ),
+        (
+            [{"name": "hot", "cpu_percent": 99}, {"name": "full", "held": 1}],
+            {"created_at": LONG_AGO},
+            ("About to start", "hot has room now", None),
+        ),
         (
             [{"name": "north"}, {"name": "south"}],
             {},
