@@ -88,7 +88,7 @@ class Looker:
     def _prepare(self, name: str) -> None:
 
         age = timedelta(hours=0 if name.endswith("kept") else 1)
-        KeptForecast.objects.update(made_at=timezone.now() - age)
+        KeptForecast.objects.update(next_at=timezone.now() - age)
         free = STARTS if name.endswith("are started") else int("one is started" in name)
         some = list(
             Slot.objects.filter(server__enabled=True)

@@ -299,8 +299,14 @@ def _waiting(job_id: uuid.UUID, *, not_before: datetime | None, excused: bool) -
 
 
 def _ask_about_server(attempt: Attempt, *, outcome: Outcome) -> None:
-    """A failure may be its server's fault, and the end of a canary build tells how its server is."""
-    if attempt.server and (outcome.failed or attempt.server.quarantined_since is not None):
+    """A failure may be its server's fault, and the end of a canary build tells how its server is.
+
+    What passes where it is tried again may tell of the server on which it failed.
+    """
+    if attempt.server is None:
+        return
+    is_again = attempt.number > 1 or attempt.job.retry_of_id is not None
+    if outcome.failed or is_again or attempt.server.quarantined_since is not None:
         enqueue("jobs.tasks.judge_server", attempt.pk)
 
 

@@ -1,7 +1,7 @@
 """What jobs ask of a server, read from their columns and submissions. Who meets it is queue/conditions.py's."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 from uuid import UUID
@@ -25,7 +25,8 @@ class Needs:
 
     `server` is the id or name as the job gave it (empty: any), `server_id` the server that it meant; `fallback`: any
     other will do when that one cannot take it now; `crosses`: it is a kernel build without a command of its own,
-    which the board can point at a cross compiler.
+    which the board can point at a cross compiler; `once`: it may be tried only once, so it is not risked on a server
+    that is on trial.
     """
 
     architecture: str
@@ -39,6 +40,7 @@ class Needs:
     storage_gb: int = 0
     crosses: bool = False
     fallback: bool = False
+    once: bool = field(default=False, repr=False)  # not in repr: the keys of all others are older than it
 
     def names(self, server: ServerFacts) -> bool:
         """Whether it asks for this very server."""
@@ -49,13 +51,13 @@ class Needs:
 def needs_of(job: BuildJob) -> Needs:
     """What a job asks of a server, from its columns and its frozen submission."""
     columns = [getattr(job, name) for name in (*_COLUMNS[:-1], "requested_server_id")]
-    return _needs(*columns + [job.spec.get(name) for name in _IN_SPEC])
+    return _needs(*[*columns, *(job.spec.get(name) for name in _IN_SPEC), job.max_attempts])
 
 
 def read_needs(job_ids: Iterable[UUID]) -> dict[UUID, Needs]:
     """What these jobs ask for; a query for every 200 of them."""
     wanted = list(job_ids)
-    fields = ("pk", *_COLUMNS, *(f"spec__{name}" for name in _IN_SPEC))
+    fields = ("pk", *_COLUMNS, *(f"spec__{name}" for name in _IN_SPEC), "max_attempts")
     found: dict[UUID, Needs] = {}
     for at in range(0, len(wanted), _AT_ONCE):
         rows = BuildJob.objects.filter(pk__in=wanted[at : at + _AT_ONCE]).order_by()
@@ -65,7 +67,8 @@ def read_needs(job_ids: Iterable[UUID]) -> dict[UUID, Needs]:
 
 def key_of(needs: Needs) -> str:
     """The same for equal needs: what a job keeps as its `needs_key` when it is submitted."""
-    return blake2b(repr(needs).encode(), digest_size=16).hexdigest()
+    told = f"{needs!r}{' once' if needs.once else ''}"
+    return blake2b(told.encode(), digest_size=16).hexdigest()
 
 
 def _needs(
@@ -81,6 +84,7 @@ def _needs(
     command: str | None,
     kernel: dict[str, Any] | None,
     fallback: bool | None,
+    max_attempts: int,
 ) -> Needs:
     """A job whose named server was removed still waits for it: `auto` was not what it said."""
     asked = server if server and server != ANY_SERVER else str(requested_server or "")
@@ -96,4 +100,5 @@ def _needs(
         storage_gb=int(storage_gb or 0),
         crosses=kernel is not None and not command,
         fallback=bool(asked and fallback),
+        once=max_attempts <= 1,
     )

@@ -101,16 +101,6 @@ ATTEMPT_TERMINAL = frozenset(status for status, targets in ATTEMPT_TRANSITIONS.i
 ATTEMPT_ACTIVE = frozenset({AttemptStatus.CLAIMED, AttemptStatus.RUNNING})
 
 
-def sources_of_job(target: JobStatus) -> frozenset[JobStatus]:
-    """The states a job may come from into `target`."""
-    return frozenset(status for status, targets in JOB_TRANSITIONS.items() if target in targets)
-
-
-def sources_of_attempt(target: AttemptStatus) -> frozenset[AttemptStatus]:
-    """The states an attempt may come from into `target`."""
-    return frozenset(status for status, targets in ATTEMPT_TRANSITIONS.items() if target in targets)
-
-
 @dataclass(frozen=True)
 class Badge:
     """How a state is shown: daisyUI colour class and lucide icon (design README)."""

@@ -17,6 +17,7 @@ from buildboard.core.audit import BOARD, Actor, record_event
 from buildboard.core.doorbell import ring_on_commit
 from buildboard.core.instants import utc_text
 from servers.errors import ServerConflict
+from servers.fields import with_kept
 from servers.health import set_status
 from servers.models import BuildServer
 from servers.states import ServerStatus
@@ -52,7 +53,7 @@ def set_maintenance(
             BuildServer.objects.filter(pk=server_id).update(maintenance_until=until)
             return begun
         known = (row.status_reason, row.maintenance_until)
-        reason, until = _with_kept(kept, known, reason=reason, until=until)
+        reason, until = with_kept(kept, known, reason=reason, until=until)
         if known == (reason, until):
             return False
         BuildServer.objects.filter(pk=server_id).update(
@@ -94,7 +95,7 @@ def set_draining(
         columns: dict[str, Any] = {"updated_at": timezone.now()}
         if row.draining:
             known = (row.draining_reason, row.draining_until)
-            reason, until = _with_kept(kept, known, reason=reason, until=until)
+            reason, until = with_kept(kept, known, reason=reason, until=until)
             if known == (reason, until):
                 return False
         else:
@@ -124,12 +125,6 @@ def _locked(server_id: UUID, **expected: Any) -> BuildServer | None:
     """The row, nobody else's until the caller's transaction ends; None when it is not as expected (any more)."""
     rows = BuildServer.objects.select_for_update(of=("self",), no_key=True)
     return rows.filter(pk=server_id, **expected).first()
-
-
-def _with_kept(
-    kept: Collection[str], known: tuple[str, datetime | None], *, reason: str, until: datetime | None
-) -> tuple[str, datetime | None]:
-    return known[0] if "reason" in kept else reason, known[1] if "until" in kept else until
 
 
 def _data(until: datetime | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Single rules are validation.py's, writing is registry.py's. A private key is rea
 the clear.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -91,6 +91,13 @@ def check_outage(*, reason: str, until: datetime | None) -> tuple[str, datetime 
     if problems:
         raise InvalidServer(problems)
     return reason.strip(), until
+
+
+def with_kept(
+    kept: Collection[str], known: tuple[str, datetime | None], *, reason: str, until: datetime | None
+) -> tuple[str, datetime | None]:
+    """Reason and end of being out as they are asked for, but for those that are `kept` as they are `known`."""
+    return known[0] if "reason" in kept else reason, known[1] if "until" in kept else until
 
 
 class _Reader:

@@ -20,9 +20,10 @@ from buildboard.core.doorbell import ring_on_commit
 from buildboard.core.instants import utc_text
 from buildboard.core.models import Event
 from servers.errors import ServerConflict
+from servers.fields import with_kept
 from servers.fleet import ServerFacts, load_fleet
-from servers.models import BuildServer
-from servers.states import QuarantineKind, QuarantineStage, quarantine_stage
+from servers.models import NEVER, BuildServer
+from servers.states import QuarantineKind, QuarantineStage
 
 LONGEST_SECONDS = 3600.0
 GOOD_SECONDS = 3600.0  # in service, after which one doubling is forgotten
@@ -132,7 +133,9 @@ def end_by_canary(server_id: UUID, *, canary: UUID, reason: str) -> bool:
     """Its canary build went well: it is back in service. False when it is not its canary."""
     with transaction.atomic():
         row = _on_trial(server_id, canary)
-        return row is not None and _end(row, actor=BOARD, reason=reason)
+        if row is not None:
+            _end(row, actor=BOARD, reason=reason)
+    return row is not None
 
 
 def acquit(server_id: UUID, *, reason: str) -> bool:
@@ -141,17 +144,13 @@ def acquit(server_id: UUID, *, reason: str) -> bool:
         row = _locked(server_id)
         if row is None or row.quarantine_kind != QuarantineKind.FAULT:
             return False
-        return _end(row, actor=BOARD, reason=reason, level=max(0, row.quarantine_level - 1))
+        _end(row, actor=BOARD, reason=reason, level=max(0, row.quarantine_level - 1))
+    return True
 
 
 def take_canary(server: BuildServer, *, holder: UUID) -> bool:
     """Whether the server takes this build: always when it is in service, on trial only one. Part of a claim."""
-    stage = quarantine_stage(
-        since=server.quarantined_since,
-        until=server.quarantined_until,
-        canary_id=server.canary_id,
-        now=timezone.now(),
-    )
+    stage = server.quarantine_at(timezone.now())
     if stage is QuarantineStage.NONE:
         return True
     if stage is not QuarantineStage.CANARY_DUE:
@@ -201,12 +200,19 @@ def forget_machine(server_id: UUID, *, actor: Actor) -> None:
 
 
 def set_quarantine(
-    server_id: UUID, *, enabled: bool, actor: Actor, reason: str = "", until: datetime | None = None
+    server_id: UUID,
+    *,
+    enabled: bool,
+    actor: Actor,
+    reason: str = "",
+    until: datetime | None = None,
+    kept: Collection[str] = (),
 ) -> bool:
     """Put a server in quarantine by hand, or end any quarantine at once; False when nothing changes.
 
-    With `until` it then gets one build first, else it lasts until somebody ends it. Raises ServerConflict for one
-    whose host key changed: that ends with the key.
+    With `until` it then gets one build first, else it lasts until somebody ends it. Asked again while a person keeps it
+    there, it has the reason and the end of now, but for those of `reason` and `until` that are `kept`; of the board's
+    own quarantine nothing is. Raises ServerConflict for one whose host key changed: that ends with the key.
     """
     with transaction.atomic():
         row = _locked(server_id)
@@ -218,10 +224,13 @@ def set_quarantine(
                 "pinned one shows again."
             )
         if not enabled:
-            return _end(row, actor=actor, reason=reason, level=0)
-        asked = (QuarantineKind.HAND, reason, until)
-        if (row.quarantine_kind, row.quarantine_reason, row.quarantined_until) == asked:
-            return False
+            _end(row, actor=actor, reason=reason, level=0)
+            return True
+        if row.quarantine_kind == QuarantineKind.HAND:
+            known = (row.quarantine_reason, row.quarantined_until)
+            reason, until = with_kept(kept, known, reason=reason, until=until)
+            if known == (reason, until):
+                return False
         level = max(1, row.quarantine_level)
         _begin(row, kind=QuarantineKind.HAND, reason=reason, until=until, level=level, actor=actor)
     return True
@@ -252,7 +261,7 @@ def _begin(
     begun = {
         **_NONE,
         "quarantined_since": row.quarantined_since or timezone.now(),
-        "quarantined_until": until,
+        "quarantined_until": until or NEVER,
         "quarantine_kind": kind,
         "quarantine_reason": reason,
         "quarantined_by": actor.name,
@@ -263,14 +272,13 @@ def _begin(
     record_event("server", subject_id=row.pk, kind="quarantined", actor=actor, reason=reason, data=data)
 
 
-def _end(row: BuildServer, *, actor: Actor, reason: str, level: int | None = None) -> bool:
+def _end(row: BuildServer, *, actor: Actor, reason: str, level: int | None = None) -> None:
     now = timezone.now()
     kept = row.quarantine_level if level is None else level
     _write(row.pk, {**_NONE, "quarantine_level": kept, "quarantine_ended_at": now})
     since = utc_text(row.quarantined_since) if row.quarantined_since else None
     data = {"why": QuarantineKind(row.quarantine_kind).label, "since": since}
     record_event("server", subject_id=row.pk, kind="quarantine_ended", actor=actor, reason=reason, data=data)
-    return True
 
 
 def _write(server_id: UUID, columns: dict[str, Any]) -> None:

@@ -45,10 +45,8 @@ def quarantine_stage(
     *, since: datetime | None, until: datetime | None, canary_id: UUID | None, now: datetime
 ) -> QuarantineStage:
     """How far the quarantine of a server is, by its columns. Without an end it is held until somebody ends it."""
-    if until is not None and until > now:
-        return QuarantineStage.HELD
     if since is None:
         return QuarantineStage.NONE
-    if until is None:
+    if until is None or until > now:
         return QuarantineStage.HELD
     return QuarantineStage.CANARY_DUE if canary_id is None else QuarantineStage.CANARY_RUNS

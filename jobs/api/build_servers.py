@@ -17,10 +17,11 @@ from jobs.api.found import find_server, shape_server
 from jobs.api.operations import operation
 from jobs.api.paging import Keyset, PageQuery, read_page
 from jobs.api.server_filters import ServerFilters
+from jobs.execution.removal import remove_idle
 from servers.checks import check_since, request_check
 from servers.given import GivenFingerprint, NewServer, ServerChange
 from servers.models import BuildServer, ServerCheck
-from servers.registry import accept_host_key, add_server, change_server, delete_server
+from servers.registry import accept_host_key, add_server, change_server
 from servers.schemas import CapacityShape, ChangedServerShape, CheckShape, ServerShape
 from servers.slots import count_held_slots, held_slots
 
@@ -91,13 +92,17 @@ def change(request: HttpRequest, server_id: UUID, given: ServerChange) -> Change
     "/{uuid:server_id}",
     right=Right.OPERATE,
     name="delete_build_server",
-    answers={204: None},
+    answers={202: ServerShape, 204: None},
     errors=(409,),
 )
-def delete(request: HttpRequest, server_id: UUID) -> Status[None]:
-    """Remove a server for good; not while builds run there or others are reached through it."""
-    delete_server(find_server(request, server_id), actor=principal_of(request).actor)
-    return Status(204, None)
+def delete(request: HttpRequest, server_id: UUID) -> Status[ServerShape | None]:
+    """Remove a server for good; not while builds run there or others are reached through it.
+
+    202 when so much was built there that it is still being removed; it takes no builds any more.
+    """
+    if remove_idle(find_server(request, server_id), actor=principal_of(request).actor):
+        return Status(204, None)
+    return Status(202, shape_server(find_server(request, server_id)))
 
 
 @operation(

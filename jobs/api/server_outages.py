@@ -71,9 +71,10 @@ def drain(request: HttpRequest, server_id: UUID, given: GivenOutage) -> ServerSh
 def quarantine(request: HttpRequest, server_id: UUID, given: GivenOutage) -> ServerShape:
     """Put a server in quarantine until it is ended (with `until`: until then, and one build), or end any at once.
 
+    Asked again while a person keeps it there it changes the reason and the end, those that are named.
     409 for one that shows another host key than the pinned one: accept that key instead.
     """
-    return _take_out(request, server_id, given, set_out=set_quarantine)
+    return _take_out(request, server_id, given, set_out=partial(set_quarantine, kept=given.left_out()))
 
 
 @operation(

@@ -57,7 +57,7 @@ def try_build_job(request: HttpRequest, given: Submission) -> DryRunShape:
     of_servers,
     "GET",
     "/{uuid:server_id}/drain-preview",
-    right=Right.READ,
+    right=Right.OPERATE,
     name="preview_server_drain",
     answers={200: DrainPreviewShape},
 )

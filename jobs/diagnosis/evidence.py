@@ -7,7 +7,8 @@ task; one query where the server did not fail often enough to be suspected at al
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,8 +18,10 @@ from django.utils import timezone
 
 from jobs.diagnosis.host_fault import LEAST_BUILDS, Came, Tried
 from jobs.models import Attempt, BuildJob
-from jobs.needs import ANY_SERVER
+from jobs.needs import Needs, read_needs
+from jobs.queue.conditions import fits
 from jobs.states import AttemptStatus, ErrorCategory, JobStatus, Phase
+from servers.fleet import ServerFacts, load_fleet
 
 WINDOW = timedelta(hours=6)
 OWN_ATTEMPTS = 30
@@ -42,7 +45,6 @@ _FIELDS = (
     *("pk", "server_id", "job_id", "job__retry_of_id", "job__commit_hash", "resolved_commit"),
     *("status", "phase", "started_at", "completed_at"),
     *("error_category", "error_fingerprint", "error_message"),
-    *("job__requested_server", "job__spec__server_id", "job__spec__server_fallback"),
     *_WORK,
 )
 
@@ -52,7 +54,7 @@ def read_evidence(server_id: UUID, *, start: datetime) -> list[Tried]:
     ended = Attempt.objects.filter(server_id=server_id, completed_at__gte=start, status__in=_ENDED)
     own = read_tried(ended.order_by("-completed_at")[:OWN_ATTEMPTS], now=timezone.now())
     failed = [one for one in own if one.came is Came.FAILED]
-    return [*own, *read_peers(failed, start=start)] if len(failed) >= LEAST_BUILDS else []
+    return [*with_bounds(own), *read_peers(failed, start=start)] if len(failed) >= LEAST_BUILDS else []
 
 
 def read_peers(failed: list[Tried], *, start: datetime) -> list[Tried]:
@@ -76,9 +78,19 @@ def read_tried(attempts: "QuerySet[Attempt]", *, now: datetime) -> list[Tried]:
     return [one for row in attempts.values(*_FIELDS) if (one := _tried(row, now=now)) is not None]
 
 
-def is_bound(requested: UUID | None, *, named: str | None, fallback: bool | None) -> bool:
-    """Whether a job with this server of its column and of its submission can be built nowhere else."""
-    return not fallback and (requested is not None or named not in {None, "", ANY_SERVER})
+def with_bounds(tried: Sequence[Tried]) -> list[Tried]:
+    """The same, with which of them no other server of the fleet could have been given. Four queries; none for none.
+
+    By what the servers are, not by how they were at that time: whether others got on then is judged besides.
+    """
+    needs = read_needs({one.job for one in tried})
+    fleet = load_fleet() if needs else []
+    return [replace(one, is_bound=_is_bound(one, needs.get(one.job), fleet)) for one in tried]
+
+
+def _is_bound(one: Tried, needs: Needs | None, fleet: Sequence[ServerFacts]) -> bool:
+    others = (server for server in fleet if server.id != one.server_id)
+    return needs is None or not any(fits(server, needs=needs) for server in others)
 
 
 def _jobs_to_compare(failed: Collection[Tried], *, start: datetime) -> set[UUID]:
@@ -116,9 +128,4 @@ def _tried(row: dict[str, Any], *, now: datetime) -> Tried | None:
         started_at=row["started_at"],
         fingerprint="" if is_own_word else row["error_fingerprint"],
         message=row["error_message"],
-        is_bound=is_bound(
-            row["job__requested_server"],
-            named=row["job__spec__server_id"],
-            fallback=row["job__spec__server_fallback"],
-        ),
     )

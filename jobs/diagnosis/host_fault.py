@@ -30,8 +30,8 @@ class Came(StrEnum):
 class Tried:
     """One attempt. `work` says what was built but for the commit; `job` is the first of a row of manual retries.
 
-    `began`: the build's own command had begun; `seconds` from the start to the end, or until now. `is_bound`: its
-    submission named the server and takes no other, so that no peer can ever try it.
+    `began`: the build's own command had begun; `seconds` from the start to the end, or until now. `is_bound`: it
+    asks for what no other server has (the server itself, a label, a tool), so that no peer can ever try it.
     """
 
     attempt_id: UUID

@@ -14,11 +14,12 @@ from django.utils import timezone
 
 from buildboard.core.audit import BOARD, record_event
 from buildboard.core.permissions import Right, Role, rights_of_role
-from jobs.diagnosis.evidence import WINDOW, is_bound, read_evidence, read_peers, read_tried
+from jobs.diagnosis.evidence import WINDOW, read_evidence, read_peers, read_tried, with_bounds
 from jobs.diagnosis.host_fault import Accusation, CanaryVerdict, judge_canary, judge_host
 from jobs.errors import QueueFull
 from jobs.lifecycle import retry_job
 from jobs.models import Attempt, BuildJob
+from jobs.needs import needs_of
 from jobs.outcomes import Excuse, Outcome
 from jobs.states import ATTEMPT_ACTIVE, AttemptStatus, ErrorCategory, JobStatus, Phase
 from servers import quarantine
@@ -35,7 +36,7 @@ _SUBMITTERS = [role for role in Role if Right.SUBMIT in rights_of_role(role)]
 
 
 def judge_server(attempt_id: UUID) -> None:
-    """Look at the server on which this attempt ended, and at one that its job was taken from before."""
+    """Look at the server on which this attempt ended, and at those on which the same job was tried before."""
     attempt = Attempt.objects.select_related("server", "job").filter(pk=attempt_id).first()
     if attempt is None or attempt.server is None or attempt.status in ATTEMPT_ACTIVE:
         return
@@ -43,6 +44,8 @@ def judge_server(attempt_id: UUID) -> None:
         _take_canary_in(attempt, attempt.server)
     elif attempt.status in _FAILED:
         _judge(attempt.server)
+    if attempt.status == AttemptStatus.COMPLETED:
+        _judge_where_it_failed(attempt)
     if attempt.status in _FAILED and attempt.job.excused_attempts:
         _reconsider(attempt)
 
@@ -74,8 +77,8 @@ def excuse_of(attempt: Attempt, *, outcome: Outcome) -> Excuse | None:
         return None
     if server.quarantined_since is None or not _may_be_repeated(job, status=outcome.status):
         return None
-    spec = job.spec
-    if is_bound(job.requested_server_id, named=spec.get("server_id"), fallback=spec.get("server_fallback")):
+    needs = needs_of(job)
+    if needs.server and not needs.fallback:
         return None
     never_began = attempt.phase in (Phase.CONNECTING, Phase.CHECKOUT)
     is_alike = bool(outcome.fingerprint) and outcome.fingerprint in (server.quarantine_signs or ())
@@ -111,6 +114,17 @@ def _judge(server: BuildServer) -> None:
         logger.warning("%s is in quarantine: %s", server.name, accusation.reason, extra=extra)
     if begun or server.quarantine_kind == QuarantineKind.FAULT:
         _excuse_victims(accusation, server_name=server.name)
+
+
+def _judge_where_it_failed(attempt: Attempt) -> None:
+    """It passed at last: that speaks against servers on which it failed before, though nothing fails there now."""
+    jobs = [attempt.job_id, attempt.job.retry_of_id]
+    failed = Attempt.objects.filter(
+        job_id__in=jobs, status__in=_FAILED, completed_at__gte=timezone.now() - WINDOW
+    )
+    elsewhere = failed.exclude(server_id=attempt.server_id).values("server_id")
+    for server in BuildServer.objects.filter(pk__in=elsewhere, canary_id__isnull=True):
+        _judge(server)
 
 
 def _accusation_of(server: BuildServer) -> Accusation | None:
@@ -183,7 +197,7 @@ def _queue_once_more(job: BuildJob, *, reason: str) -> None:
 def _take_canary_in(attempt: Attempt, server: BuildServer) -> None:
     """What the one build of a server on trial tells of it."""
     now = timezone.now()
-    tried = read_tried(Attempt.objects.filter(pk=attempt.pk), now=now)
+    tried = with_bounds(read_tried(Attempt.objects.filter(pk=attempt.pk), now=now))
     if not tried:
         quarantine.free_canary(server.pk, canary=attempt.pk)
         return

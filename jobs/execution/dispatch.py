@@ -1,7 +1,7 @@
 """Gives queued jobs to servers: one pass in order, a claim each. Any runner may do it, several at once too."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -18,7 +18,7 @@ from jobs.models import Attempt, BuildJob
 from jobs.needs import Needs
 from jobs.queue.choice import Judged, Picked
 from jobs.queue.experience import Experience
-from jobs.queue.fairness import contested
+from jobs.queue.fairness import contested, heads_of
 from jobs.queue.order import Waiting, ready_jobs
 from jobs.queue.refusals import Look, close_all_but, close_refusals, look_of, note_refusals
 from jobs.queue.score import usual_scoring
@@ -33,7 +33,9 @@ logger = logging.getLogger(__name__)
 NOTED_AT_ONCE = 20  # jobs whose refusals are written in one transaction: few enough to keep nobody waiting
 MANY = 500  # jobs behind which a bell does not look at those again for which there was no room
 MOST = 100_000  # jobs of one whole look
-MOST_AT_A_BELL = 1000  # the first by rank: there is mostly room for few
+MOST_AT_A_BELL = (
+    1000  # the first by rank, for there is mostly room for few; and as many that stand behind these
+)
 LOOKED_AHEAD = (
     50  # jobs of which it is asked at once whether they still wait, when another took the one before
 )
@@ -50,6 +52,7 @@ class Dispatcher:
     def __init__(self) -> None:
         self._needs: dict[str, Needs] = {}
         self._queued = 0  # at the last whole look
+        self._heads: list[UUID] = []  # then: of a long queue the first jobs of each submitter in each class
         self._noted: dict[UUID, Look] | None = None  # None: what another process left is not known
         self._looked_at = timezone.now()
         self._tools: Tools | None = None
@@ -69,10 +72,11 @@ class Dispatcher:
             return []
         look = self._begin(explain=False) if self._queued > MANY and not explain else None
         among = self._placeable(look) if look else None
-        jobs = ready_jobs(self._needs, among=among, limit=MOST if explain else MOST_AT_A_BELL)
+        limit, also = (MOST, []) if explain else (MOST_AT_A_BELL, self._heads)
+        jobs = ready_jobs(self._needs, among=among, limit=limit, also=also)
         if not jobs:
             if explain:
-                self._needs, self._queued, self._waiting = {}, 0, {}
+                self._needs, self._queued, self._waiting, self._heads = {}, 0, {}, []
                 self._explain({})
             return []
         look = look or self._begin(explain=explain)
@@ -83,6 +87,7 @@ class Dispatcher:
         if explain:
             self._looked_at, self._queued = look.at, len(jobs) - len(claimed)
             self._waiting = look.waiting()
+            self._heads = _heads_of(jobs, but={job.id for job, _ in claimed})
             self._forget_all_but(jobs)
             self._judged = look.classes
             note_impossible(jobs, classes=look.impossible())
@@ -189,6 +194,13 @@ class Dispatcher:
         if before is None or before.keys() != looks.keys():
             close_all_but(looks.keys())
         self._noted = looks
+
+
+def _heads_of(jobs: Sequence[Waiting], *, but: Collection[UUID]) -> list[UUID]:
+    """Those that a bell would overlook in a long queue, though it may be their turn; none of a shorter one."""
+    if len(jobs) <= MOST_AT_A_BELL:
+        return []
+    return [job.id for job in heads_of((job for job in jobs if job.id not in but), most=MOST_AT_A_BELL)]
 
 
 def _gone_of(jobs: Sequence[Waiting]) -> set[UUID]:

@@ -10,16 +10,17 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q
 from django.utils import timezone
 
 from jobs.errors import IllegalTransition
 from jobs.lifecycle import fail_queued_job
-from jobs.models import BuildJob, JobDependency
-from jobs.needs import Needs, needs_of
+from jobs.models import BuildJob
+from jobs.needs import needs_of
 from jobs.queue.deadlines import Wait, why_it_ends
-from jobs.queue.order import PULLED, Waiting
-from jobs.queue.verdicts import ServerVerdict, judge_fleet
+from jobs.queue.hindrances import Hindrance, hindrance_of, with_unmet
+from jobs.queue.order import Waiting, startable_since
+from jobs.queue.verdicts import Verdicts
 from jobs.states import ErrorCategory, JobStatus
 from servers.fleet import load_fleet
 
@@ -55,16 +56,13 @@ def expire_jobs() -> int:
     if not due:
         return 0
     fleet, failed, until = load_fleet(), 0, time.monotonic() + MOST_SECONDS
-    judged: dict[Needs, list[ServerVerdict]] = {}
+    verdicts = Verdicts(fleet, now=now)
     for job in {job.pk: job for job in due}.values():
         if failed and time.monotonic() > until:
             break
-        needs = needs_of(job)
-        if needs not in judged:
-            judged[needs] = judge_fleet(fleet, needs=needs, now=now)
         told = why_it_ends(
             _wait_of(job, now=now),
-            servers=judged[needs],
+            servers=verdicts.of(needs_of(job), since=startable_since(job)),
             now=now,
             impossible_seconds=settings.IMPOSSIBLE_SECONDS,
         )
@@ -74,24 +72,25 @@ def expire_jobs() -> int:
 
 
 def _due(condition: Q) -> list[BuildJob]:
-    unmet = JobDependency.objects.filter(job=OuterRef("pk")).exclude(needs__status=JobStatus.COMPLETED)
-    return list(BuildJob.objects.queued().filter(condition).annotate(is_unmet=Exists(unmet))[:_MOST])
+    return list(with_unmet(BuildJob.objects.queued().filter(condition))[:_MOST])
 
 
 def _wait_of(job: BuildJob, *, now: datetime) -> Wait:
-    hindrance = ""
-    if job.provider == PULLED:
-        hindrance = "No orchestrator has taken it."
-    elif getattr(job, "is_unmet", False):
-        hindrance = "It needs another job that did not complete yet."
-    elif job.not_before and job.not_before > now:
-        hindrance = f"Its next try is due at {job.not_before:%H:%M:%S} UTC only."
+    hindrance = hindrance_of(job, is_unmet=getattr(job, "is_unmet", False), now=now)
     return Wait(
         since=job.created_at,
         deadline=job.queue_deadline_at,
         impossible_since=job.impossible_since,
-        hindrance=hindrance,
+        hindrance=_told(hindrance, job) if hindrance else "",
     )
+
+
+def _told(hindrance: Hindrance, job: BuildJob) -> str:
+    return {
+        Hindrance.NOT_DUE: f"Its next try is due at {job.not_before or job.created_at:%H:%M:%S} UTC only.",
+        Hindrance.NEEDS_ANOTHER: "It needs another job that did not complete yet.",
+        Hindrance.IS_PULLED: "No orchestrator has taken it.",
+    }[hindrance]
 
 
 def _fail(job_id: UUID, *, message: str) -> int:

@@ -8,6 +8,7 @@ it cannot work.
 
 import contextlib
 import logging
+import time
 from datetime import timedelta
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from buildboard.core.audit import Actor
 from jobs import lifecycle
 from jobs.errors import IllegalTransition, StaleLease
 from jobs.execution.outcome import judge_lost
+from jobs.execution.parting import part_from
 from jobs.models import Attempt
 from servers.errors import ServerConflict
 from servers.models import BuildServer
@@ -30,6 +32,7 @@ logger = logging.getLogger(__name__)
 DOOR = "sweep"
 AWAY_SECONDS = 60.0  # so long it may be out of reach before its builds are given up
 CLEARING_SECONDS = 60.0  # so long a follower may take to remove what ended builds left there
+PARTING_SECONDS = 0.5  # of one pass, for all servers: the runner gives out jobs meanwhile to nobody
 
 
 def remove_by_force(server: BuildServer, *, actor: Actor, confirm: str, reason: str = "") -> int:
@@ -39,6 +42,19 @@ def remove_by_force(server: BuildServer, *, actor: Actor, confirm: str, reason: 
     """
     request_removal(server, actor=actor, confirm=confirm, reason=reason)
     return cancel_builds_on(server, actor=actor)
+
+
+def remove_idle(server: BuildServer, *, actor: Actor) -> bool:
+    """Delete a server on which nothing runs; False when so much was built there that the sweep finishes it.
+
+    Raises ServerConflict while builds run there or others are reached through it.
+    """
+    until = time.monotonic() + PARTING_SECONDS
+    if not held_slots(server) and not server.jumped_by.exists() and not part_from(server, until=until):
+        request_removal(server, actor=actor, confirm=server.name)
+        return False
+    delete_server(server, actor=actor)
+    return True
 
 
 def cancel_builds_on(server: BuildServer, *, actor: Actor) -> int:
@@ -53,11 +69,12 @@ def cancel_builds_on(server: BuildServer, *, actor: Actor) -> int:
 
 
 def finish_removals() -> int:
-    """Carry every wished removal on; how many servers are deleted. Harmless when two do it."""
-    return sum(_carry_on(server.pk) for server in wished_removals())
+    """Carry every wished removal on, for a while; how many servers are deleted. Harmless when two do it."""
+    until = time.monotonic() + PARTING_SECONDS
+    return sum(_carry_on(server.pk, until=until) for server in wished_removals())
 
 
-def _carry_on(server_id: UUID) -> bool:
+def _carry_on(server_id: UUID, *, until: float) -> bool:
     server = find_wished(server_id)
     if server is None:  # taken back, or gone, while the others before it were seen to
         return False
@@ -69,6 +86,8 @@ def _carry_on(server_id: UUID) -> bool:
         return False
     if not _is_away(server) and _is_being_cleared(server.pk):
         return False
+    if not part_from(server, until=until):
+        return False  # the next pass goes on
     try:
         delete_server(server, actor=actor, only_if_wished=True)
     except ServerConflict as refused:

@@ -10,7 +10,14 @@ class Refusal(models.Model):
     """One condition that a server (or the board: null) did not meet for a job, from `since` to `until`."""
 
     job = models.ForeignKey(BuildJob, on_delete=models.CASCADE, related_name="refusals")
-    server = models.ForeignKey("servers.BuildServer", null=True, on_delete=models.CASCADE, related_name="+")
+    server = models.ForeignKey("servers.BuildServer", null=True, on_delete=models.SET_NULL, related_name="+")
+    server_name = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Stays when the server is removed; empty of the board's own.",
+    )
     condition = models.CharField(max_length=32)
     hard = models.BooleanField(default=True)
     detail = models.CharField(max_length=255, blank=True)
@@ -36,7 +43,7 @@ class Refusal(models.Model):
             models.UniqueConstraint(
                 name="refusal_of_board_open_once",
                 fields=["job", "condition"],
-                condition=models.Q(until__isnull=True, server__isnull=True),
+                condition=models.Q(until__isnull=True, server__isnull=True, server_name=""),
             ),
         ]
         indexes = [

@@ -52,21 +52,14 @@ class TrackRecord:
 
     @property
     def of_starts(self) -> str:
-        """A sentence."""
-        return _sentence(self.starts, what="a start")
-
-    @property
-    def of_ends(self) -> str:
-        """A sentence."""
-        return _sentence(self.ends, what="an end")
-
-
-def _sentence(found: Accuracy | None, *, what: str) -> str:
-    if found is None:
-        return f"How good estimates of {what} are is not known: nothing came yet that could be compared."
-    last = "The last estimate" if found.estimates == 1 else f"The last {found.estimates} estimates"
-    was = "was" if found.estimates == 1 else "were"
-    return f"{last} of {what} {was} within 25 % for {found.within_25_percent} %, in range for {found.in_range} %."
+        """How good those of starts have been, in a sentence."""
+        found = self.starts
+        if found is None:
+            return "How good estimates of a start are is not known: nothing came yet that could be compared."
+        last = "The last estimate" if found.estimates == 1 else f"The last {found.estimates} estimates"
+        was = "was" if found.estimates == 1 else "were"
+        within, inside = found.within_25_percent, found.in_range
+        return f"{last} of a start {was} within 25 % for {within} %, in range for {inside} %."
 
 
 def judge_estimates(estimates: Sequence[Estimated]) -> Accuracy | None:

@@ -100,6 +100,11 @@ class Judged:
         return bool(self._candidates)
 
     @property
+    def able_count(self) -> int:
+        """How many servers take such a job now."""
+        return len(self._candidates)
+
+    @property
     def within_reach(self) -> set[UUID]:
         """The servers that take such a job now or as soon as they have room."""
         return self._able.keys() | self._passed_over.keys() | self._busy

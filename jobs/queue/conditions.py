@@ -6,8 +6,9 @@ which of the able servers takes the job is choice.py's.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import chain
 
 from jobs.needs import Needs
 from jobs.queue.toolchains import judge_tools
@@ -15,6 +16,7 @@ from servers.fleet import ServerFacts
 from servers.states import QuarantineStage, ServerStatus
 
 CPU_PATIENCE_SECONDS = 60
+CANARY_PATIENCE = timedelta(hours=1)
 DISK_FLOOR_MIB = 256  # a build is not started, and is ended, where less is free
 _GB = 1024
 _READS_AS_GB = 10 * _GB
@@ -109,9 +111,15 @@ def judge(server: ServerFacts, *, needs: Needs, now: datetime, waited_seconds: f
     return [
         *_judge_fit(server, needs),
         *_judge_size(server, needs),
-        *_judge_state(server, now),
+        *_judge_state(server, needs, now),
         *_judge_room(server, needs, waited_seconds),
     ]
+
+
+def fits(server: ServerFacts, *, needs: Needs) -> bool:
+    """Whether it could take the job at some time, as it is: nothing that is impossible stands against it."""
+    refused = chain(_judge_fit(server, needs), _judge_size(server, needs))
+    return all(one.kind is not Kind.IMPOSSIBLE for one in refused)
 
 
 def is_over_cpu_limit(server: ServerFacts) -> bool:
@@ -184,7 +192,7 @@ def _cores(count: int) -> str:
 
 
 # ---- whether it is in service -----------------------------------------------------------------------------
-def _judge_state(server: ServerFacts, now: datetime) -> Iterator[Refused]:
+def _judge_state(server: ServerFacts, needs: Needs, now: datetime) -> Iterator[Refused]:
     if not server.enabled:
         yield Refused(Condition.DISABLED, "is switched off")
     if not server.pinned:
@@ -197,7 +205,7 @@ def _judge_state(server: ServerFacts, now: datetime) -> Iterator[Refused]:
         yield Refused(Condition.UNKNOWN, "was not reached yet")
     if server.draining:
         yield Refused(Condition.DRAINING, f"is draining{_why(server.draining_reason)}")
-    yield from _judge_quarantine(server, now)
+    yield from _judge_quarantine(server, needs, now)
     if not server.followed:
         yield Refused(Condition.NOT_FOLLOWED, "is looked after by no runner now")
     if server.starts_refused_until and server.starts_refused_until > now:
@@ -207,13 +215,24 @@ def _judge_state(server: ServerFacts, now: datetime) -> Iterator[Refused]:
         )
 
 
-def _judge_quarantine(server: ServerFacts, now: datetime) -> Iterator[Refused]:
+def _judge_quarantine(server: ServerFacts, needs: Needs, now: datetime) -> Iterator[Refused]:
+    """A job that may be tried only once is no canary, for as long as another one may come."""
     stage, why = server.quarantine_at(now), _why(server.quarantine_reason)
     if stage is QuarantineStage.CANARY_RUNS:
         yield Refused(Condition.CANARY, f"comes out of quarantine through one build, which runs now{why}")
+    elif stage is QuarantineStage.CANARY_DUE and needs.once and not _waits_long(server, now):
+        told = (
+            "comes out of quarantine through one build, for which none is taken that may be tried only once"
+        )
+        yield Refused(Condition.CANARY, f"{told}{why}")
     elif stage is QuarantineStage.HELD and server.pinned:  # else its key says it all
         end = f"{server.quarantined_until:%H:%M} UTC" if server.quarantined_until else "somebody ends it"
         yield Refused(Condition.QUARANTINED, f"is in quarantine until {end}{why}")
+
+
+def _waits_long(server: ServerFacts, now: datetime) -> bool:
+    """Whether no canary came for so long that whatever waits for this server alone may be what is left."""
+    return server.quarantined_until is not None and now - server.quarantined_until > CANARY_PATIENCE
 
 
 def _why(reason: str) -> str:

@@ -24,8 +24,10 @@ from jobs.queue.estimate import (
     queue_state,
     told_if_submitted,
 )
+from jobs.queue.hindrances import Hindrance, hindrance_of
 from jobs.queue.lasting import Range
-from jobs.queue.order import PULLED, Place, place_of, waiting_of
+from jobs.queue.order import PULLED, Place, Waiting, place_of, waiting_of
+from jobs.queue.placing import judge_for
 from jobs.queue.predictions import Told
 from jobs.queue.remedies import remedy_for
 from jobs.queue.spans import in_about, in_words
@@ -74,12 +76,8 @@ class Explanation:
 def explain_job(job: BuildJob) -> Explanation:
     """Everything about a job's waiting. A dozen queries where forecasts are kept, however many servers there are."""
     waiting, now = waiting_of(job), timezone.now()
-    waited = waiting.waited_seconds(now)
     fleet = load_fleet()
-    servers = judge_fleet(fleet, needs=waiting.needs, now=now, waited_seconds=waited)
-    if job.provider == PULLED:
-        other = Refused(Condition.PROVIDER, f"is not asked: the job is for the provider {job.provider}")
-        servers = [ServerVerdict(one.server, (other,)) for one in servers]
+    servers = _judge(job, waiting=waiting, fleet=fleet, now=now)
     if job.status != JobStatus.QUEUED:
         told = Foresight(fleet=fleet).of([job]).get(job.pk) if job.status in JOB_ACTIVE else None
         return Explanation(what_it_does(job), waiting.needs, servers, now, [], told=told)
@@ -109,6 +107,18 @@ def explain_job(job: BuildJob) -> Explanation:
     )
 
 
+def _judge(
+    job: BuildJob, *, waiting: Waiting, fleet: Sequence[ServerFacts], now: datetime
+) -> list[ServerVerdict]:
+    """Every server: of a job that waits for one as dispatch would judge it now."""
+    if job.provider == PULLED:
+        other = Refused(Condition.PROVIDER, f"is not asked: the job is for the provider {job.provider}")
+        return [ServerVerdict(server, (other,)) for server in fleet]
+    if job.status == JobStatus.QUEUED:
+        return judge_for(job, waiting=waiting, fleet=fleet, now=now)
+    return judge_fleet(fleet, needs=waiting.needs, now=now, waited_seconds=waiting.waited_seconds(now))
+
+
 def _foresee(
     job: BuildJob, *, place: Place, fleet: Sequence[ServerFacts]
 ) -> tuple[Told | None, Mapping[UUID, Range]]:
@@ -136,11 +146,12 @@ def _queue_with(job: BuildJob) -> QueueState:
 
 
 def _blocker_of(job: BuildJob, *, now: datetime) -> Blocker | None:
-    if job.not_before and job.not_before > now:
+    count = job.dependencies.exclude(needs__status=JobStatus.COMPLETED).count()
+    hindrance = hindrance_of(job, is_unmet=count > 0, now=now)
+    if hindrance is Hindrance.NOT_DUE and job.not_before:
         due = f"{job.not_before:%H:%M:%S} UTC"
         return Blocker(f"It is tried again at {due}.", f"its next try is due at {due}")
-    count = job.dependencies.exclude(needs__status=JobStatus.COMPLETED).count()
-    if count:
+    if hindrance is Hindrance.NEEDS_ANOTHER:
         jobs = "another job" if count == 1 else f"{count} other jobs"
         ends = "the job that it needs completes" if count == 1 else f"the {count} jobs that it needs complete"
         return Blocker(f"It needs {jobs} that did not complete yet.", ends)

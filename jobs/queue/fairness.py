@@ -60,6 +60,15 @@ def contested(jobs: Iterable[Standing]) -> dict[str, set[UUID]]:
     return {key: submitters for key, submitters in found.items() if len(submitters) > 1}
 
 
+def heads_of(jobs: Iterable[J], *, most: int) -> list[J]:
+    """The first jobs of each submitter in each class, as many of each as fit into `most` together, at least one."""
+    groups: dict[tuple[str, UUID], list[J]] = {}
+    for job in jobs:
+        groups.setdefault((job.key, job.submitter), []).append(job)
+    each = max(1, most // max(1, len(groups)))
+    return [job for group in groups.values() for job in group[:each]][:most]
+
+
 def in_turn(jobs: Sequence[J], *, shares: Shares, now_ms: int, level_ms: int) -> list[J]:
     """The jobs, given by rank, with those of each group in turns; `level_ms`: what a step of priority is worth."""
     keys = contested(jobs)

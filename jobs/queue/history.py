@@ -64,9 +64,12 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 @dataclass(frozen=True)
 class Stood:
-    """One reason and when it stood; without an end it still does. `server` is null for what no server said."""
+    """One reason and when it stood; without an end it still does.
 
-    server: UUID | None
+    `server` is the id, or the name of one that was removed; None for what no server said.
+    """
+
+    server: UUID | str | None
     reason: str
     since: datetime
     until: datetime | None = None
@@ -202,7 +205,7 @@ def _pieces(rows: Sequence[Stood], wait: Wait) -> list[Spell]:
         changes.setdefault(max(one.since, wait.since), []).append((1, one))
         if one.until is not None and one.until < wait.until:
             changes.setdefault(one.until, []).append((-1, one))
-    standing: dict[UUID | None, Counter[str]] = {}
+    standing: dict[UUID | str | None, Counter[str]] = {}
     found = []
     for since, until in pairwise(sorted(changes)):
         for by, one in changes[since]:
@@ -216,7 +219,7 @@ def _pieces(rows: Sequence[Stood], wait: Wait) -> list[Spell]:
     return found
 
 
-def _piece(standing: Mapping[UUID | None, Collection[str]], since: datetime, until: datetime) -> Spell:
+def _piece(standing: Mapping[UUID | str | None, Collection[str]], since: datetime, until: datetime) -> Spell:
     """One piece, in which nothing changes, with the reason that counts."""
     if not standing:
         return Spell(since, until, UNSEEN)

@@ -4,7 +4,7 @@ The rank itself is the database's (`models/rank.py`), whose turn it is within on
 pages and estimates all get the order from here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -62,21 +62,36 @@ class Place:
 def waiting_of(job: BuildJob) -> Waiting:
     """A job's row as the dispatcher would read it; it may not be stored yet."""
     needs = needs_of(job)
-    since = job.not_before or job.created_at
     submitter = job.created_by_id or NOBODY
-    return Waiting(job.pk, job.needs_key or key_of(needs), submitter, _rank_of(job), needs, since)
+    return Waiting(
+        job.pk, job.needs_key or key_of(needs), submitter, _rank_of(job), needs, startable_since(job)
+    )
+
+
+def startable_since(job: BuildJob) -> datetime:
+    """From when on it could have been started, a retry not before its time."""
+    return job.not_before or job.created_at
 
 
 def ready_jobs(
-    known: dict[str, Needs] | None = None, *, among: Q | None = None, limit: int = 100_000
+    known: dict[str, Needs] | None = None,
+    *,
+    among: Q | None = None,
+    limit: int = 100_000,
+    also: Collection[UUID] = (),
 ) -> list[Waiting]:
     """Queued jobs that may start, in the order in which they are looked at; of those `among` the first `limit` by rank.
 
+    And `also` these of them, which may stand behind: it may be their submitter's turn, or their class that has room.
     `known` are the needs of classes that were read before; new ones are added. A query for each 1,000 jobs, one for
     each 200 classes that are not known or name a server (what that is may change with the fleet), and two when
     several people wait for the same.
     """
-    return _take_turns(list(ranked_jobs(known, among=among, limit=limit)))
+    jobs = list(ranked_jobs(known, among=among, limit=limit))
+    behind = set(also).difference(job.id for job in jobs) if len(jobs) >= limit else ()
+    if behind:
+        jobs += ranked_jobs(known, among=(among or Q()) & Q(pk__in=behind), limit=len(behind))
+    return _take_turns(jobs)
 
 
 def ranked_jobs(

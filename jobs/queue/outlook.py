@@ -9,19 +9,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from jobs.models import BuildJob, JobDependency
+from jobs.models import BuildJob
 from jobs.needs import Needs, read_needs
 from jobs.queue.conditions import Kind
 from jobs.queue.estimate import Foresight
 from jobs.queue.explain import kind_of_all, why_stuck
+from jobs.queue.hindrances import Hindrance, hindrance_of, with_unmet
 from jobs.queue.lasting import Range
-from jobs.queue.order import PULLED, first_in_order
+from jobs.queue.order import first_in_order, startable_since
 from jobs.queue.remedies import remedy_for
-from jobs.queue.verdicts import ServerVerdict, Verdict, judge_fleet
-from jobs.states import JobStatus
+from jobs.queue.verdicts import ServerVerdict, Verdict, Verdicts
 from servers.fleet import ServerFacts, load_fleet
 
 _STEP_SECONDS = 10
@@ -78,23 +77,20 @@ def _look_at(
     foresight: Foresight | None = None,
     counts: bool = False,
 ) -> list[Outlook]:
-    unmet = JobDependency.objects.filter(job=OuterRef("pk")).exclude(needs__status=JobStatus.COMPLETED)
-    rows = BuildJob.objects.queued().defer(*_NOT_SHOWN).annotate(is_unmet=Exists(unmet)).in_bulk(ids)
+    rows = with_unmet(BuildJob.objects.queued().defer(*_NOT_SHOWN)).in_bulk(ids)
     jobs = [rows[job_id] for job_id in ids if job_id in rows]
     needs, now = read_needs([job.pk for job in jobs]) if jobs else {}, timezone.now()
     told = (foresight or Foresight(fleet=fleet)).of(jobs)
-    judged: dict[Needs, list[ServerVerdict]] = {}
-    found = []
+    verdicts, found = Verdicts(fleet, now=now), []
     for number, job in enumerate(jobs, start=1):
         wanted = needs.get(job.pk)
         if wanted is None:
             continue  # claimed and gone meanwhile
-        if wanted not in judged:
-            judged[wanted] = judge_fleet(fleet, needs=wanted, now=now)
+        servers = verdicts.of(wanted, since=startable_since(job))
         start = told[job.pk].start if job.pk in told else None
         wait = start.seconds_from(now) if start else None
         place = number if counts else 0
-        found.append(_outlook(job, place, judged[wanted], needs=wanted, wait=wait, now=now))
+        found.append(_outlook(job, place, servers, needs=wanted, wait=wait, now=now))
     return found
 
 
@@ -110,14 +106,15 @@ def _outlook(
     def tell(told: str, detail: str, *, starts_in: Range | None = None, kind: Kind | None = None) -> Outlook:
         return Outlook(job, position, told, detail, kind, starts_in)
 
-    if job.provider == PULLED:
+    hindrance = hindrance_of(job, is_unmet=getattr(job, "is_unmet", False), now=now)
+    if hindrance is Hindrance.IS_PULLED:
         return tell("Waiting for an orchestrator", "it is pulled by one, no build server takes it")
-    if job.not_before and job.not_before > now:
+    if hindrance is Hindrance.NOT_DUE and job.not_before:
         # In steps, so that a page which polls has something new to say now and then, not each time.
         seconds = math.ceil((job.not_before - now).total_seconds() / _STEP_SECONDS) * _STEP_SECONDS
         due = f"due at {job.not_before:%H:%M:%S} UTC"
         return tell("Waits before its next try", due, starts_in=wait or Range(seconds, seconds, seconds))
-    if getattr(job, "is_unmet", False):
+    if hindrance is Hindrance.NEEDS_ANOTHER:
         return tell("Needs another job", "one that did not complete yet")
     stuck = why_stuck(servers)
     if stuck:
@@ -125,8 +122,14 @@ def _outlook(
         return tell(stuck.rstrip("."), f"it starts when {remedy}", kind=kind_of_all(servers))
     if servers[0].verdict is Verdict.ELIGIBLE:
         told = "Behind others" if wait and wait.likely > _SOON_SECONDS else "About to start"
-        return tell(told, f"{servers[0].server.name} has room now", starts_in=wait)
+        return tell(told, _roomy(servers), starts_in=wait)
     return tell("Waiting for a slot", _full(servers), starts_in=wait, kind=Kind.BUSY)
+
+
+def _roomy(servers: Sequence[ServerVerdict]) -> str:
+    """Which server has room; of several only how many, for who of them takes the job is not judged here."""
+    able = [one for one in servers if one.verdict is Verdict.ELIGIBLE]
+    return f"{able[0].server.name} has room now" if len(able) == 1 else f"{len(able)} servers have room now"
 
 
 def _full(servers: Sequence[ServerVerdict]) -> str:

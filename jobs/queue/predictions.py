@@ -106,8 +106,11 @@ def last_forecast() -> KeptForecast | None:
 
 
 def is_fresh(kept: KeptForecast, *, now: datetime) -> bool:
-    """Whether it is young enough to hold: else whoever makes them is not there, or has nothing to do."""
-    return kept.made_at is not None and now - kept.made_at < _FRESH
+    """Whether it still holds: else the next one is overdue, for whoever makes them is away or has nothing to do.
+
+    However old it is: the longer making one takes, the seldomer one is made.
+    """
+    return kept.made_at is not None and now < kept.next_at + _FRESH
 
 
 # ---- making and keeping -----------------------------------------------------------------------------------
@@ -228,6 +231,13 @@ def _row(job_id: UUID, told: Told, *, numbers: Mapping[tuple[UUID, str], int]) -
         basis=told.basis,
         samples=told.samples,
     )
+
+
+def part_from(server_id: UUID, *, most: int) -> int:
+    """Take a server that is to be deleted from estimates that hold no more; of how many."""
+    rows = Prediction.objects.filter(server_id=server_id, is_current=False).order_by()
+    ids = list(rows.values_list("pk", flat=True)[:most])
+    return Prediction.objects.filter(pk__in=ids).update(server=None)
 
 
 # ---- comparing --------------------------------------------------------------------------------------------

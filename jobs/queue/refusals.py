@@ -18,20 +18,22 @@ MOST_SERVERS = 50  # whose refusals are kept of one job, those that come nearest
 _CLOSED_AT_ONCE = 500
 
 Key = tuple[UUID | None, str]
-Told = tuple[str, bool]
+Told = tuple[str, bool, str]  # the detail, whether it is hard, and what the server is called
 Look = dict[Key, Told]
 
 
 def look_of(refusals: Iterable[tuple[ServerFacts, Refused]], *, fleet_empty: bool) -> Look:
     """What one look at a class of need found, as it is kept: by server and condition, in words."""
     if fleet_empty:
-        return {(None, NO_SERVERS): ("there is no build server yet", True)}
+        return {(None, NO_SERVERS): ("there is no build server yet", True, "")}
     servers: dict[UUID, list[Refused]] = {}
+    names: dict[UUID, str] = {}
     for server, one in refusals:
+        names[server.id] = server.name
         servers.setdefault(server.id, []).append(one)
     nearest = sorted(servers, key=lambda server_id: max(one.kind.distance for one in servers[server_id]))
     return {
-        (server_id, str(one.condition)): (one.detail[:255], one.hard)
+        (server_id, str(one.condition)): (one.detail[:255], one.hard, names[server_id])
         for server_id in nearest[:MOST_SERVERS]
         for one in servers[server_id]
     }
@@ -53,14 +55,22 @@ def note_refusals(looks: Mapping[UUID, Look]) -> None:
             gone.append(row.pk)
             continue
         standing.add((row.job_id, key))
-        if (row.detail, row.hard) != told:
-            row.detail, row.hard = told
+        if (row.detail, row.hard, row.server_name) != told:
+            row.detail, row.hard, row.server_name = told
             changed.append(row)
     now = timezone.now()
     new = [
-        Refusal(job_id=job_id, server_id=key[0], condition=key[1], detail=detail, hard=hard, since=now)
+        Refusal(
+            job_id=job_id,
+            server_id=key[0],
+            server_name=name,
+            condition=key[1],
+            detail=detail,
+            hard=hard,
+            since=now,
+        )
         for job_id, look in looks.items()
-        for key, (detail, hard) in look.items()
+        for key, (detail, hard, name) in look.items()
         if (job_id, key) not in standing
     ]
     _name_classes(new)
@@ -69,7 +79,7 @@ def note_refusals(looks: Mapping[UUID, Look]) -> None:
             for at in range(0, len(gone), _CLOSED_AT_ONCE):
                 rows = Refusal.objects.filter(pk__in=gone[at : at + _CLOSED_AT_ONCE], until__isnull=True)
                 rows.update(until=now)
-            Refusal.objects.bulk_update(changed, ["detail", "hard"], batch_size=200)
+            Refusal.objects.bulk_update(changed, ["detail", "hard", "server_name"], batch_size=200)
             Refusal.objects.bulk_create(new, ignore_conflicts=True)  # another dispatcher may write the same
 
 
@@ -81,6 +91,13 @@ def _name_classes(rows: Collection[Refusal]) -> None:
     keys = dict(jobs.values_list("pk", "needs_key"))
     for row in rows:
         row.needs_key = keys.get(row.job_id, "")
+
+
+def part_from(server_id: UUID, *, name: str, most: int) -> int:
+    """Leave only its name on what a server refused, as far as it is over, since it is to be deleted; how many rows."""
+    rows = Refusal.objects.filter(server_id=server_id, until__isnull=False).order_by()
+    ids = list(rows.values_list("pk", flat=True)[:most])
+    return Refusal.objects.filter(pk__in=ids).update(server=None, server_name=name)
 
 
 def close_refusals(job_id: UUID) -> None:

@@ -4,12 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from uuid import UUID
 
 from jobs.needs import Needs
-from jobs.queue.choice import choose
+from jobs.queue.choice import Choice, choose, is_patient
 from jobs.queue.conditions import Condition, Kind, Refused
-from jobs.queue.score import NO_PAST, Past
 from servers.fleet import ServerFacts
 
 
@@ -113,11 +111,13 @@ def judge_fleet(
     needs: Needs,
     now: datetime,
     waited_seconds: float = 0,
-    job_id: UUID | None = None,
-    past: Past = NO_PAST,
 ) -> list[ServerVerdict]:
-    """Every server: those that take the job now (best first), the busy, those out of service, those that never fit."""
-    choice = choose(fleet, needs=needs, now=now, waited_seconds=waited_seconds, job_id=job_id, past=past)
+    """Every server as it stands to any job of a class; which of the able ones takes a certain job placing.py tells."""
+    return verdicts_of(choose(fleet, needs=needs, now=now, waited_seconds=waited_seconds))
+
+
+def verdicts_of(choice: Choice) -> list[ServerVerdict]:
+    """Those that take the job now (best first), the busy, those out of service, those that never fit."""
     refused: dict[str, tuple[ServerFacts, list[Refused]]] = {}
     for server, one in choice.refusals:
         refused.setdefault(server.name, (server, []))[1].append(one)
@@ -126,6 +126,22 @@ def judge_fleet(
         key=lambda one: (one.verdict is not Verdict.BUSY, not one.fits, len(one.refused), one.server.name)
     )
     return [*(ServerVerdict(server) for server in choice.able), *others]
+
+
+class Verdicts:
+    """The fleet judged for several jobs: once for each class of need, and whether they wait for a cooler server."""
+
+    def __init__(self, fleet: Sequence[ServerFacts], *, now: datetime) -> None:
+        self._fleet, self._now = fleet, now
+        self._judged: dict[tuple[Needs, bool], list[ServerVerdict]] = {}
+
+    def of(self, needs: Needs, *, since: datetime) -> list[ServerVerdict]:
+        """As `judge_fleet` of a job that could have been started since then."""
+        waited = max(0.0, (self._now - since).total_seconds())
+        key = needs, is_patient(waited)
+        if key not in self._judged:
+            self._judged[key] = judge_fleet(self._fleet, needs=needs, now=self._now, waited_seconds=waited)
+        return self._judged[key]
 
 
 def steps_to_one(verdicts: Sequence[ServerVerdict], *, needs: Needs) -> list[Step]:

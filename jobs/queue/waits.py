@@ -103,8 +103,14 @@ def refusals_of_class(
 
 
 def _stood(rows: QuerySet[Refusal]) -> list[Stood]:
-    latest = rows.order_by("-since", "-pk").values_list("server_id", "condition", "since", "until")
-    return [Stood(*row) for row in latest[:MOST_ROWS]]
+    latest = rows.order_by("-since", "-pk").values_list(
+        "server_id", "server_name", "condition", "since", "until"
+    )
+    # One that was removed is known by its name alone; without both it was the board itself.
+    return [
+        Stood(server_id or name or None, condition, since, until)
+        for server_id, name, condition, since, until in latest[:MOST_ROWS]
+    ]
 
 
 def _with_what_is_not_kept(rows: list[Stood], since: datetime) -> list[Stood]:

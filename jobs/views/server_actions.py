@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from buildboard.core.audit import Actor
 from buildboard.core.auth import principal_of, requires
 from buildboard.core.permissions import Right
-from jobs.execution.removal import remove_by_force
+from jobs.execution.removal import remove_by_force, remove_idle
 from jobs.views.host_key import host_key_part
 from jobs.views.leaving import leaving_of
 from jobs.views.server import visible_server
@@ -27,7 +27,7 @@ from servers.errors import InvalidServer, ServerConflict
 from servers.fields import check_outage
 from servers.models import BuildServer
 from servers.quarantine import set_quarantine
-from servers.registry import accept_host_key, change_server, delete_server
+from servers.registry import accept_host_key, change_server
 from servers.removals import withdraw_removal
 from servers.validation import Invalid, read_until
 
@@ -44,12 +44,16 @@ class Order:
 
 @dataclass(frozen=True)
 class Action:
-    """One thing to do: which template asks for it, what does it, and what is said then."""
+    """One thing to do: which template asks for it, what does it, and what is said then.
+
+    `unfinished` is said instead when doing it answers False.
+    """
 
     do: Callable[[BuildServer, Order], object]
     done: str
     question: str = ""
     leads_away: bool = False
+    unfinished: str = ""
 
 
 def _drain(server: BuildServer, order: Order) -> object:
@@ -84,8 +88,8 @@ def _enable(server: BuildServer, order: Order) -> object:
     return change_server(server, {"enabled": True}, actor=order.actor)
 
 
-def _delete(server: BuildServer, order: Order) -> None:
-    delete_server(server, actor=order.actor)
+def _delete(server: BuildServer, order: Order) -> object:
+    return remove_idle(server, actor=order.actor)
 
 
 def _remove(server: BuildServer, order: Order) -> object:
@@ -111,7 +115,13 @@ ACTIONS = {
         _disable, "Disabled: it gets no builds until it is enabled.", "servers/_ask_disable.html"
     ),
     "enable": Action(_enable, "Enabled."),
-    "delete": Action(_delete, "Deleted.", "servers/_ask_delete.html", leads_away=True),
+    "delete": Action(
+        _delete,
+        "Deleted.",
+        "servers/_ask_delete.html",
+        leads_away=True,
+        unfinished="It is being deleted. Much was built there, so that takes some minutes.",
+    ),
     "remove": Action(
         _remove,
         "It drains, its builds are being cancelled, and then it is deleted.",
@@ -135,11 +145,11 @@ def act(request: HttpRequest, server_id: UUID, action: str) -> HttpResponse:
         context = {"question": chosen.question, **leaving_of(server, principal=principal_of(request))}
         return render(request, "servers/ask.html", context)
     try:
-        chosen.do(server, _order(request))
+        did = chosen.do(server, _order(request))
     except (Invalid, InvalidServer, ServerConflict) as refused:
         messages.error(request, _sentence(refused))
         return redirect("jobs:server", server_id)
-    messages.success(request, chosen.done)
+    messages.success(request, chosen.unfinished if chosen.unfinished and did is False else chosen.done)
     return redirect("jobs:servers") if chosen.leads_away else redirect("jobs:server", server_id)
 
 

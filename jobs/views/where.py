@@ -73,7 +73,8 @@ def where_it_would_run(form: SubmitForm) -> Where:
         fields = fields_of(read_submission({**decides, "source_repository": _ANY_REPOSITORY}))
     except InvalidSubmission as refused:
         return Where(unclear=_first_error(form, refused.errors))
-    why = explain_submission(fields)
+    # No server is refused for its repository, which may be half typed: it only tells who has built it before.
+    why = explain_submission({**fields, "source_repository": body["source_repository"]})
     return Where(
         **_start(why),
         candidates=[_candidate(one) for one in why.servers[:_MOST_SERVERS]],

@@ -4,11 +4,13 @@ leases.py.
 
 from servers.models.held import ServerLease, Slot
 from servers.models.seen import ProbeSample, ServerCheck, Toolchain
-from servers.models.server import BuildServer, BuildServerQuerySet
+from servers.models.server import NEVER, BuildServer, BuildServerQuerySet, EndField
 
 __all__ = [
+    "NEVER",
     "BuildServer",
     "BuildServerQuerySet",
+    "EndField",
     "ProbeSample",
     "ServerCheck",
     "ServerLease",

@@ -3,7 +3,8 @@ quarantine.py.
 """
 
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -13,6 +14,28 @@ from django.utils import timezone
 from buildboard.core.permissions import Right
 from servers.host_keys import parse_host_key
 from servers.states import QuarantineKind, QuarantineStage, ServerStatus, TransportKind, quarantine_stage
+
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+if TYPE_CHECKING:  # Django's own class takes no type at run time
+    _TimeField = models.DateTimeField[datetime | str | None, datetime | None]
+else:
+    _TimeField = models.DateTimeField
+
+
+class EndField(_TimeField):
+    """An end, of which NEVER is read as None: what is open-ended is kept as a time that does not come.
+
+    The release before this one knows a quarantine only by an end that is yet to come, and its runners may be at work
+    while one machine after the other is upgraded.
+    """
+
+    def from_db_value(
+        self, value: datetime | None, _expression: object, _connection: object
+    ) -> datetime | None:
+        """Called by Django with what the database gave."""
+        return None if value is not None and value >= NEVER else value
 
 
 class BuildServerQuerySet(models.QuerySet["BuildServer"]):
@@ -96,7 +119,7 @@ class BuildServer(models.Model):
         max_length=150, blank=True, default="", db_default="", editable=False
     )
     removal_reason = models.TextField(blank=True, default="", db_default="", editable=False)
-    quarantined_until = models.DateTimeField(null=True, blank=True, editable=False)
+    quarantined_until = EndField(null=True, blank=True, editable=False)
     quarantine_reason = models.TextField(blank=True, editable=False)
     quarantined_since = models.DateTimeField(
         null=True,

@@ -223,7 +223,7 @@ RIGHTS: dict[tuple[str, str], dict[Any, int]] = {
     ("POST", f"{SERVER}/maintenance"): OPERATE,
     ("POST", f"{SERVER}/drain"): OPERATE,
     ("POST", f"{SERVER}/quarantine"): OPERATE,
-    ("GET", f"{SERVER}/drain-preview"): READ,
+    ("GET", f"{SERVER}/drain-preview"): OPERATE,
     ("GET", f"{SERVER}/removal"): OPERATE,
     ("POST", f"{SERVER}/removal"): OPERATE | {Role.OPERATOR: 422, Role.ADMIN: 422},
     ("DELETE", f"{SERVER}/removal"): OPERATE,

@@ -148,7 +148,7 @@ def test_a_drain_is_told_before_it_is_made() -> None:
         make_job()
     run_on(west, target_architecture="aarch64")
 
-    shown = ApiClient(Role.VIEWER).get(f"{BUILD_SERVERS}/{north.pk}/drain-preview").json()
+    shown = ApiClient(Role.OPERATOR).get(f"{BUILD_SERVERS}/{north.pk}/drain-preview").json()
 
     (change,) = shown["changes"]
     assert (shown["server"], shown["is_told"], shown["stranded_count"], shown["held_back_count"]) == (
@@ -173,7 +173,7 @@ def test_jobs_that_it_alone_can_build_are_named() -> None:
     run_on(west, target_architecture="aarch64")
     stranded = make_job(target_architecture="aarch64")
 
-    shown = ApiClient(Role.VIEWER).get(f"{BUILD_SERVERS}/{west.pk}/drain-preview").json()
+    shown = ApiClient(Role.OPERATOR).get(f"{BUILD_SERVERS}/{west.pk}/drain-preview").json()
 
     assert (shown["stranded_count"], shown["stranded_jobs"], shown["held_back_count"]) == (
         1,
@@ -187,7 +187,7 @@ def test_without_past_builds_it_says_that_nobody_can_tell() -> None:
     north = make_followed("north")
     running = run_on(north)
 
-    shown = ApiClient(Role.VIEWER).get(f"{BUILD_SERVERS}/{north.pk}/drain-preview").json()
+    shown = ApiClient(Role.OPERATOR).get(f"{BUILD_SERVERS}/{north.pk}/drain-preview").json()
 
     assert shown["running"] == [{"job_id": str(running.pk), "ends_in": None}]
     assert (shown["empty_in"], shown["changes"], shown["is_told"]) == (None, [], False)
@@ -196,8 +196,15 @@ def test_without_past_builds_it_says_that_nobody_can_tell() -> None:
     )
 
 
+def test_who_may_not_drain_a_server_may_not_have_it_tried() -> None:
+    preview = f"{BUILD_SERVERS}/{make_followed('north').pk}/drain-preview"
+
+    for role in (Role.VIEWER, Role.SUBMITTER):
+        assert_error(ApiClient(role).get(preview), 403, code="forbidden")
+
+
 def test_an_unknown_server_cannot_be_drained() -> None:
-    answer = ApiClient(Role.VIEWER).get(f"{BUILD_SERVERS}/{uuid.uuid4()}/drain-preview")
+    answer = ApiClient(Role.OPERATOR).get(f"{BUILD_SERVERS}/{uuid.uuid4()}/drain-preview")
 
     assert_error(answer, 404, code="not_found")
 
@@ -209,7 +216,7 @@ def test_more_jobs_cost_no_more_queries(rows: int, django_assert_num_queries: Dj
     for _ in range(rows):
         run_on(north)
         make_job(needs_key="k")
-    api = ApiClient(Role.SUBMITTER)
+    api = ApiClient(Role.OPERATOR)
     api.post(DRY_RUN, submission())
 
     with django_assert_num_queries(15):

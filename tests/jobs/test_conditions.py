@@ -113,7 +113,11 @@ def test_what_a_server_is_not_makes_it_impossible(
         ({}, {"draining": True, "draining_reason": "Moves."}, "draining", "is draining: Moves"),
         (
             {},
-            {"quarantined_until": NOW + timedelta(minutes=5), "quarantine_reason": "Bad disk"},
+            {
+                "quarantined_since": NOW,
+                "quarantined_until": NOW + timedelta(minutes=5),
+                "quarantine_reason": "Bad disk",
+            },
             "quarantined",
             "is in quarantine until 03:09 UTC: Bad disk",
         ),

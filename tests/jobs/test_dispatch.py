@@ -23,7 +23,7 @@ from servers.fleet import ServerFacts, Tools, load_fleet, takes_jobs
 from servers.models import BuildServer
 from servers.starts import note_refused_start
 from servers.states import ServerStatus
-from tests.factories import make_followed, make_job, make_server
+from tests.factories import make_followed, make_job, make_server, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -223,7 +223,11 @@ def test_high_job_that_is_new_leaves_an_older_one_its_right_to_a_server_over_its
         {"draining": True},
         {"status": ServerStatus.MAINTENANCE},
         {"transport": "ssh", "hostname": "h", "ssh_username": "u", "host_key": ""},
-        {"quarantined_until": timezone.now() + timedelta(hours=1)},
+        {
+            "quarantine_kind": "hand",
+            "quarantined_since": timezone.now(),
+            "quarantined_until": timezone.now() + timedelta(hours=1),
+        },
     ],
 )
 def test_server_that_is_taken_out_of_service_during_the_look_gets_no_job(
@@ -278,6 +282,28 @@ def test_bell_over_a_long_queue_looks_at_classes_that_have_room_and_at_new_jobs(
     full.slots.update(holder=None)
     rung = dispatcher.dispatch(explain=False)
     assert [attempt.job_id for attempt in rung] == [min(job.pk for job in waiting)]
+
+
+def test_bell_over_a_longer_queue_than_it_reads_gives_everybody_a_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And classes whose first job stands further behind."""
+    monkeypatch.setattr(dispatch, "MANY", 2)
+    monkeypatch.setattr(dispatch, "MOST_AT_A_BELL", 4)
+    server = make_followed(max_concurrent_builds=3, held=3)
+    ann, bob = make_user(), make_user()
+    minutes_ago = timezone.now() - timedelta(minutes=9)
+    for second in range(8):
+        make_job(created_by=ann, created_at=minutes_ago + timedelta(seconds=second), needs_key="k")
+    last = make_job(created_by=bob, created_at=minutes_ago + timedelta(seconds=20), needs_key="k")
+    dispatcher = Dispatcher()
+    assert dispatcher.dispatch() == []
+
+    server.slots.update(holder=None)
+    rung = dispatcher.dispatch(explain=False)
+
+    assert len(rung) == 3
+    assert last.pk in {attempt.job_id for attempt in rung}
 
 
 def test_each_claim_costs_the_same_however_long_the_queue(

@@ -9,8 +9,11 @@ from django.utils import timezone
 from buildboard.core.models import Event
 from jobs.execution.dispatch import Dispatcher
 from jobs.models import Attempt, BuildJob
+from jobs.queue.explain import explain_job, explain_submission
 from jobs.states import JobStatus
+from jobs.submission import fields_of, read_submission
 from servers.models import BuildServer
+from tests.api import submission
 from tests.factories import make_built, make_followed, make_job
 from tests.jobs.pages import Page, client_of
 
@@ -35,6 +38,34 @@ def test_a_server_that_knows_the_repository_is_preferred_among_those_that_are_lo
     assert places(Dispatcher().dispatch()) == ["d"]
 
 
+def test_who_is_named_while_a_job_waits_is_who_takes_it() -> None:
+    """By lot among servers that suit it alike, and by what one has of the repository."""
+    for name in "abcd":
+        make_followed(name, max_concurrent_builds=9)
+    known = "https://git.example/known.git"
+    built_on(BuildServer.objects.get(name="c"), source_repository=known)
+    dispatcher, named, taken = Dispatcher(), [], []
+    for repository in [known] * 2 + ["https://git.example/new.git"] * 6:
+        job = make_job(source_repository=repository)
+        named.append(explain_job(job).servers[0].server.name)
+        taken += places(dispatcher.dispatch())
+
+    assert named == taken
+    assert named[:2] == ["c", "c"]
+    assert len(set(named)) > 1
+
+
+def test_who_would_take_what_is_not_submitted_is_named_by_the_past_too() -> None:
+    for name in "abcd":
+        make_followed(name)
+    known = "https://git.example/known.git"
+    built_on(BuildServer.objects.get(name="c"), source_repository=known)
+
+    found = explain_submission(fields_of(read_submission(submission(source_repository=known))))
+
+    assert [one.server.name for one in found.servers] == ["c", "a", "b", "d"]
+
+
 def test_idle_servers_that_suit_alike_share_the_jobs() -> None:
     for name in "abc":
         make_followed(name, max_concurrent_builds=2)
@@ -54,8 +85,9 @@ def test_a_server_for_which_others_wait_that_fit_no_other_is_left_to_them() -> N
     dispatcher = Dispatcher()
     assert dispatcher.dispatch() == []
 
-    for _ in range(2):
-        make_job()
+    first = make_job()
+    make_job()
+    assert explain_job(first).servers[0].server.name == small.name
     attempts = dispatcher.dispatch(explain=False)
 
     assert places(attempts)[0] == small.name

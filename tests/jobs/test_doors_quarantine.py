@@ -183,12 +183,14 @@ def test_a_quarantine_is_begun_and_ended_over_http() -> None:
     until = utc_text(timezone.now() + timedelta(hours=1))
 
     begun = operator.post(url, {"enabled": True, "reason": " Smoke. ", "until": until}).json()
-    endless = operator.post(url, {"enabled": True, "reason": "Smoke."}).json()
+    unchanged = operator.post(url, {"enabled": True}).json()
+    endless = operator.post(url, {"enabled": True, "until": None}).json()
     ended = operator.post(url, {"enabled": False, "reason": "Fan."})
 
     by, since = begun["quarantined_by"], begun["quarantined_since"]
     assert by.startswith("operator-")
     assert shown(begun) == ["hand", "Smoke.", by, until, since, None]
+    assert shown(unchanged) == shown(begun)
     assert shown(endless) == ["hand", "Smoke.", by, None, since, None]
     assert (ended.status_code, shown(ended.json())) == (200, [None] * 6)
 

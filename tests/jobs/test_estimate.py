@@ -174,7 +174,7 @@ def test_what_is_kept_grows_old() -> None:
     running(make_followed(max_concurrent_builds=1), seconds=400)
     job = make_job()
     predictions.refresh()
-    KeptForecast.objects.update(made_at=timezone.now() - timedelta(minutes=1))
+    KeptForecast.objects.update(next_at=timezone.now() - timedelta(minutes=1))
     BuildServer.objects.update(status="offline")
 
     assert Foresight().of([job]) == {}

@@ -119,6 +119,7 @@ def test_a_commit_that_was_asked_for_in_full_is_known_before_the_checkout(bad: B
 def test_a_job_that_takes_no_other_server_than_the_one_it_names_is_bound_to_it(
     bad: BuildServer, spec: dict[str, Any], is_requested: bool, is_bound: bool
 ) -> None:
+    make_server("good")
     attempt = tried(bad, job={"spec": spec, "requested_server": bad if is_requested else None})
 
     assert {one.attempt_id: one.is_bound for one in of(bad)}[attempt.pk] == is_bound
@@ -177,11 +178,12 @@ def test_it_is_read_by_its_indexes(bad: BuildServer) -> None:
         read_evidence(bad.pk, start=RECENTLY)
 
     plans = []
+    of_jobs = [query for query in captured.captured_queries if 'FROM "servers_' not in query["sql"]]
     with connection.cursor() as cursor:
-        for query in captured.captured_queries:
+        for query in of_jobs:
             cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
             plans.append(" ".join(str(row[3]) for row in cursor.fetchall()))
-    assert len(plans) == 6
+    assert len(plans) == 7
     assert all("SCAN" not in plan for plan in plans), plans
     used = ("attempt_ended_of_server", "job_by_repository", "job_ended", "attempt_failed_alike")
     assert [name for name in used if not any(name in plan for plan in plans)] == []

@@ -8,7 +8,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.queue.fairness import Shares, contested, in_turn
+from jobs.queue.fairness import Shares, contested, heads_of, in_turn
 
 LEVEL_MS = 1000
 ANN, BOB, CID = (UUID(int=number) for number in (1, 2, 3))
@@ -205,3 +205,11 @@ def test_turns_go_on_from_pass_to_pass(submitters: list[UUID], weight: int) -> N
             break
 
     assert one_by_one == at_once[: len(one_by_one)]
+
+
+def test_heads_are_the_first_of_everybody_in_each_class() -> None:
+    jobs = [*queue_of(*[ANN] * 9, BOB, BOB), Job(99, ANN, key="arm")]
+
+    assert [job.number for job in heads_of(jobs, most=6)] == [0, 1, 9, 10, 99]
+    assert [job.number for job in heads_of(jobs, most=2)] == [0, 9]
+    assert heads_of([], most=5) == []

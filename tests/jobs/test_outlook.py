@@ -16,6 +16,7 @@ from tests.factories import make_job
 
 pytestmark = pytest.mark.django_db
 make_followed = partial(factories.make_followed, max_concurrent_builds=1)
+LONG_AGO = timezone.now() - timedelta(minutes=2)  # more than it waits for a cooler server
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,21 @@ make_followed = partial(factories.make_followed, max_concurrent_builds=1)
             ),
         ),
         ([{"name": "north"}], {}, ("About to start", "north has room now", None)),
+        (
+            [{"name": "hot", "cpu_percent": 99}, {"name": "full", "held": 1}],
+            {},
+            ("Waiting for a slot", "2 servers that fit are busy", "busy"),
+        ),
+        (
+            [{"name": "hot", "cpu_percent": 99}, {"name": "full", "held": 1}],
+            {"created_at": LONG_AGO},
+            ("About to start", "hot has room now", None),
+        ),
+        (
+            [{"name": "north"}, {"name": "south"}],
+            {},
+            ("About to start", "2 servers have room now", None),
+        ),
         (
             [],
             {},

@@ -13,7 +13,16 @@ from jobs.queue.durations import Basis
 from jobs.queue.forecast import Foreseen
 from jobs.queue.lasting import Range
 from jobs.queue.margins import Margins
-from jobs.queue.predictions import MOST_OF_A_JOB, current_of, is_due, keep, note_what_came, outlived, refresh
+from jobs.queue.predictions import (
+    MOST_OF_A_JOB,
+    current_of,
+    is_due,
+    is_fresh,
+    keep,
+    note_what_came,
+    outlived,
+    refresh,
+)
 from jobs.queue.simulation import Expected, Forecast
 from servers.models import BuildServer
 from tests.factories import make_attempt, make_built, make_followed, make_job, make_server
@@ -226,6 +235,19 @@ def test_a_pass_keeps_the_queue_and_is_not_repeated_at_once() -> None:
     )
     assert kept.next_at > timezone.now()
     assert waiting.pk in current_of([waiting.pk])
+
+
+@pytest.mark.parametrize(("seconds", "holds"), [(31, True), (129, True), (130, False)])
+def test_a_forecast_that_took_long_to_make_holds_until_the_next_one_is_overdue(
+    seconds: int, holds: bool
+) -> None:
+    kept = KeptForecast(made_at=NOW, next_at=NOW + timedelta(seconds=100))
+
+    assert is_fresh(kept, now=NOW + timedelta(seconds=seconds)) is holds
+
+
+def test_a_forecast_that_was_never_made_does_not_hold() -> None:
+    assert not is_fresh(KeptForecast(made_at=None, next_at=NOW), now=NOW)
 
 
 def test_a_wider_range_moves_the_ends_that_follow() -> None:

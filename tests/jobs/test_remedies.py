@@ -32,7 +32,11 @@ def remedy(*servers: ServerFacts, needs: Needs = X86) -> str:
         ({"followed": False}, {}, "a runner looks after one again"),
         ({"starts_refused_until": NOW + timedelta(minutes=1)}, {}, "one takes builds again"),
         ({"free_storage_mib": 10}, {}, "one has 256 MiB of its disk free"),
-        ({"quarantined_until": NOW + timedelta(hours=1)}, {}, "the quarantine of one ends"),
+        (
+            {"quarantined_since": NOW, "quarantined_until": NOW + timedelta(hours=1)},
+            {},
+            "the quarantine of one ends",
+        ),
         ({"memory_percent": 90.0}, {}, "one uses at most 85 % of its memory"),
         ({"storage_percent": 90.0}, {}, "one uses at most 85 % of its storage"),
         (

@@ -8,17 +8,24 @@ from django.utils import timezone
 
 from buildboard.core.audit import Actor
 from buildboard.core.models import Event
-from jobs.execution import removal
-from jobs.execution.removal import AWAY_SECONDS, CLEARING_SECONDS, finish_removals, remove_by_force
-from jobs.models import Attempt, BuildJob
+from jobs.execution import parting, removal
+from jobs.execution.removal import (
+    AWAY_SECONDS,
+    CLEARING_SECONDS,
+    finish_removals,
+    remove_by_force,
+    remove_idle,
+)
+from jobs.models import Attempt, BuildJob, Refusal
+from jobs.queue.waits import history_of
 from jobs.states import AttemptStatus, JobStatus
-from servers.errors import InvalidServer
+from servers.errors import InvalidServer, ServerConflict
 from servers.health import note_unreachable
 from servers.models import BuildServer
 from servers.removals import request_removal, wished_removals, withdraw_removal
 from servers.slots import free_slot, held_slots, take_slot
 from servers.states import ServerStatus
-from tests.factories import make_attempt, make_server
+from tests.factories import make_attempt, make_job, make_server
 
 pytestmark = pytest.mark.django_db
 OLGA = Actor("olga", "api")
@@ -201,3 +208,74 @@ def test_without_its_name_nothing_is_cancelled() -> None:
         remove_by_force(server, actor=OLGA, confirm="")
 
     assert not BuildJob.objects.filter(cancel_requested_at__isnull=False).exists()
+
+
+# ---- what was built there ---------------------------------------------------------------------------------
+def built_there(server: BuildServer, *, count: int = 5) -> list[BuildJob]:
+    now = timezone.now()
+    there = {"server": server, "server_name": server.name, "completed_at": now}
+    jobs = [make_job("completed", requested_server=server, **there) for _ in range(count)]
+    for job in jobs:
+        make_attempt(job, "completed", **there, cleaned_at=now)
+    return jobs
+
+
+def test_a_long_history_is_taken_from_it_over_several_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parting, "AT_ONCE", 2)
+    monkeypatch.setattr(removal, "PARTING_SECONDS", 0.0)
+    server = make_server("one")
+    jobs = built_there(server)
+
+    assert not remove_idle(server, actor=OLGA)
+    assert BuildServer.objects.get().draining
+    left = [Attempt.objects.filter(server=server).count()]
+    passes = 0
+    while not finish_removals():
+        passes += 1
+        assert passes < 10
+        left.append(Attempt.objects.filter(server=server).count())
+
+    assert left[:3] == [3, 1, 0]
+    assert passes > 2
+    assert not BuildServer.objects.exists()
+    parted = BuildJob.objects.filter(server=None, requested_server=None, server_name="one")
+    assert set(parted) == set(jobs)
+    assert Attempt.objects.filter(server=None, server_name="one").count() == len(jobs)
+
+
+def test_a_short_history_is_gone_at_once_and_nothing_is_taken_from_one_that_is_busy() -> None:
+    busy, _ = busy_server("busy", builds=1)
+    built_there(busy)
+    idle = make_server("idle")
+    built_there(idle)
+
+    with pytest.raises(ServerConflict):
+        remove_idle(busy, actor=OLGA)
+    assert remove_idle(idle, actor=OLGA)
+
+    assert list(BuildServer.objects.all()) == [busy]
+    assert BuildJob.objects.filter(requested_server=busy).count() == 5
+
+
+def test_why_jobs_waited_is_kept_with_the_names_of_servers_that_are_gone() -> None:
+    """Two of them, of which each refusal stood until they went."""
+    now = timezone.now()
+    job = make_job(created_at=now - timedelta(minutes=10))
+    for name in ("one", "two"):
+        server = make_server(name)
+        for since, until in ((10, 4), (4, None)):
+            Refusal.objects.create(
+                job=job,
+                server=server,
+                server_name=name,
+                condition="full",
+                since=now - timedelta(minutes=since),
+                until=None if until is None else now - timedelta(minutes=until),
+            )
+        assert remove_idle(server, actor=OLGA)
+
+    left = Refusal.objects.filter(server=None).order_by("pk")
+    assert list(left.values_list("server_name", flat=True)) == ["one", "one", "two", "two"]
+    history = history_of(job)
+    assert history.told == "waited 10 min: full"
+    assert [one.servers for one in history.spells] == [2]

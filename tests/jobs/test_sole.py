@@ -1,10 +1,18 @@
 """Which queued jobs a server alone could take: what its leaving would strand."""
 
-import pytest
+from dataclasses import replace
 
+import pytest
+from pytest_django import DjangoAssertNumQueries
+
+from jobs.needs import Needs
+from jobs.queue import sole
+from jobs.queue.conditions import fits
 from jobs.queue.sole import jobs_only_for
+from jobs.queue.verdicts import judge_fleet
 from servers.fleet import load_fleet
 from tests.factories import make_job, make_server
+from tests.jobs.fleets import NOW, X86, facts
 
 pytestmark = pytest.mark.django_db
 
@@ -32,6 +40,29 @@ def test_a_job_that_names_the_server_waits_for_it_alone() -> None:
     make_job(requested_server=server, spec={"server_id": "one"})
 
     assert jobs_only_for(server.pk, fleet=load_fleet()).count == 1
+
+
+def test_only_so_many_classes_are_judged_and_it_says_so(
+    monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    monkeypatch.setattr(sole, "MOST_CLASSES", 2)
+    server = make_server("one", architectures=["s390x"])
+    for key in "aabbcc":
+        make_job(target_architecture="s390x", needs_key=key)
+    fleet = load_fleet()
+
+    with django_assert_num_queries(3):
+        found = jobs_only_for(server.pk, fleet=fleet)
+
+    assert (found.count, found.is_all) == (4, False)
+
+
+def test_what_fits_is_what_nothing_impossible_stands_against() -> None:
+    """As the whole judgement has it."""
+    fleet = [facts("away", status="offline"), facts("full", held=4), facts("odd", labels={}, cores=None)]
+    for needs in (X86, replace(X86, labels=(("disk", "nvme"),)), replace(X86, cores=9), Needs("riscv64")):
+        judged = {one.server.name: one.fits for one in judge_fleet(fleet, needs=needs, now=NOW)}
+        assert {server.name: fits(server, needs=needs) for server in fleet} == judged
 
 
 def test_nothing_is_stranded_by_one_of_two() -> None:

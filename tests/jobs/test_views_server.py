@@ -250,6 +250,8 @@ def test_reasons_stand_above_everything() -> None:
         draining=True,
         draining_reason="disks on Tuesday",
         enabled=False,
+        quarantine_kind="hand",
+        quarantined_since=timezone.now(),
         quarantined_until=timezone.now() + timedelta(hours=1),
         quarantine_reason="three builds failed",
     )
@@ -339,6 +341,8 @@ def test_hostile_text_is_written_out_on_the_page_and_in_the_list() -> None:
         status_reason=f"reason {evil}",
         draining=True,
         draining_reason=f"draining {evil}",
+        quarantine_kind="hand",
+        quarantined_since=timezone.now(),
         quarantined_until=timezone.now() + timedelta(hours=1),
         quarantine_reason=f"quarantine {evil}",
         labels={"label": evil},

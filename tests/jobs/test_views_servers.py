@@ -46,7 +46,12 @@ def make_fleet() -> None:
     make_server("mended", status=ServerStatus.MAINTENANCE)
     make_server("drained", draining=True)
     make_server("off", enabled=False)
-    make_server("kept-away", quarantined_until=timezone.now() + timedelta(hours=1))
+    make_server(
+        "kept-away",
+        quarantine_kind="hand",
+        quarantined_since=timezone.now(),
+        quarantined_until=timezone.now() + timedelta(hours=1),
+    )
     make_server("swapped", seen_host_key=NEW, **SSH)
 
 

@@ -227,6 +227,39 @@ def test_a_person_takes_a_server_out_until_somebody_ends_it() -> None:
 
 
 @database
+def test_what_is_not_named_when_it_is_asked_again_stays(server: BuildServer) -> None:
+    until = timezone.now() + HOUR
+    quarantine.set_quarantine(server.pk, enabled=True, actor=OLGA, reason="Smoke", until=until)
+
+    assert not quarantine.set_quarantine(server.pk, enabled=True, actor=OLGA, kept={"reason", "until"})
+    assert quarantine.set_quarantine(server.pk, enabled=True, actor=OLGA, reason="Fire", kept={"until"})
+    assert (row_of(server).quarantine_reason, row_of(server).quarantined_until) == ("Fire", until)
+    assert quarantine.set_quarantine(server.pk, enabled=True, actor=OLGA, kept={"reason"})
+    assert (row_of(server).quarantine_reason, row_of(server).quarantined_until) == ("Fire", None)
+
+
+@database
+def test_nothing_of_the_boards_own_quarantine_is_kept_by_a_persons(server: BuildServer) -> None:
+    quarantine.quarantine_for_fault(server.pk, reason=REASON)
+
+    assert quarantine.set_quarantine(server.pk, enabled=True, actor=OLGA, kept={"reason", "until"})
+
+    row = row_of(server)
+    assert (row.quarantine_kind, row.quarantine_reason, row.quarantined_until) == ("hand", "", None)
+
+
+@database
+def test_one_without_an_end_is_one_for_the_release_before_too(server: BuildServer) -> None:
+    """It knows a quarantine by an end that is yet to come alone."""
+    quarantine.set_quarantine(server.pk, enabled=True, actor=OLGA, reason="Smoke")
+
+    assert BuildServer.objects.filter(quarantined_until__gt=timezone.now() + timedelta(days=9999)).exists()
+    assert row_of(server).quarantined_until is None
+    (facts_of,) = [one for one in load_fleet() if one.id == server.pk]
+    assert facts_of.quarantined_until is None
+
+
+@database
 def test_one_with_an_end_comes_back_through_a_canary_too(server: BuildServer) -> None:
     until = timezone.now() + HOUR
     quarantine.set_quarantine(server.pk, enabled=True, actor=OLGA, reason="Smoke", until=until)

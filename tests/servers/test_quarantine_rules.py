@@ -23,7 +23,6 @@ CANARY = uuid.uuid4()
     [
         (None, None, None, "none"),
         (None, NOW - HOUR, None, "none"),
-        (None, NOW + HOUR, None, "held"),
         (NOW - HOUR, NOW + HOUR, None, "held"),
         (NOW - HOUR, None, None, "held"),
         (NOW - HOUR, NOW, None, "canary_due"),
