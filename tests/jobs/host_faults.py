@@ -15,18 +15,11 @@ from jobs.models import Attempt, BuildJob
 from jobs.outcomes import Outcome
 from jobs.providers.fake import FakeProvider
 from jobs.states import AttemptStatus, ErrorCategory, Phase
-from servers.leases import acquire_lease
 from servers.models import BuildServer
-from tests.factories import make_job, make_server
+from tests.factories import make_job
 
 BROKEN = "sh: 1: gcc: not found\n"
 COMMIT = "c" * 40
-
-
-def make_followed(name: str) -> BuildServer:
-    server = make_server(name)
-    assert acquire_lease(server.pk, runner="runner-1") is not None
-    return server
 
 
 def new_job(repository: str, **fields: Any) -> BuildJob:

@@ -19,7 +19,7 @@ from jobs.queue.explain import explain_job
 from jobs.states import AttemptStatus, ErrorCategory, Phase
 from servers.models import BuildServer
 from servers.quarantine import set_quarantine
-from tests.factories import make_attempt
+from tests.factories import make_attempt, make_followed
 from tests.jobs.host_faults import (
     BROKEN,
     break_down,
@@ -27,7 +27,6 @@ from tests.jobs.host_faults import (
     fail,
     go_well,
     is_out,
-    make_followed,
     new_job,
     pass_the_wait,
     reasons,

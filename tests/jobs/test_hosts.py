@@ -18,7 +18,7 @@ from jobs.execution.dispatch import Dispatcher
 from jobs.models import Attempt, BuildJob
 from servers.models import BuildServer
 from servers.quarantine import set_quarantine
-from tests.factories import make_user
+from tests.factories import make_followed, make_user
 from tests.jobs.host_faults import (
     BROKEN,
     break_down,
@@ -27,7 +27,6 @@ from tests.jobs.host_faults import (
     go_well,
     is_out,
     kinds,
-    make_followed,
     new_job,
     reasons,
     start,
