@@ -237,7 +237,7 @@ RIGHTS: dict[tuple[str, str], dict[Any, int]] = {
 BODIES: dict[str, Any] = {
     BUILD_JOBS: submission(),
     f"{BUILD_JOBS}/dry-run": submission(),
-    f"{BUILD_JOBS}/{{job_id}}/priority": {"priority": "high"},
+    f"{BUILD_JOBS}/{{job_id}}/priority": {"priority": "high", "reason": "release"},
     f"{INFRASTRUCTURE}/build-servers": {
         "name": "far",
         "hostname": "far.example.org",
@@ -357,21 +357,34 @@ def test_an_operator_moves_a_queued_job_and_says_why() -> None:
 def test_only_a_queued_job_has_a_priority_to_change(status: JobStatus) -> None:
     job = make_job(status)
 
-    answer = ApiClient(Role.OPERATOR).put(f"{BUILD_JOBS}/{job.pk}/priority", {"priority": "low"})
+    answer = ApiClient(Role.OPERATOR).put(
+        f"{BUILD_JOBS}/{job.pk}/priority", {"priority": "low", "reason": "can wait"}
+    )
 
     assert_error(answer, 409, code="conflict")
     assert BuildJob.objects.get().priority == 10
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"priority": "highest"}, {"priority": 30}, {"priority": "low", "reason": "x" * 501}]
+    ("body", "fields"),
+    [
+        ({}, ["priority", "reason"]),
+        ({"priority": "highest", "reason": "release"}, ["priority"]),
+        ({"priority": 30, "reason": "release"}, ["priority"]),
+        ({"priority": "low"}, ["reason"]),
+        ({"priority": "low", "reason": None}, ["reason"]),
+        ({"priority": "low", "reason": " \n"}, ["reason"]),
+        ({"priority": "low", "reason": "x" * 501}, ["reason"]),
+    ],
 )
-def test_a_priority_that_is_none_is_refused(body: dict[str, Any]) -> None:
+def test_a_priority_that_is_none_and_one_without_a_reason_are_refused(
+    body: dict[str, Any], fields: list[str]
+) -> None:
     job = make_job()
 
     answer = ApiClient(Role.OPERATOR).put(f"{BUILD_JOBS}/{job.pk}/priority", body)
 
-    assert_error(answer, 422, code="invalid")
+    assert_error(answer, 422, code="invalid", fields=fields)
     assert BuildJob.objects.get().priority == 10
 
 
