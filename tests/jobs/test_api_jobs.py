@@ -209,6 +209,7 @@ RIGHTS: dict[tuple[str, str], dict[Any, int]] = {
     ("PUT", f"{BUILD_JOBS}/{{job_id}}/cancel"): CHANGE_OTHERS,
     ("POST", f"{BUILD_JOBS}/{{job_id}}/retry"): CHANGE_OTHERS | {Role.OPERATOR: 409, Role.ADMIN: 409},
     ("PUT", f"{BUILD_JOBS}/{{job_id}}/priority"): OPERATE,
+    ("GET", f"{BUILD_JOBS}/{{job_id}}/priority-preview"): OPERATE,
     ("GET", f"{INFRASTRUCTURE}/build-servers"): READ,
     ("GET", f"{INFRASTRUCTURE}/build-servers/{{server_id}}"): READ,
     ("GET", f"{SERVER}/capacity"): READ,
