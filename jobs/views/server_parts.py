@@ -128,13 +128,14 @@ def last_hour_on(server: BuildServer, *, running: Sequence[Attempt], principal: 
     """What its slots ran in the last hour, each attempt where it ran: the `running` and what ended. One query."""
     now = timezone.now()
     ended = Attempt.objects.visible_to(principal).filter(server=server, completed_at__gt=now - SPAN)
-    rows = ended.select_related("job").only(*_DRAWN).order_by("-completed_at")[: _MOST_DRAWN + 1]
-    drawn = list(rows)
+    rows = list(ended.select_related("job").only(*_DRAWN).order_by("-completed_at")[: _MOST_DRAWN + 1])
+    # One that has ended since the others were read is among both.
+    drawn = {one.pk: one for one in [*running, *rows[:_MOST_DRAWN]]}
     return draw_slots(
-        [*drawn[:_MOST_DRAWN], *running],
+        drawn.values(),
         slots=server.max_concurrent_builds,
         now=now,
-        is_whole=len(drawn) <= _MOST_DRAWN,
+        is_whole=len(rows) <= _MOST_DRAWN,
     )
 
 
