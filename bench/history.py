@@ -61,12 +61,12 @@ def _indexes_made_afterwards(*tables: str) -> Iterator[None]:
         _execute(definition)
 
 
-def last_jobs() -> tuple[str, str]:
-    """A cursor in the middle of the list, and the id of a finished job."""
+def last_jobs() -> tuple[str, str, str]:
+    """A cursor in the middle of the list, and the ids of a finished job and of the server of the whole history."""
     newest = BuildJob.objects.order_by("-created_at", "-id")
     middle = newest[newest.count() // 2]
     finished = newest.filter(status="completed")[:1].get()
-    return write_cursor(middle, order=ORDERS[NEWEST]), str(finished.pk)
+    return write_cursor(middle, order=ORDERS[NEWEST]), str(finished.pk), str(_model_job().server_id)
 
 
 def _add_jobs(first: int, end: int, *, before_days: int) -> None:
@@ -86,8 +86,14 @@ def _add_jobs(first: int, end: int, *, before_days: int) -> None:
         "completed_at": ago.format(age),
         "updated_at": ago.format(age),
     }
-    like = BuildJob.objects.finished().exclude(server=None).order_by("-created_at")[:1].get()
-    _copy(like, changed=changed, source=f"{_NUMBERS[connection.vendor].format(first, end)} AS numbers")
+    _copy(
+        _model_job(), changed=changed, source=f"{_NUMBERS[connection.vendor].format(first, end)} AS numbers"
+    )
+
+
+def _model_job() -> BuildJob:
+    """What those of the history are made like."""
+    return BuildJob.objects.finished().exclude(server=None).order_by("-created_at")[:1].get()
 
 
 def _add_attempts_and_events() -> None:

@@ -1,4 +1,4 @@
-"""Overview, jobs list and job page at 1,000, 100,000 and 1,000,000 finished jobs: server time and queries.
+"""Overview, jobs list, job and server page at 1,000, 100,000 and 1,000,000 finished jobs: server time and queries.
 
 The boards are the same: the same servers, queue, running builds and last two days; only the history before them is
 longer.

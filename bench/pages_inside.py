@@ -41,7 +41,7 @@ class Looker:
         add_history(up_to=self._size, before_days=HISTORY_BEGINS_DAYS)
         self._client.force_login(make_user(Role.ADMIN), backend=settings.AUTHENTICATION_BACKENDS[-1])
         self._forget = trends.forget
-        middle, job_id = last_jobs()
+        middle, job_id, server_id = last_jobs()
         self._addresses = {
             "overview": "/",
             "overview with nothing remembered": "/",
@@ -53,8 +53,9 @@ class Looker:
             "jobs, longest first": "/jobs/?sort=-duration",
             "jobs, a page in the middle": f"/jobs/?before={middle}",
             "job": f"/jobs/{job_id}/",
+            "server": f"/servers/{server_id}/",
         }
-        for name in ("overview", "jobs", "job"):
+        for name in ("overview", "jobs", "job", "server"):
             html = self._client.get(self._addresses[name]).content.decode()
             self._addresses[f"{name}: a poll"] = _next_poll(html)
         return "\t".join(self._addresses)

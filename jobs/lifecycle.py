@@ -131,7 +131,7 @@ def request_cancel(job: BuildJob, *, actor: Actor, reason: str = "") -> BuildJob
 
 
 def change_priority(
-    job: BuildJob, *, priority: Priority, actor: Actor, reason: str = "", passed: dict[str, Any] | None = None
+    job: BuildJob, *, priority: Priority, actor: Actor, reason: str, passed: dict[str, Any] | None = None
 ) -> BuildJob:
     """Raise or lower a queued job; its event says whom it `passed`. Raises IllegalTransition once it waits no more."""
     with transaction.atomic():

@@ -180,6 +180,13 @@ def priority_number(word: str) -> int:
     raise Invalid("Choose among low, normal, high and urgent.")
 
 
+def check_priority_reason(value: str) -> str:
+    """Why a job's priority is changed: something that can be read, since others wait longer or less for it."""
+    if not any(character.isprintable() and not character.isspace() for character in value):
+        raise Invalid("Say why; its events tell it to those whom the job passes or lets pass.")
+    return value.strip()
+
+
 def _refuse_nul(value: str) -> None:
     if "\0" in value:
         raise Invalid("NUL characters cannot be passed to a build.")

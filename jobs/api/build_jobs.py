@@ -35,6 +35,7 @@ from jobs.schemas import (
 )
 from jobs.states import JobStatus, Priority
 from jobs.submission import fields_of
+from jobs.validation import priority_number
 
 router = Router(tags=["build jobs"])
 
@@ -149,10 +150,10 @@ def cancel_build_job(request: HttpRequest, job_id: UUID) -> DoneShape:
     errors=(409,),
 )
 def change_build_job_priority(request: HttpRequest, job_id: UUID, given: NewPriority) -> JobShape:
-    """Raise or lower a queued job in the queue. Its event keeps the reason and whom it overtakes, or lets pass."""
+    """Raise or lower a queued job in the queue. Its event keeps the reason, which is required, and whom it passes."""
     job = find_job(request, job_id)
     actor = principal_of(request).actor
-    wanted = next(one for one in Priority if one.label == given.priority)
+    wanted = Priority(priority_number(given.priority))
     return JobShape.of(reprioritise(job, priority=wanted, actor=actor, reason=given.reason))
 
 

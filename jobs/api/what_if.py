@@ -1,4 +1,4 @@
-"""What would be if, over HTTP: a job that is not submitted, a server that is not drained. Nothing is written."""
+"""What would be if, over HTTP: a job not submitted or not moved, a server not drained. Nothing is written."""
 
 from uuid import UUID
 
@@ -8,20 +8,25 @@ from ninja import Router
 
 from buildboard.core.permissions import Right
 from jobs.api.explain import outlook_fields
-from jobs.api.found import find_server
+from jobs.api.found import find_job, find_server
 from jobs.api.operations import operation
+from jobs.errors import IllegalTransition
 from jobs.queue.drain_impact import DrainImpact, Ending, read_impact
 from jobs.queue.explain import explain_submission
 from jobs.queue.lasting import Range
+from jobs.queue.passing import Passing, passing_of
 from jobs.queue.sole import Stranded, jobs_only_for
 from jobs.schemas import (
     DrainPreviewShape,
     DryRunShape,
     EndingShape,
+    PassingShape,
+    PriorityPreviewShape,
     SecondsRange,
     Submission,
     WaitChangeShape,
 )
+from jobs.states import JobStatus, Priority
 from jobs.submission import fields_of
 from servers.fleet import load_fleet
 
@@ -50,6 +55,28 @@ def try_build_job(request: HttpRequest, given: Submission) -> DryRunShape:
         estimate_basis=found.wait.basis if found.wait else "default",
         total_queued=queued_before,
         queue_is_full=queued_before >= settings.MAX_QUEUE_SIZE,
+    )
+
+
+@operation(
+    of_jobs,
+    "GET",
+    "/{uuid:job_id}/priority-preview",
+    right=Right.OPERATE,
+    name="preview_build_job_priority",
+    answers={200: PriorityPreviewShape},
+    errors=(409,),
+)
+def preview_build_job_priority(request: HttpRequest, job_id: UUID) -> PriorityPreviewShape:
+    """Say whom a queued job would overtake with each higher priority, and let pass with each lower one."""
+    job = find_job(request, job_id)
+    if job.status != JobStatus.QUEUED:
+        raise IllegalTransition(f"Build job {job.pk}", found=job.status, wanted="reprioritised")
+    others = [one for one in reversed(Priority) if one != job.priority]
+    return PriorityPreviewShape(
+        job_id=job.pk,
+        priority=Priority(job.priority).label,  # type: ignore[arg-type]  # the labels are these words
+        choices=[_passing(passing_of(job, priority=one)) for one in others],
     )
 
 
@@ -107,6 +134,16 @@ def _summary(name: str, impact: DrainImpact, stranded: Stranded) -> str:
     else:
         parts.append("Nobody would wait longer.")
     return " ".join(parts)
+
+
+def _passing(found: Passing) -> PassingShape:
+    return PassingShape(
+        priority=found.priority.label,  # type: ignore[arg-type]  # the labels are these words
+        overtakes_count=found.count if found.is_raised else 0,
+        lets_pass_count=0 if found.is_raised else found.count,
+        jobs=[job.pk for job in found.jobs],
+        told=found.told,
+    )
 
 
 def _ending(one: Ending) -> EndingShape:

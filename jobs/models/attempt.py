@@ -18,8 +18,8 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         return self.filter(job__in=BuildJob.objects.visible_to(user))
 
     def active(self) -> "AttemptQuerySet":
-        """Claimed or running."""
-        return self.filter(status__in=ATTEMPT_ACTIVE)
+        """Claimed or running. Those have no end, and by that SQLite finds them among all that ever ran."""
+        return self.filter(status__in=ATTEMPT_ACTIVE, completed_at__isnull=True)
 
 
 class Attempt(models.Model):
@@ -96,13 +96,14 @@ class Attempt(models.Model):
             ),
         ]
         indexes = [
-            # What a runner follows: the active attempts of its servers.
+            # What a runner follows: the active attempts of its servers. Not by status: SQLite uses an index with a
+            # list in its condition for no query that is given the list as values.
             models.Index(
                 name="attempt_active_of_server",
                 fields=["server", "created_at"],
-                condition=models.Q(status__in=sorted(ATTEMPT_ACTIVE)),
+                condition=models.Q(completed_at__isnull=True),
             ),
-            # What ended on a server lately.
+            # What ended on a server lately, for its page and for judging it.
             models.Index(
                 name="attempt_ended_of_server",
                 fields=["server", "-completed_at"],

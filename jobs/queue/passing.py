@@ -11,10 +11,12 @@ from typing import Any
 from django.db.models import Q
 
 from buildboard.core.audit import Actor
+from jobs.errors import FieldError, InvalidSubmission
 from jobs.lifecycle import change_priority
 from jobs.models import BuildJob
 from jobs.queue.order import PULLED, overtaken_by
 from jobs.states import Priority
+from jobs.validation import Invalid, check_priority_reason
 
 NAMED = 10
 _SHOWN = ("source_repository", "branch", "priority", "target_architecture")
@@ -70,7 +72,14 @@ def ahead_of(job: BuildJob, *, limit: int = NAMED) -> list[BuildJob]:
     return list(queue.filter(before).exclude(provider=PULLED).only(*_SHOWN)[:limit])
 
 
-def reprioritise(job: BuildJob, *, priority: Priority, actor: Actor, reason: str = "") -> BuildJob:
-    """Raise or lower a queued job; its event keeps whom it passed. Raises IllegalTransition if it waits no more."""
+def reprioritise(job: BuildJob, *, priority: Priority, actor: Actor, reason: str) -> BuildJob:
+    """Raise or lower a queued job; its event keeps why, and whom it passed.
+
+    Raises InvalidSubmission without a reason, IllegalTransition if it waits no more.
+    """
+    try:
+        reason = check_priority_reason(reason)
+    except Invalid as error:
+        raise InvalidSubmission([FieldError("reason", str(error))]) from error
     passing = passing_of(job, priority=priority)
     return change_priority(job, priority=priority, actor=actor, reason=reason, passed=passing.data)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from buildboard.core.schemas import Shown, Timestamp
 from jobs.schemas.estimates import EstimateShape, SecondsRange
-from jobs.schemas.words import StatusWord
+from jobs.schemas.words import PriorityWord, StatusWord
 
 KindWord = Literal["impossible", "offline", "busy"]
 
@@ -92,6 +92,28 @@ class DryRunShape(OutlookShape):
     estimate_basis: Literal["history", "default"]
     total_queued: int
     queue_is_full: bool
+
+
+class PassingShape(Shown):
+    """What one priority would do to a queued job's place among those that wait for its architecture.
+
+    A higher one than it has overtakes others, a lower one lets others pass; `jobs` are the first ten of these by id, in
+    the order of the queue.
+    """
+
+    priority: PriorityWord
+    overtakes_count: int
+    lets_pass_count: int
+    jobs: list[UUID]
+    told: str
+
+
+class PriorityPreviewShape(Shown):
+    """What a change of a queued job's priority would do: each one that it does not have, highest first."""
+
+    job_id: UUID
+    priority: PriorityWord
+    choices: list[PassingShape]
 
 
 class EndingShape(Shown):

@@ -149,10 +149,10 @@ class JobStatusShape(Shown):
 
 
 class NewPriority(Given):
-    """A queued job's priority from now on, and why."""
+    """A queued job's priority from now on, and why, which may not be blank."""
 
     priority: PriorityWord
-    reason: Annotated[str, Field(max_length=500)] = ""
+    reason: Annotated[str, Field(max_length=500)]
 
 
 class DoneShape(Shown):

@@ -10,11 +10,12 @@ from django.views.decorators.http import require_http_methods
 
 from buildboard.core.auth import principal_of, requires
 from buildboard.core.permissions import Right
-from jobs.errors import IllegalTransition, QueueFull
+from jobs.errors import IllegalTransition, InvalidSubmission, QueueFull
 from jobs.lifecycle import request_cancel, retry_job
 from jobs.models import BuildJob
 from jobs.queue.passing import passing_of, reprioritise
 from jobs.states import Priority
+from jobs.validation import Invalid, priority_number
 
 _MOST_REASON = 500
 
@@ -76,24 +77,34 @@ def retry(request: HttpRequest, job_id: UUID) -> HttpResponse:
 @requires(Right.OPERATE)
 @require_http_methods(["GET", "HEAD", "POST"])
 def priority(request: HttpRequest, job_id: UUID) -> HttpResponse:
-    """Ask for the priority of a queued job, and say whom it would pass with each; POST changes it."""
+    """Ask for the priority of a queued job and why, and say whom it would pass with each; POST changes it."""
     job = get_object_or_404(BuildJob.objects.visible_to(principal_of(request)), pk=job_id)
     if request.method != "POST":
-        context = {
-            "job": job,
-            "priority": Priority(job.priority).label,
-            "choices": [passing_of(job, priority=one) for one in reversed(Priority)],
-            "suggested_priority": min(job.priority + 10, Priority.URGENT),
-        }
-        return render(request, "jobs/priority.html", context)
-    wanted = next((one for one in Priority if one.label == request.POST.get("priority")), None)
-    if wanted is None:
-        messages.error(request, "Choose one of the priorities: low, normal, high or urgent.")
-        return redirect("jobs:priority", job_id)
+        return _ask_priority(request, job, chosen=min(job.priority + 10, Priority.URGENT))
+    chosen, reason = job.priority, _reason(request)
     try:
-        reprioritise(job, priority=wanted, actor=principal_of(request).actor, reason=_reason(request))
+        chosen = priority_number(request.POST.get("priority", ""))
+        reprioritise(job, priority=Priority(chosen), actor=principal_of(request).actor, reason=reason)
+    except (Invalid, InvalidSubmission) as refused:
+        problem = refused.errors[0].message if isinstance(refused, InvalidSubmission) else str(refused)
+        return _ask_priority(request, job, chosen=chosen, reason=reason, problem=problem)
     except IllegalTransition as refused:
         messages.error(request, f"Nothing changed: the job is {refused.found}, not queued.")
     else:
-        messages.success(request, f"Its priority is {wanted.label} now.")
+        messages.success(request, f"Its priority is {Priority(chosen).label} now.")
     return redirect("jobs:detail", job_id)
+
+
+def _ask_priority(
+    request: HttpRequest, job: BuildJob, *, chosen: int, reason: str = "", problem: str = ""
+) -> HttpResponse:
+    """The question, with what is chosen and written so far; 422 when it was answered with a problem."""
+    context = {
+        "job": job,
+        "priority": Priority(job.priority).label,
+        "choices": [passing_of(job, priority=one) for one in reversed(Priority)],
+        "chosen": chosen,
+        "reason": reason,
+        "problem": problem,
+    }
+    return render(request, "jobs/priority.html", context, status=422 if problem else 200)

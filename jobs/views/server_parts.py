@@ -1,5 +1,6 @@
 """What the page of one server shows, part by part: load, builds, tools, its last check, events in words."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,10 +9,10 @@ from django.utils import timezone
 
 from buildboard.core.auth import Principal
 from jobs.models import Attempt, BuildJob
-from jobs.states import JOB_TERMINAL, JobStatus
+from jobs.states import JobStatus
 from jobs.views.charts import SPAN, LineChart, draw_line
 from jobs.views.server_looks import Meter, meters_of
-from jobs.views.slot_chart import draw_slots
+from jobs.views.slot_chart import SlotChart, draw_slots
 from servers.models import BuildServer, ProbeSample, ServerCheck
 
 _STEP_WORDS = {
@@ -28,7 +29,8 @@ _RUNNER_LATE = timedelta(seconds=15)
 _MOST_RUNNING = 300
 _RECENT = 40
 _RECENT_IN_WORDS = 8
-_NEWEST = 200
+_MOST_DRAWN = 500
+_DRAWN = ("number", "status", "started_at", "completed_at", "job__source_repository", "job__branch")
 _COLUMNS = {"CPU": "cpu_percent", "Memory": "memory_percent", "Disk": "storage_percent"}
 # kind: (icon, colour class, words). Words may use the event's data.
 SERVER_EVENT_LOOKS = {
@@ -122,17 +124,30 @@ def running_on(server: BuildServer, *, principal: Principal) -> list[Attempt]:
     return list(attempts.select_related("job").defer("job__spec").order_by("created_at")[:_MOST_RUNNING])
 
 
+def last_hour_on(server: BuildServer, *, running: Sequence[Attempt], principal: Principal) -> SlotChart:
+    """What its slots ran in the last hour, each attempt where it ran: the `running` and what ended. One query."""
+    now = timezone.now()
+    ended = Attempt.objects.visible_to(principal).filter(server=server, completed_at__gt=now - SPAN)
+    rows = list(ended.select_related("job").only(*_DRAWN).order_by("-completed_at")[: _MOST_DRAWN + 1])
+    # One that has ended since the others were read is among both.
+    drawn = {one.pk: one for one in [*running, *rows[:_MOST_DRAWN]]}
+    return draw_slots(
+        drawn.values(),
+        slots=server.max_concurrent_builds,
+        now=now,
+        is_whole=len(rows) <= _MOST_DRAWN,
+    )
+
+
 def recent_on(server: BuildServer, *, principal: Principal) -> dict[str, Any]:
-    """Its newest jobs: finished ones in words and as marks from old to new, and what the slots ran. One query."""
-    jobs = BuildJob.objects.visible_to(principal).filter(server=server)
-    newest = list(jobs.defer("spec", "secret_spec", "result").order_by("-created_at", "-id")[:_NEWEST])
-    finished = [job for job in newest if job.status in JOB_TERMINAL][:_RECENT]
+    """Its newest jobs that have ended, in words and as marks from old to new. One query."""
+    jobs = BuildJob.objects.visible_to(principal).filter(server=server).finished()
+    finished = list(jobs.defer("spec", "secret_spec", "result").order_by("-created_at", "-id")[:_RECENT])
     judged = [job for job in finished if job.status != JobStatus.CANCELLED]
     completed = sum(job.status == JobStatus.COMPLETED for job in judged)
     rate = f"{completed} of the last {len(judged)} completed" if judged else ""
     return {
         "jobs": finished[:_RECENT_IN_WORDS],
-        "slots": draw_slots(newest, slots=server.max_concurrent_builds, now=timezone.now()),
         "marks": [job.status for job in reversed(finished)],
         "rate": rate,
         "sentence": f"The last {len(finished)} jobs, the newest at the end: {rate or 'all cancelled'}",

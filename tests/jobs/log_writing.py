@@ -30,10 +30,10 @@ def append_log(attempt: Attempt, *parts: bytes, at: datetime | None = None) -> N
 
 def write_log(attempt: Attempt, data: bytes, *, at: datetime | None = None) -> Attempt:
     """Go on with the log of an attempt in any state, as its follower did while it ran; the attempt as it is then."""
-    status = attempt.status
-    Attempt.objects.filter(pk=attempt.pk).update(status=AttemptStatus.RUNNING)
+    as_it_is = {"status": attempt.status, "completed_at": attempt.completed_at}
+    Attempt.objects.filter(pk=attempt.pk).update(status=AttemptStatus.RUNNING, completed_at=None)
     append_log(attempt, data, at=at)
-    Attempt.objects.filter(pk=attempt.pk).update(status=status)
+    Attempt.objects.filter(pk=attempt.pk).update(**as_it_is)
     attempt.refresh_from_db()
     return attempt
 

@@ -209,6 +209,7 @@ RIGHTS: dict[tuple[str, str], dict[Any, int]] = {
     ("PUT", f"{BUILD_JOBS}/{{job_id}}/cancel"): CHANGE_OTHERS,
     ("POST", f"{BUILD_JOBS}/{{job_id}}/retry"): CHANGE_OTHERS | {Role.OPERATOR: 409, Role.ADMIN: 409},
     ("PUT", f"{BUILD_JOBS}/{{job_id}}/priority"): OPERATE,
+    ("GET", f"{BUILD_JOBS}/{{job_id}}/priority-preview"): OPERATE,
     ("GET", f"{INFRASTRUCTURE}/build-servers"): READ,
     ("GET", f"{INFRASTRUCTURE}/build-servers/{{server_id}}"): READ,
     ("GET", f"{SERVER}/capacity"): READ,
@@ -237,7 +238,7 @@ RIGHTS: dict[tuple[str, str], dict[Any, int]] = {
 BODIES: dict[str, Any] = {
     BUILD_JOBS: submission(),
     f"{BUILD_JOBS}/dry-run": submission(),
-    f"{BUILD_JOBS}/{{job_id}}/priority": {"priority": "high"},
+    f"{BUILD_JOBS}/{{job_id}}/priority": {"priority": "high", "reason": "release"},
     f"{INFRASTRUCTURE}/build-servers": {
         "name": "far",
         "hostname": "far.example.org",
@@ -357,21 +358,34 @@ def test_an_operator_moves_a_queued_job_and_says_why() -> None:
 def test_only_a_queued_job_has_a_priority_to_change(status: JobStatus) -> None:
     job = make_job(status)
 
-    answer = ApiClient(Role.OPERATOR).put(f"{BUILD_JOBS}/{job.pk}/priority", {"priority": "low"})
+    answer = ApiClient(Role.OPERATOR).put(
+        f"{BUILD_JOBS}/{job.pk}/priority", {"priority": "low", "reason": "can wait"}
+    )
 
     assert_error(answer, 409, code="conflict")
     assert BuildJob.objects.get().priority == 10
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"priority": "highest"}, {"priority": 30}, {"priority": "low", "reason": "x" * 501}]
+    ("body", "fields"),
+    [
+        ({}, ["priority", "reason"]),
+        ({"priority": "highest", "reason": "release"}, ["priority"]),
+        ({"priority": 30, "reason": "release"}, ["priority"]),
+        ({"priority": "low"}, ["reason"]),
+        ({"priority": "low", "reason": None}, ["reason"]),
+        ({"priority": "low", "reason": " \n"}, ["reason"]),
+        ({"priority": "low", "reason": "x" * 501}, ["reason"]),
+    ],
 )
-def test_a_priority_that_is_none_is_refused(body: dict[str, Any]) -> None:
+def test_a_priority_that_is_none_and_one_without_a_reason_are_refused(
+    body: dict[str, Any], fields: list[str]
+) -> None:
     job = make_job()
 
     answer = ApiClient(Role.OPERATOR).put(f"{BUILD_JOBS}/{job.pk}/priority", body)
 
-    assert_error(answer, 422, code="invalid")
+    assert_error(answer, 422, code="invalid", fields=fields)
     assert BuildJob.objects.get().priority == 10
 
 

@@ -1,4 +1,4 @@
-"""What would be if, over the API: a job that is not submitted, and a server that is not drained. Nothing is written."""
+"""What would be if, over the API: a job not submitted or not moved, a server not drained. Nothing is written."""
 
 import uuid
 from datetime import timedelta
@@ -12,6 +12,8 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from buildboard.core.models import Event
 from buildboard.core.permissions import Role
 from jobs.models import BuildJob, Refusal
+from jobs.queue.passing import NAMED
+from jobs.states import JobStatus
 from servers.models import BuildServer
 from tests import factories
 from tests.api import BUILD_JOBS, INFRASTRUCTURE, ApiClient, assert_error, submission, verdict_shape
@@ -134,6 +136,97 @@ def test_a_full_queue_is_said(settings: Settings) -> None:
 def test_who_may_not_submit_may_not_try() -> None:
     assert_error(ApiClient(Role.VIEWER).post(DRY_RUN, submission()), 403, code="forbidden")
     assert_error(ApiClient(None).post(DRY_RUN, submission()), 401)
+
+
+# ---- a change of priority ---------------------------------------------------------------------------------
+def waiting(minutes: int, **fields: Any) -> BuildJob:
+    return make_job(created_at=timezone.now() - timedelta(minutes=minutes), **fields)
+
+
+def test_whom_each_other_priority_would_pass_is_told_and_nothing_is_written() -> None:
+    older, job, newer = waiting(30), waiting(20), waiting(10)
+    waiting(40, target_architecture="aarch64")
+    rows = BuildJob.objects.values_list("pk", "priority", "updated_at")
+    before = list(rows)
+
+    answer = ApiClient(Role.OPERATOR).get(f"{BUILD_JOBS}/{job.pk}/priority-preview")
+
+    assert answer.json() == {
+        "job_id": str(job.pk),
+        "priority": "normal",
+        "choices": [
+            {
+                "priority": "urgent",
+                "overtakes_count": 1,
+                "lets_pass_count": 0,
+                "jobs": [str(older.pk)],
+                "told": "It overtakes 1 job.",
+            },
+            {
+                "priority": "high",
+                "overtakes_count": 1,
+                "lets_pass_count": 0,
+                "jobs": [str(older.pk)],
+                "told": "It overtakes 1 job.",
+            },
+            {
+                "priority": "low",
+                "overtakes_count": 0,
+                "lets_pass_count": 1,
+                "jobs": [str(newer.pk)],
+                "told": "1 job overtakes it.",
+            },
+        ],
+    }
+    assert list(rows.all()) == before
+    assert not Event.objects.filter(subject_type="job").exists()
+
+
+def test_what_is_told_of_a_priority_comes_true() -> None:
+    older, job = waiting(30), waiting(20)
+    api = ApiClient(Role.OPERATOR)
+
+    urgent = api.get(f"{BUILD_JOBS}/{job.pk}/priority-preview").json()["choices"][0]
+    api.put(f"{BUILD_JOBS}/{job.pk}/priority", {"priority": "urgent", "reason": "release"})
+
+    assert list(BuildJob.objects.queued()) == [job, older]
+    event = Event.objects.get(subject_id=str(job.pk))
+    assert (event.data["overtakes"], event.data["jobs"]) == (urgent["overtakes_count"], urgent["jobs"])
+
+
+@pytest.mark.parametrize("status", [one for one in JobStatus if one != JobStatus.QUEUED])
+def test_a_job_that_waits_no_more_passes_nobody(status: JobStatus) -> None:
+    answer = ApiClient(Role.OPERATOR).get(f"{BUILD_JOBS}/{make_job(status).pk}/priority-preview")
+
+    assert_error(answer, 409, code="conflict")
+
+
+def test_who_may_not_reprioritise_sees_no_preview() -> None:
+    api = ApiClient(Role.SUBMITTER)
+    path = f"{BUILD_JOBS}/{make_job(created_by=api.user).pk}/priority-preview"
+
+    assert_error(api.get(path), 403, code="forbidden")
+    assert_error(ApiClient(None).get(path), 401)
+    assert_error(
+        ApiClient(Role.OPERATOR).get(f"{BUILD_JOBS}/{uuid.uuid4()}/priority-preview"), 404, code="not_found"
+    )
+
+
+@pytest.mark.parametrize("rivals", [1, NAMED + 2])
+def test_a_long_queue_costs_no_more_queries_and_few_are_named(
+    rivals: int, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for number in range(rivals):
+        waiting(30 + number)
+    job, api = waiting(10), ApiClient(Role.OPERATOR)
+    path = f"{BUILD_JOBS}/{job.pk}/priority-preview"
+    api.get(path)
+
+    # token, job, those overtaken by either higher priority counted and named, those let pass counted
+    with django_assert_num_queries(7):
+        urgent = api.get(path).json()["choices"][0]
+
+    assert (urgent["overtakes_count"], len(urgent["jobs"])) == (rivals, min(rivals, NAMED))
 
 
 # ---- a drain ----------------------------------------------------------------------------------------------

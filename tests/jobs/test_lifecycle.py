@@ -116,7 +116,7 @@ def test_priority_of_every_state(status: JobStatus) -> None:
         lifecycle.change_priority(job, priority=Priority.URGENT, actor=ANN, reason="release")
     else:
         with pytest.raises(IllegalTransition):
-            lifecycle.change_priority(job, priority=Priority.URGENT, actor=ANN)
+            lifecycle.change_priority(job, priority=Priority.URGENT, actor=ANN, reason="release")
 
     job.refresh_from_db()
     assert job.priority == (Priority.URGENT if status == JobStatus.QUEUED else Priority.NORMAL)

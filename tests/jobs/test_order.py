@@ -242,7 +242,7 @@ def test_changed_priority_changes_the_place_and_who_is_overtaken_is_known_before
     assert list(queue.filter(overtaken_by(order[0], priority=Priority.LOW))) == order[1:]
     assert list(queue.filter(overtaken_by(last, priority=Priority.NORMAL))) == []
 
-    change_priority(last, priority=Priority.HIGH, actor=BOARD)
+    change_priority(last, priority=Priority.HIGH, actor=BOARD, reason="release")
 
     assert ready() == [job.pk for job in (last, *order[:3])]
     assert place_of(last).position == 1

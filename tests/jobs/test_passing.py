@@ -9,6 +9,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from buildboard.core.audit import Actor
 from buildboard.core.models import Event
+from jobs.errors import FieldError, InvalidSubmission
 from jobs.models import BuildJob
 from jobs.queue.passing import NAMED, ahead_of, passing_of, reprioritise
 from jobs.states import Priority
@@ -16,6 +17,7 @@ from tests.factories import make_job
 
 pytestmark = pytest.mark.django_db
 ANN = Actor(name="ann", door="page")
+WHY = "Say why; its events tell it to those whom the job passes or lets pass."
 
 
 def queued(minutes_ago: float, priority: Priority = Priority.NORMAL, **fields: Any) -> BuildJob:
@@ -73,16 +75,28 @@ def test_few_are_named_and_all_are_counted() -> None:
     assert found.told == "It overtakes 12 jobs."
 
 
-def test_the_event_says_whom_it_passed() -> None:
+def test_the_event_says_why_and_whom_it_passed() -> None:
     older, job = queued(20), queued(10)
 
     raised = reprioritise(job, priority=Priority.URGENT, actor=ANN, reason="release")
-    reprioritise(raised, priority=Priority.LOW, actor=ANN)
+    reprioritise(raised, priority=Priority.LOW, actor=ANN, reason=" can wait\n")
 
-    assert [one.data for one in Event.objects.order_by("sequence")] == [
-        {"from": "normal", "to": "urgent", "overtakes": 1, "jobs": [str(older.pk)]},
-        {"from": "urgent", "to": "low", "lets_pass": 1, "jobs": [str(older.pk)]},
+    assert [(one.reason, one.data) for one in Event.objects.order_by("sequence")] == [
+        ("release", {"from": "normal", "to": "urgent", "overtakes": 1, "jobs": [str(older.pk)]}),
+        ("can wait", {"from": "urgent", "to": "low", "lets_pass": 1, "jobs": [str(older.pk)]}),
     ]
+
+
+@pytest.mark.parametrize("reason", ["", "  \n", "\u200b", "\u00a0"])
+def test_without_a_reason_nothing_changes(reason: str) -> None:
+    job = queued(10)
+
+    with pytest.raises(InvalidSubmission) as refused:
+        reprioritise(job, priority=Priority.URGENT, actor=ANN, reason=reason)
+
+    assert refused.value.errors == [FieldError("reason", WHY)]
+    assert not Event.objects.exists()
+    assert BuildJob.objects.get().priority == Priority.NORMAL
 
 
 @pytest.mark.parametrize("rivals", [1, 3])

@@ -263,7 +263,7 @@ def test_whom_it_would_pass_is_shown_before_and_told_after() -> None:
     client = client_of(Role.OPERATOR)
 
     asked = Page(client.get(f"/jobs/{job.pk}/priority/").content.decode())
-    client.post(f"/jobs/{job.pk}/priority/", {"priority": "urgent"})
+    client.post(f"/jobs/{job.pk}/priority/", {"priority": "urgent", "reason": "release"})
 
     assert "Urgent It overtakes 1 job. older main High It overtakes 1 job. older main" in asked.text
     assert "Normal (as it is) Low 1 job overtakes it. newer main" in asked.text
@@ -294,17 +294,41 @@ def test_a_job_that_waits_no_more_keeps_its_priority() -> None:
     job = make_job("running")
     client = client_of(Role.OPERATOR)
 
-    page = Page(client.post(f"/jobs/{job.pk}/priority/", {"priority": "low"}, follow=True).content.decode())
+    given = {"priority": "low", "reason": "can wait"}
+    page = Page(client.post(f"/jobs/{job.pk}/priority/", given, follow=True).content.decode())
 
     assert "Nothing changed: the job is running, not queued." in page.text
     assert BuildJob.objects.get().priority == 10
 
 
-def test_a_priority_that_is_none_is_asked_for_again() -> None:
+@pytest.mark.parametrize(
+    ("given", "problem", "checked", "kept"),
+    [
+        ({"priority": "99", "reason": "<b>"}, "Choose among low, normal, high and urgent.", "normal", "<b>"),
+        ({"reason": "release"}, "Choose among low, normal, high and urgent.", "normal", "release"),
+        ({"priority": "urgent"}, "Say why; its events tell it", "urgent", ""),
+        ({"priority": "low", "reason": " \x00 "}, "Say why; its events tell it", "low", ""),
+    ],
+)
+def test_without_a_priority_or_a_reason_it_asks_again(
+    given: dict[str, str], problem: str, checked: str, kept: str
+) -> None:
     job = make_job()
     client = client_of(Role.OPERATOR)
 
-    page = Page(client.post(f"/jobs/{job.pk}/priority/", {"priority": "99"}, follow=True).content.decode())
+    answer = client.post(f"/jobs/{job.pk}/priority/", given)
 
-    assert "Choose one of the priorities: low, normal, high or urgent." in page.text
+    page = Page(answer.content.decode())
+    assert (answer.status_code, page.broken) == (422, [])
+    assert problem in page.text
+    assert [one["value"] for one in page.find("input", type="radio") if "checked" in one] == [checked]
+    (field,) = page.find("input", name="reason")
+    assert (field["value"], "required" in field) == (kept, True)
+    assert BuildJob.objects.get().priority == 10
+    assert not Event.objects.filter(subject_id=str(job.pk)).exists()
+
+
+def test_the_priority_of_no_job_is_not_asked() -> None:
+    client = client_of(Role.OPERATOR)
+
     assert client.get(f"/jobs/{uuid.uuid4()}/priority/").status_code == 404

@@ -83,6 +83,25 @@ def test_it_says_when_each_build_ends_and_when_a_full_server_has_room() -> None:
     assert "next slot free in" not in page_of(server).text
 
 
+def test_each_attempt_is_in_the_chart_of_the_server_that_it_ran_on() -> None:
+    now = timezone.now()
+    first, second = (make_server(name, max_concurrent_builds=1) for name in ("first", "second"))
+    job = make_job("running", server=second, started_at=now - timedelta(minutes=10))
+    lost = {"started_at": now - timedelta(minutes=45), "completed_at": now - timedelta(minutes=15)}
+    make_attempt(job, AttemptStatus.LOST, server=first, **lost)
+    make_attempt(job, AttemptStatus.RELEASED, server=first)
+    make_attempt(job, server=second, started_at=now - timedelta(minutes=99))
+    earlier = {"started_at": now - timedelta(minutes=99), "completed_at": now - timedelta(minutes=61)}
+    make_attempt(make_job("completed", server=first), AttemptStatus.COMPLETED, server=first, **earlier)
+
+    charts = [
+        [one["aria-label"] for one in page_of(server).find("svg", role="img")] for server in (first, second)
+    ]
+
+    assert "Builds in the last hour: 1 lost; the slots were busy 50% of it." in charts[0]
+    assert "Builds in the last hour: 1 running; the slots were busy 100% of it." in charts[1]
+
+
 def test_the_number_of_queries_does_not_grow_with_the_builds(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
@@ -90,12 +109,12 @@ def test_the_number_of_queries_does_not_grow_with_the_builds(
     for count in (1, 3):
         for _ in range(count):
             make_attempt(server=server)
-            make_job("completed", server=server)
+            make_attempt(make_job("completed", server=server), "completed", server=server)
             ProbeSample.objects.create(server=server)
             server.toolchains.create(name="gcc", path=f"/usr/bin/{uuid.uuid4()}")
-        # session, person, server, check, running, how far, recent, slots, events, statuses, samples of an hour and of
-        # a day, toolchains, unfinished jobs
-        with django_assert_num_queries(14):
+        # session, person, server, check, running, how far, recent, slots, what they ran, events, statuses, samples of
+        # an hour and of a day, toolchains, unfinished jobs
+        with django_assert_num_queries(15):
             client.get(f"/servers/{server.pk}/")
 
 
