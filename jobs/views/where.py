@@ -13,6 +13,7 @@ from jobs.forms import SubmitForm
 from jobs.models import BuildJob
 from jobs.queue.conditions import Kind
 from jobs.queue.durations import Learnt, Work, read_durations
+from jobs.queue.estimate import GUESS
 from jobs.queue.explain import Explanation, explain_submission
 from jobs.queue.spans import in_words
 from jobs.queue.verdicts import ServerVerdict, Verdict
@@ -100,7 +101,7 @@ def _start(why: Explanation) -> dict[str, Any]:
     if able and seconds < 1:
         return {"headline": "At once", "after": f"on {able[0]}{behind}"}
     where = f", likely on {able[0]}" if able else ", on the first server that comes free"
-    basis = "" if why.wait.basis == "history" else " (a guess: no build has completed yet)"
+    basis = "" if why.wait.basis == "history" else f" ({GUESS})"
     if why.told and why.told.start:
         words = in_words(why.told.start.seconds_from(why.checked_at))
         return {"headline": f"{words[:1].upper()}{words[1:]}", "after": f"{where.removeprefix(', ')}{behind}"}
