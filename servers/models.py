@@ -7,6 +7,7 @@ import uuid
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.db.models.fields.json import KeyTransform
 from django.utils import timezone
 
 from buildboard.core.permissions import Right
@@ -21,6 +22,10 @@ class BuildServerQuerySet(models.QuerySet["BuildServer"]):
         """Servers that this person (or visitor) may see: all with the right to read, none without it."""
         rights: frozenset[Right] = getattr(user, "rights", frozenset())
         return self if Right.READ in rights or settings.PUBLIC_READ else self.none()
+
+    def labelled(self, key: str, value: str) -> "BuildServerQuerySet":
+        """Servers with this very label."""
+        return self.alias(label_value=KeyTransform(key, "labels")).filter(label_value=value)
 
 
 class BuildServer(models.Model):
