@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from django.utils import timezone
 from buildboard.core.audit import Actor
 from buildboard.core.machine import machine_id
 from buildboard.core.models import Event
+from jobs.execution import probing
 from jobs.execution.checking import AT_ONCE, CheckDesk
 from jobs.execution.probing import Prober
 from servers import checks
@@ -60,6 +62,10 @@ class Probed:
     def once(self) -> BuildServer:
         """One whole probe, and the row after it."""
         self.prober.hurry()
+        return self.look()
+
+    def look(self) -> BuildServer:
+        """The same, but a probe only if it is time for one."""
         self.prober.look()
         wait_for(lambda: self.prober._running is None or self.prober._running.done(), what="the probe")
         self.prober.look()
@@ -277,6 +283,29 @@ def here(tmp_path: Path) -> Iterator[Probed]:
     found = Probed(make_local_server(tmp_path / "work"))
     yield found
     found.prober._pool.shutdown(wait=True)
+
+
+def test_a_server_is_asked_each_30_to_60_seconds_and_for_its_tools_each_hour(
+    here: Probed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 0.0
+    monkeypatch.setattr(probing, "time", SimpleNamespace(monotonic=lambda: clock))
+    told = {}
+
+    for clock in (0.0, 29.0, 60.0, 89.0, 120.0, 3500.0, 3661.0):
+        before = here.row.samples.count()
+        depth = here.look().facts["depth"]
+        told[clock] = depth if here.row.samples.count() > before else "none"
+
+    assert told == {
+        0.0: "tools",
+        29.0: "none",
+        60.0: "light",
+        89.0: "none",
+        120.0: "light",
+        3500.0: "light",
+        3661.0: "tools",
+    }
 
 
 def test_folders_that_cannot_be_cleared_take_no_server_out(
