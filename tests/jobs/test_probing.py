@@ -80,7 +80,9 @@ def probed(ssh_server: SshServer) -> Iterator[Probed]:
     found.prober._pool.shutdown(wait=True)
 
 
-def test_tools_are_asked_at_first_and_then_by_the_hour(probed: Probed) -> None:
+def test_tools_are_asked_at_first_and_after_a_reboot_all_over_one_connection(
+    ssh_server: SshServer, probed: Probed
+) -> None:
     first = dict(probed.once().facts)
     second = dict(probed.once().facts)
 
@@ -92,6 +94,7 @@ def test_tools_are_asked_at_first_and_then_by_the_hour(probed: Probed) -> None:
     assert probed.once().facts["depth"] == "light"
     assert probed.once().facts["depth"] == "tools"
     assert Event.objects.get(kind="rebooted").data["previous"] == "another boot"
+    assert ssh_server.auth_log().count("Accepted publickey") == 1
 
 
 def test_who_follows_next_asks_for_the_tools_when_they_are_due(probed: Probed) -> None:
