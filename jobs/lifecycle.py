@@ -30,6 +30,7 @@ from servers.models import BuildServer
 from servers.quarantine import free_canary, take_canary
 from servers.slots import free_slot, take_slot
 
+NEVER_STARTED = "Cancelled before it started"
 _AT_ONCE = 100  # more submissions than are ever under way at one time
 _PROGRESS = {Phase.CONNECTING: 0, Phase.CHECKOUT: 5, Phase.BUILDING: 10, Phase.COLLECTING: 95}
 _JOB_AFTER = {
@@ -317,33 +318,40 @@ def _ask_to_seal(attempt: Attempt) -> None:
 
 
 def _may_run_again(attempt: Attempt, *, outcome: Outcome) -> bool:
-    wished = BuildJob.objects.filter(pk=attempt.job_id, cancel_requested_at__isnull=False)
-    return outcome.status != AttemptStatus.CANCELLED and not wished.exists()
+    return outcome.status != AttemptStatus.CANCELLED and not _is_cancel_wished(attempt.job_id)
+
+
+def _is_cancel_wished(job_id: uuid.UUID) -> bool:
+    """Whether somebody asked for the end; until the caller's transaction ends nobody asks for it behind its back."""
+    row = BuildJob.objects.select_for_update(of=("self",), no_key=True).order_by().filter(pk=job_id)
+    return row.values_list("cancel_requested_at", flat=True).get() is not None
 
 
 def release_attempt(attempt: Attempt, *, reason: str, not_before: datetime | None = None) -> None:
-    """Give a claimed job back to the queue: nothing of it was started, so the attempt does not count."""
+    """Give a claimed job back to the queue: nothing of it was started, so the attempt does not count.
+
+    One that somebody asked to cancel meanwhile is cancelled instead: it would never be claimed again.
+    """
     with transaction.atomic():
-        if not move_attempt(
-            attempt, to=AttemptStatus.RELEASED, completed_at=timezone.now(), error_message=reason
-        ):
+        now = timezone.now()
+        if not move_attempt(attempt, to=AttemptStatus.RELEASED, completed_at=now, error_message=reason):
             return
         free_slot(attempt.pk)
         if attempt.server_id is not None:
             free_canary(attempt.server_id, canary=attempt.pk)
-        move_job(
-            attempt.job_id,
-            to=JobStatus.QUEUED,
-            attempts=F("attempts") - 1,
-            server=None,
-            server_name="",
-            not_before=not_before,
-        )
+        fields: dict[str, Any] = {"attempts": F("attempts") - 1, "server": None, "server_name": ""}
+        if _is_cancel_wished(attempt.job_id):
+            kind, target = "cancelled", JobStatus.CANCELLED
+            ended = {"error_category": ErrorCategory.CANCELLED, "error_message": NEVER_STARTED}
+            reason, fields = NEVER_STARTED, fields | ended | {"completed_at": now}
+        else:
+            kind, target, fields = "released", JobStatus.QUEUED, fields | {"not_before": not_before}
+        move_job(attempt.job_id, to=target, **fields)
         record(
             attempt.job_id,
-            "released",
+            kind,
             found=JobStatus.CLAIMED,
-            to=JobStatus.QUEUED,
+            to=target,
             reason=reason,
             data={"attempt": attempt.number},
         )

@@ -6,6 +6,7 @@ Writing is registry.py's and health.py's; nothing here shows or stores a private
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
@@ -17,7 +18,7 @@ from buildboard.core.auth import principal_of
 from servers.checks import request_check
 from servers.drains import set_draining, set_maintenance
 from servers.errors import ServerError
-from servers.forms import ServerForm
+from servers.forms import Moment, ServerForm
 from servers.models import BuildServer, Toolchain
 from servers.quarantine import set_quarantine
 from servers.registry import add_server, change_server, delete_server
@@ -32,7 +33,7 @@ else:
 _SEEN = (
     *("transport", "status", written_out("status_reason"), "status_changed_at", "status_changed_by"),
     *("maintenance_until", "unreachable_since", "last_health_check", "slots"),
-    *("draining_since", "draining_until", "draining_by", "removal_requested_at", "removal_requested_by"),
+    *("draining_since", "draining_by", "removal_requested_at", "removal_requested_by"),
     *("quarantine_kind", written_out("quarantine_reason"), "quarantined_since", "quarantined_until"),
     "quarantined_by",
     *("total_cpu_cores", "total_memory_mb", "total_storage_gb"),
@@ -42,7 +43,13 @@ _KEYS = ("public_key", "host_key_fingerprint", "seen_host_key_fingerprint")
 
 
 class AdminServerForm(ServerForm):
-    """The page's form, and whether it drains, which has a button of its own there."""
+    """The page's form, and whether it drains and until when, which has a button of its own there."""
+
+    draining_until = Moment(
+        required=False,
+        widget=forms.TextInput({"autocomplete": "off", "placeholder": "2026-01-16 14:00"}),
+        help_text="When it ends by itself, in UTC. Empty: when somebody ends it.",
+    )
 
     class Meta(ServerForm.Meta):
         fields = (*ServerForm.Meta.fields, "draining", "draining_reason")
@@ -50,6 +57,11 @@ class AdminServerForm(ServerForm):
             **ServerForm.Meta.help_texts,
             "draining": "Takes no new builds; running ones go on.",
         }
+
+    def __init__(self, *args: Any, instance: BuildServer | None = None, **kwargs: Any) -> None:
+        until = {"draining_until": instance.draining_until} if instance else {}
+        initial = {**until, **(kwargs.pop("initial", None) or {})}
+        super().__init__(*args, instance=instance, initial=initial, **kwargs)
 
 
 class NamedValues(admin.AllValuesFieldListFilter):
@@ -59,6 +71,24 @@ class NamedValues(admin.AllValuesFieldListFilter):
         """The links of the filter."""
         for choice in super().choices(changelist):
             yield {**choice, "display": choice["display"] or "none"}
+
+
+class ByLabel(admin.SimpleListFilter):
+    """A filter by the labels that there are, written as the API's."""
+
+    title = parameter_name = "label"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Each label once; one query."""
+        found = {
+            pair for labels in BuildServer.objects.values_list("labels", flat=True) for pair in labels.items()
+        }
+        return [(f"{key}:{value}", f"{key}={value}") for key, value in sorted(found)]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """The servers with the label that was chosen."""
+        key, _, value = (self.value() or "").partition(":")
+        return queryset.labelled(key, value) if key else queryset
 
 
 class ToolchainInline(ToolchainTable):
@@ -90,7 +120,7 @@ class BuildServerAdmin(Steady):
     )
     list_filter = (
         *("status", "enabled", "draining", "quarantine_kind", "transport"),
-        *(("group", NamedValues), ("toolchains__target_architecture", NamedValues)),
+        *(("group", NamedValues), ByLabel, ("toolchains__target_architecture", NamedValues)),
     )
     search_fields = ("name", "hostname", "group", "toolchains__name")
     readonly_fields = (*_SEEN, *_KEYS)
@@ -135,7 +165,7 @@ class BuildServerAdmin(Steady):
             sets.append(("Login key", {"fields": (*of_now, *key), "description": without}))
         sets.append(("There", {"fields": ("work_dir", "environment")}))
         sets.append(("Limits", {"fields": limits}))
-        sets.append(("Draining", {"fields": ("draining", "draining_reason")}))
+        sets.append(("Draining", {"fields": ("draining", "draining_reason", "draining_until")}))
         if obj is not None:
             sets.append(("As it is now", {"fields": _SEEN}))
         return sets

@@ -4,6 +4,7 @@ It has no rules of its own: they are in `validation.py` and `fields.py`, which t
 key that was typed is never shown again.
 """
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -15,6 +16,7 @@ from servers.errors import InvalidServer
 from servers.fields import check_fields
 from servers.models import BuildServer
 from servers.states import TransportKind
+from servers.validation import Invalid, read_until
 
 if TYPE_CHECKING:  # Django's own class takes no type at run time
     ServerModelForm = forms.ModelForm[BuildServer]
@@ -35,6 +37,23 @@ class _SecretText(forms.Textarea):
 
     def format_value(self, value: Any) -> str:
         return ""
+
+
+class Moment(forms.CharField):
+    """A time to come in UTC, to the minute; empty: none."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else value
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(self.prepare_value(initial), data)
+
+    def clean(self, value: Any) -> datetime | None:
+        """Raises ValidationError with an example."""
+        try:
+            return read_until(super().clean(value))
+        except Invalid as refused:
+            raise forms.ValidationError(str(refused)) from refused
 
 
 class ServerForm(OpenedForm, ServerModelForm):

@@ -1,5 +1,6 @@
 """What README and docs/ say exists: settings, commands, targets, files, links, paths and keys of the API, numbers."""
 
+import ast
 import json
 import re
 import shlex
@@ -8,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import get_commands
 
+from buildboard import env
 from jobs.execution import probing
 from jobs.execution.reach import LOST_MARGIN_SECONDS
 from jobs.providers.base import Limits
@@ -33,9 +36,27 @@ OF_TESTS = {"BUILDBOARD_FAULTS", "BUILDBOARD_FAULTS_SEED"}
 OURS = ("buildboard", "buildboard.core", "servers", "jobs")
 
 
-def settings_table() -> set[str]:
-    table = README.split("## Settings")[1].split("\n## ")[0]
-    return set(re.findall(r"^\| `([A-Z_]+)` \|", table, re.MULTILINE))
+SETTINGS = README.split("## Settings")[1].split("\n## ")[0]
+
+
+def settings_table() -> dict[str, tuple[str, str]]:
+    """Default and meaning of each variable, as the table says them."""
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (.+?) \| (.+) \|$", SETTINGS, re.MULTILINE)
+    return {name: (default, meaning) for name, default, meaning in rows}
+
+
+def settings_read() -> dict[str, tuple[str, list[Any], dict[str, Any]]]:
+    """How settings.py reads each variable: the function of env.py, what it is given after the name, and its options."""
+    found = {}
+    for node in ast.walk(ast.parse((ROOT / "buildboard/settings.py").read_text())):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        plain = [ast.unparse(one) for one in node.args]
+        named = [at for at, text in enumerate(plain) if re.fullmatch(r"'[A-Z]+_[A-Z_]+'", text)]
+        if ast.unparse(node.func.value) == "env" and named:
+            given = {word.arg or "": eval(ast.unparse(word.value)) for word in node.keywords}  # noqa: S307  # our own numbers
+            found[plain[named[0]].strip("'")] = node.func.attr, plain[named[0] + 1 :], given
+    return found
 
 
 def our_commands() -> set[str]:
@@ -46,8 +67,56 @@ def test_settings_and_readme_name_the_same_variables() -> None:
     source = (ROOT / "buildboard/settings.py").read_text()
     read = set(re.findall(r'"((?:BUILDBOARD_|DATABASE_URL|REDIS_URL)[A-Z_]*)"', source))
 
-    assert settings_table() == read - INTERNAL
+    assert settings_table().keys() == read - INTERNAL
     assert set(re.findall(r"\bBUILDBOARD_[A-Z_]+", EVERYTHING)) <= read | OF_TESTS
+
+
+def test_defaults_of_settings_are_those_of_the_code() -> None:
+    words = {"True": "`true`", "False": "`false`", "Path('var')": "`./var`"}
+    wanted = {}
+    for name, (function, given, _) in settings_read().items():
+        if function in {"read_positive", "read_seconds", "read_weight"}:
+            wanted[name] = f"`{eval(given[0])}`"  # noqa: S307  # a number of our own, such as 1 << 30
+        elif function in {"read_networks", "read_folders"}:
+            wanted[name] = "none"
+        elif given and given[0] in words:
+            wanted[name] = words[given[0]]
+    said = {name: default for name, (default, _) in settings_table().items()}
+
+    assert len(wanted) > 15
+    assert {name: said[name] for name in wanted.keys() - INTERNAL} == {
+        name: default for name, default in wanted.items() if name not in INTERNAL
+    }
+
+
+def is_taken(function: str, value: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> bool:
+    monkeypatch.setenv("BUILDBOARD_TRIED", value)
+    try:
+        getattr(env, function)("BUILDBOARD_TRIED", 1, **options)
+    except ImproperlyConfigured:
+        return False
+    return True
+
+
+def test_bounds_of_settings_are_those_of_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole numbers from 1 but where the row speaks of 0; seconds to ten years; weights as their rows say."""
+    (most_seconds,) = re.findall(r"seconds are ten years \(`(\d+)`\) at most", " ".join(SETTINGS.split()))
+    (least_weight, most_weight) = re.findall(r"how much it counts, from (\d+) to (\d+)", SETTINGS)[0]
+    table = settings_table()
+
+    for name, (function, _, options) in settings_read().items():
+        if name in INTERNAL or function not in {"read_positive", "read_seconds", "read_weight"}:
+            continue
+        whole = 0 if "; 0: " in table[name][1] else 1
+        ends = {
+            "read_positive": (whole, None),
+            "read_seconds": (whole, int(most_seconds)),
+            "read_weight": (int(least_weight), int(most_weight)),
+        }
+        least, most = ends[function]
+        tried = [str(least), str(least - 1), *([str(most), str(most + 1)] if most is not None else [])]
+        taken = [is_taken(function, value, options, monkeypatch) for value in tried]
+        assert taken == ([True, False] * 2)[: len(tried)], (name, tried)
 
 
 def test_every_command_is_in_the_readme() -> None:

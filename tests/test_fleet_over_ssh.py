@@ -34,6 +34,7 @@ echo "Filesystem 1024-blocks Used Available Capacity Mounted on"
 echo "/dev/unit 104857600 $(cat "${0%/*}/disk") /unit"
 """
 DISK_HALF, DISK_FULL = "52428800 52428800 50%", "94371840 10485760 90%"
+DISK_BETWEEN = "85983232 18874368 82%"  # under the limit, and above where it counts as well again
 
 
 @dataclass(frozen=True)
@@ -235,21 +236,30 @@ def test_a_server_of_one_slot_that_drains_ends_its_build_and_takes_no_other(flee
     assert fleet.finish(waits) == [("completed", "east")]
 
 
-def test_a_disk_over_its_threshold_keeps_builds_away_until_there_is_room(fleet: Fleet) -> None:
-    (fleet.east.tools / "disk").write_text(DISK_FULL)
-    fleet.post(fleet.east, "probe")
-    fleet.board.wait_for(
-        lambda: fleet.row(fleet.east)["utilization"]["storage_percent"] == 90,
-        what="the disk is seen",
-        seconds=60,
+def test_a_disk_over_its_threshold_degrades_and_keeps_builds_away_until_there_is_room(fleet: Fleet) -> None:
+    def probe(disk: str, *, percent: float, status: str) -> str:
+        (fleet.east.tools / "disk").write_text(disk)
+        fleet.post(fleet.east, "probe")
+        fleet.board.wait_for(
+            lambda: fleet.row(fleet.east)["utilization"]["storage_percent"] == percent,
+            what=f"the disk is seen {percent} % full",
+            seconds=60,
+        )
+        return str(fleet.wait_row(fleet.east, "is judged", status=status)["status_reason"])
+
+    told = probe(DISK_FULL, percent=90, status="degraded")
+    assert told.startswith(
+        "Its disk is 90 % full; over 85 % it takes no builds, and at 80 % it counts as well"
     )
-
     waits = fleet.submit(required_labels={"disk": "nvme"})
-
     fleet.wait_reason(waits, fleet.east, "Uses 90 % of its storage, over its limit of 85 %")
-    (fleet.east.tools / "disk").write_text(DISK_HALF)
-    fleet.post(fleet.east, "probe")
+
+    told = probe(DISK_BETWEEN, percent=82, status="degraded")
+
+    assert told.startswith("Its disk is 82 % full;")
     assert fleet.finish(waits) == [("completed", "east")]
+    assert fleet.row(fleet.east)["status"] == "degraded"
+    assert probe(DISK_HALF, percent=50, status="online") == "It is well again."
 
 
 def test_a_changed_host_key_is_quarantined_with_nothing_sent_until_it_is_accepted(fleet: Fleet) -> None:

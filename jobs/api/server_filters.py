@@ -2,14 +2,12 @@
 
 from typing import Annotated, Literal
 
-from django.db.models import QuerySet
-from django.db.models.fields.json import KeyTransform
 from pydantic import AfterValidator, Field
 
 from jobs.api.filters import check_label
 from jobs.api.paging import Page
 from jobs.validation import check_architecture
-from servers.models import BuildServer
+from servers.models import BuildServerQuerySet
 
 ServerStatusWord = Literal["online", "offline", "degraded", "maintenance", "unknown"]
 
@@ -25,7 +23,7 @@ class ServerFilters(Page):
     ) = None
     architecture: Annotated[str, Field(max_length=64), AfterValidator(check_architecture)] | None = None
 
-    def apply(self, servers: QuerySet[BuildServer]) -> QuerySet[BuildServer]:
+    def apply(self, servers: BuildServerQuerySet) -> BuildServerQuerySet:
         """The servers that meet every filter."""
         equal = {name: getattr(self, name) for name in ("status", "draining", "group")}
         servers = servers.filter(**{name: value for name, value in equal.items() if value is not None})
@@ -33,5 +31,5 @@ class ServerFilters(Page):
             servers = servers.filter(architectures__icontains=f'"{self.architecture}"')
         if self.label is not None:
             key, _, value = self.label.partition(":")
-            servers = servers.alias(label_value=KeyTransform(key, "labels")).filter(label_value=value)
+            servers = servers.labelled(key, value)
         return servers

@@ -219,9 +219,8 @@ class ServerFollower(threading.Thread):
     def _prepare(self, one: Followed) -> None:
         """Gather what is to be sent; a job that nobody wants any more is not sent at all."""
         if one.cancel_wished and (not one.sent_before or one.provider.cancel(one.build_id, claim=True)):
-            outcome = Outcome(
-                AttemptStatus.CANCELLED, None, ErrorCategory.CANCELLED, "Cancelled before it started"
-            )
+            why = lifecycle.NEVER_STARTED
+            outcome = Outcome(AttemptStatus.CANCELLED, None, ErrorCategory.CANCELLED, why)
             lifecycle.finish_attempt(one.attempt, outcome=outcome)
             self._followed.pop(one.attempt.pk, None)
         elif one.metadata is None or one.sent_before:

@@ -27,6 +27,7 @@ from jobs.states import JOB_ACTIVE, JobStatus
 from servers.fleet import ServerFacts
 
 DEFAULT_SECONDS = 300
+GUESS = "a guess: no build has completed yet"  # what is said of it
 
 
 @dataclass(frozen=True)

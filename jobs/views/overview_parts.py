@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from jobs.models import BuildJob
 from jobs.queue.durations import Learnt
-from jobs.queue.estimate import Foresight, QueueState, estimate_of_queue
+from jobs.queue.estimate import GUESS, Estimate, Foresight, QueueState, estimate_of_queue
 from jobs.queue.spans import span_words, wait_words
 from jobs.states import JobStatus
 from jobs.views.progress import progress_since
@@ -83,6 +83,8 @@ def make_figures(
     able = [server for server in fleet if is_able(server)]
     slots, held = sum(server.slots for server in able), sum(server.held for server in able)
     share, usual = trends.success_percent, trends.failed_usually
+    estimate = estimate_of_queue(state, waits=foresight.waits)
+    is_guess = estimate.basis == "default" and estimate.seconds > 0
     return Figures(
         queued=state.total_queued,
         oldest_at=oldest_at,
@@ -95,15 +97,14 @@ def make_figures(
         failed_usually="" if usual is None else f"{usual:.0f}" if usual >= 1 else f"{usual:.1f}",
         median_seconds=middle(trends.durations),
         slow_seconds=percentile(trends.durations, 0.95),
-        wait=_wait(state, foresight) if able else "—",
-        waits=_waits(fleet, foresight),
+        wait=_wait(estimate) if able else "—",
+        waits=[GUESS] if is_guess and able else _waits(fleet, foresight),
         sparks=_sparks(trends),
     )
 
 
-def _wait(state: QueueState, foresight: Foresight) -> str:
+def _wait(found: Estimate) -> str:
     """What a job would wait that came now."""
-    found = estimate_of_queue(state, waits=foresight.waits)
     if found.range is None or not found.seconds:
         return wait_words(found.seconds)
     return span_words(found.range)

@@ -13,6 +13,7 @@ from jobs.forms import SubmitForm
 from jobs.models import BuildJob
 from jobs.queue.conditions import Kind
 from jobs.queue.durations import Learnt, Work, read_durations
+from jobs.queue.estimate import GUESS
 from jobs.queue.explain import Explanation, explain_submission
 from jobs.queue.spans import in_about, in_words
 from jobs.queue.verdicts import ServerVerdict, Verdict
@@ -101,7 +102,7 @@ def _start(why: Explanation) -> dict[str, Any]:
     if able and seconds < 1:
         return {"headline": "At once", "after": f"on {able[0]}{behind}"}
     where = f"likely on {able[0]}" if able else "on the first server that comes free"
-    basis = "" if why.wait.basis == "history" else " (a guess: no build has completed yet)"
+    basis = "" if why.wait.basis == "history" else f" ({GUESS})"
     told = why.told.start if why.told else None
     words = in_words(told.seconds_from(why.checked_at)) if told else in_about(seconds)
     return {"headline": f"{words[:1].upper()}{words[1:]}", "after": f"{where}{behind}{basis}"}

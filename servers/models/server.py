@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.db.models.fields.json import KeyTransform
 from django.utils import timezone
 
 from buildboard.core.permissions import Right
@@ -49,6 +50,10 @@ class BuildServerQuerySet(models.QuerySet["BuildServer"]):
     def to_reach(self, server_id: uuid.UUID) -> "BuildServer | None":
         """One with the jump host that its connection goes through; None when it was deleted. One query."""
         return self.select_related("jump_host").filter(pk=server_id).first()
+
+    def labelled(self, key: str, value: str) -> "BuildServerQuerySet":
+        """Servers with this very label."""
+        return self.alias(label_value=KeyTransform(key, "labels")).filter(label_value=value)
 
 
 class BuildServer(models.Model):

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -185,12 +186,39 @@ def test_a_changed_host_key_raises_the_alarm_until_it_is_accepted(
     assert reader.complaints == []
 
 
-def test_a_drain_says_what_it_does_before_and_after(reader: Reader) -> None:
-    page = reader.page
+def set_slots(page: Page, path: str, slots: str) -> str:
+    """Let the server of this page run so many builds at once; how many it was."""
+    page.goto(f"{path}edit/")
+    field = page.get_by_label("Builds at once")
+    before = field.input_value()
+    field.fill(slots)
+    field.press("Control+Enter")
+    page.wait_for_url(path)
+    return before
+
+
+def test_a_drain_under_a_build_says_what_it_does_before_and_after(
+    reader: Reader, repository: Path, tmp_path: Path
+) -> None:
+    page, go = reader.page, tmp_path / "go"
     page.goto(f"{reader.address}/servers/")
     page.get_by_role("link", name="local").click()
+    page.wait_for_url(re.compile(r"/servers/[0-9a-f-]{36}/$"))
+    where = page.url
+    slots = set_slots(page, where, "1")
+    holds = f"while [ ! -e {go} ]; do sleep 0.1; done"
+    runs = reader.submit(repository, holds)
+    reader.wait_for_badge("Running")
+    waits = reader.submit(repository, holds)
+    page.goto(where)
+
     page.get_by_role("link", name="Drain").click()
-    expect(page.locator("#drain-preview")).to_contain_text("Nothing runs there now.")
+    preview = page.locator("#drain-preview")
+    expect(preview).to_contain_text("1 build still runs there")
+    expect(preview.locator("[data-still] a")).to_have_attribute("href", runs)
+    expect(preview).to_contain_text("1 waiting job fits no other server, so it waits until this one is back")
+    expect(preview.locator("[data-stranded] a")).to_have_attribute("href", waits)
+    expect(preview.locator("[data-waits]")).to_be_visible()
     page.get_by_label("Why").fill("new disks")
     page.get_by_label("Until, in UTC").fill("2999-01-01T14:00")
     page.get_by_role("button", name="Drain").click()
@@ -198,11 +226,25 @@ def test_a_drain_says_what_it_does_before_and_after(reader: Reader) -> None:
 
     page.get_by_role("link", name="Drain").click()
     page.get_by_label("Why").fill("new disks")
+    until = datetime.now(UTC) + timedelta(days=2)
+    page.get_by_label("Until, in UTC").fill(f"{until:%Y-%m-%dT%H:%M}")
     page.get_by_role("button", name="Drain").click()
-    expect(page.locator("#draining")).to_contain_text("by admin. It takes no new builds.")
-    expect(page.locator("#draining")).to_contain_text("new disks")
+    draining = page.locator("#draining")
+    expect(draining).to_contain_text(f"by admin. It takes no new builds until {until:%Y-%m-%d %H:%M}")
+    expect(draining).to_contain_text("new disks 1 build still runs there")
+    expect(draining.locator("[data-still] a")).to_have_attribute("href", runs)
+
+    go.touch()
+    expect(draining).to_contain_text("Nothing runs there now.")
+    page.goto(reader.address + waits)
+    reader.wait_for_badge("Queued")
+    expect(page.locator("#job")).to_contain_text("Is draining: new disks.")
+    page.goto(where)
     page.get_by_role("button", name="End draining").click()
-    expect(page.locator("#draining")).to_have_count(0)
+    expect(draining).to_have_count(0)
+    page.goto(reader.address + waits)
+    reader.wait_for_badge("Completed")
+    set_slots(page, where, slots)
     assert reader.complaints == []
 
 

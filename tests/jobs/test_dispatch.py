@@ -159,6 +159,23 @@ def test_refusals_open_change_and_close_with_the_servers_conditions() -> None:
     assert Refusal.objects.count() == 3
 
 
+def test_refusal_says_whether_it_is_hard_and_keeps_its_beginning_whoever_looks_again() -> None:
+    hot = make_followed(slots=1)
+    make_followed(slots=1).slots.update(holder=uuid.uuid4())
+    BuildServer.objects.filter(pk=hot.pk).update(cpu_percent=99.0)
+    make_job()
+    Dispatcher().dispatch()
+    first = list(Refusal.objects.order_by("condition").values_list("condition", "hard", "since"))
+
+    BuildServer.objects.filter(pk=hot.pk).update(cpu_percent=97.0)
+    Dispatcher().dispatch()  # of another process, or of this one after a new start
+
+    assert [(condition, hard) for condition, hard, _ in first] == [("cpu_limit", False), ("full", True)]
+    again = Refusal.objects.filter(until__isnull=True).order_by("condition")
+    assert list(again.values_list("condition", "hard", "since")) == first
+    assert "97 %" in again[0].detail
+
+
 @pytest.mark.parametrize("restarted", [False, True])
 def test_refusals_of_jobs_that_ended_or_are_elsewhere_close_with_the_next_look(restarted: bool) -> None:
     make_followed(max_concurrent_builds=1).slots.update(holder=uuid.uuid4())

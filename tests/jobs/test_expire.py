@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.conf import LazySettings
@@ -10,6 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from buildboard.core.audit import BOARD
 from buildboard.core.models import Event
+from buildboard.core.permissions import Role
 from jobs.execution import expire
 from jobs.execution.dispatch import Dispatcher
 from jobs.execution.expire import expire_jobs
@@ -26,7 +28,10 @@ from jobs.outcomes import Outcome
 from jobs.states import AttemptStatus, ErrorCategory, JobStatus
 from servers.models import BuildServer
 from servers.slots import fit_slots
+from servers.states import ServerStatus
+from tests.api import BUILD_JOBS, ApiClient
 from tests.factories import make_followed, make_job, make_server
+from tests.jobs.pages import page_of
 
 pytestmark = pytest.mark.django_db
 FIELDS = {"source_repository": "https://git.example/demo.git", "target_architecture": "x86_64"}
@@ -75,6 +80,59 @@ def test_job_past_its_queue_timeout_fails_with_what_stood_in_the_way() -> None:
     )
     assert {one.status for one in BuildJob.objects.filter(pk__in=[waits.pk, never.pk])} == {"queued"}
     assert expire_jobs() == 0
+
+
+def test_job_that_waited_too_long_says_its_reasons_on_its_page_and_in_the_api() -> None:
+    make_full("alpha")
+    BuildServer.objects.filter(pk=make_full("beta").pk).update(draining=True, draining_reason="New disks")
+    job = submit(queue_timeout_seconds=600)
+    pass_by(job, created_at=timedelta(minutes=10), queue_deadline_at=timedelta(0))
+
+    expire_jobs()
+
+    why = "It waited 10 min for a server, longer than its queue timeout allows."
+    reasons = (
+        "alpha is full: its only slot is taken. beta is draining: New disks; is full: its only slot is taken."
+    )
+    assert f"{why} {reasons}" in page_of(job).text
+    answer = ApiClient(Role.VIEWER).get(f"{BUILD_JOBS}/{job.pk}").json()
+    assert (answer["status"], answer["error_message"]) == ("failed", f"{why} {reasons}")
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"memory_percent": 99.0},
+        {"free_storage_mib": 1},
+        {"status": ServerStatus.OFFLINE},
+        {"status": ServerStatus.UNKNOWN},
+        {"status": ServerStatus.MAINTENANCE},
+        {"enabled": False},
+        {"draining": True},
+        {"quarantined_since": timezone.now(), "quarantine_kind": "hand"},
+        {"starts_refused_until": timezone.now() + timedelta(days=1)},
+    ],
+    ids=lambda state: " ".join(state) or "full",
+)
+def test_job_whose_server_is_busy_or_away_never_fails_for_it(
+    state: dict[str, Any], settings: LazySettings
+) -> None:
+    settings.IMPOSSIBLE_SECONDS = 1
+    BuildServer.objects.filter(pk=make_full("alpha").pk).update(**state)
+    make_server("arm", architectures=["aarch64"])  # it could never take it, which does not count
+    job = submit()
+    pass_by(job, created_at=timedelta(days=400))
+    dispatcher = Dispatcher()
+
+    for _ in range(2):
+        dispatcher.dispatch()
+        assert BuildJob.objects.get(pk=job.pk).impossible_since is None
+        assert expire_jobs() == 0
+
+    pass_by(job, impossible_since=timedelta(days=400))  # as it was before the server was added
+    assert expire_jobs() == 0
+    assert BuildJob.objects.get(pk=job.pk).status == JobStatus.QUEUED
 
 
 def test_nothing_due_costs_two_queries(django_assert_num_queries: DjangoAssertNumQueries) -> None:

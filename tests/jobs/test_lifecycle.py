@@ -298,6 +298,23 @@ def test_released_attempt_does_not_count() -> None:
     assert not Slot.objects.filter(holder__isnull=False).exists()
 
 
+def test_job_that_is_released_after_a_wish_to_cancel_is_cancelled() -> None:
+    job = make_job()
+    attempt = lifecycle.claim_job(job.pk, server=make_server(max_concurrent_builds=1))
+    lifecycle.request_cancel(job, actor=ANN)  # while its start is under way
+
+    lifecycle.release_attempt(attempt, reason="The disk is full.", not_before=timezone.now())
+
+    job.refresh_from_db()
+    assert (job.status, job.attempts, job.server, job.not_before) == (JobStatus.CANCELLED, 0, None, None)
+    assert (job.error_category, job.completed_at is not None) == (ErrorCategory.CANCELLED, True)
+    event = Event.objects.latest("sequence")
+    assert (event.kind, event.to_state, event.reason) == ("cancelled", "cancelled", job.error_message)
+    ended = Attempt.objects.get()
+    assert (ended.status, ended.error_message) == (AttemptStatus.RELEASED, "The disk is full.")
+    assert not Slot.objects.filter(holder__isnull=False).exists()
+
+
 def test_cancel_that_was_wished_stops_the_automatic_retry() -> None:
     attempt = make_attempt(status=AttemptStatus.RUNNING)
     lifecycle.request_cancel(attempt.job, actor=ANN)

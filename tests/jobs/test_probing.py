@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from django.utils import timezone
 from buildboard.core.audit import Actor
 from buildboard.core.machine import machine_id
 from buildboard.core.models import Event
+from jobs.execution import probing
 from jobs.execution.checking import AT_ONCE, CheckDesk
 from jobs.execution.probing import Prober
 from servers import checks
@@ -51,6 +53,10 @@ class Probed:
     def once(self) -> BuildServer:
         """One whole probe, and the row after it."""
         self.prober.hurry()
+        return self.look()
+
+    def look(self) -> BuildServer:
+        """The same, but a probe only if it is time for one."""
         self.prober.look()
         wait_for(lambda: self.prober._running is None or self.prober._running.done(), what="the probe")
         self.prober.look()
@@ -65,7 +71,9 @@ def probed(ssh_server: SshServer) -> Iterator[Probed]:
     found.prober._pool.shutdown(wait=True)
 
 
-def test_tools_are_asked_at_first_and_then_by_the_hour(probed: Probed) -> None:
+def test_tools_are_asked_at_first_and_after_a_reboot_all_over_one_connection(
+    ssh_server: SshServer, probed: Probed
+) -> None:
     first = dict(probed.once().facts)
     second = dict(probed.once().facts)
 
@@ -77,6 +85,7 @@ def test_tools_are_asked_at_first_and_then_by_the_hour(probed: Probed) -> None:
     assert probed.once().facts["depth"] == "light"
     assert probed.once().facts["depth"] == "tools"
     assert Event.objects.get(kind="rebooted").data["previous"] == "another boot"
+    assert ssh_server.auth_log().count("Accepted publickey") == 1
 
 
 def test_who_follows_next_asks_for_the_tools_when_they_are_due(probed: Probed) -> None:
@@ -268,6 +277,29 @@ def here(tmp_path: Path) -> Iterator[Probed]:
     found = Probed(make_local_server(tmp_path / "work", is_known=False))
     yield found
     found.prober._pool.shutdown(wait=True)
+
+
+def test_a_server_is_asked_each_30_to_60_seconds_and_for_its_tools_each_hour(
+    here: Probed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 0.0
+    monkeypatch.setattr(probing, "time", SimpleNamespace(monotonic=lambda: clock))
+    told = {}
+
+    for clock in (0.0, 29.0, 60.0, 89.0, 120.0, 3500.0, 3661.0):
+        before = here.row.samples.count()
+        depth = here.look().facts["depth"]
+        told[clock] = depth if here.row.samples.count() > before else "none"
+
+    assert told == {
+        0.0: "tools",
+        29.0: "none",
+        60.0: "light",
+        89.0: "none",
+        120.0: "light",
+        3500.0: "light",
+        3661.0: "tools",
+    }
 
 
 def test_folders_that_cannot_be_cleared_take_no_server_out(

@@ -1,5 +1,6 @@
 """One job's page: what it shows in each state, and how it polls."""
 
+import re
 import uuid
 from datetime import timedelta
 
@@ -10,7 +11,7 @@ from pytest_django.fixtures import DjangoAssertNumQueries
 
 from buildboard.core.models import Event
 from buildboard.core.permissions import Role
-from jobs.models import Attempt, BuildJob, Refusal
+from jobs.models import Attempt, BuildJob, KeptForecast, Refusal
 from jobs.states import JOB_TERMINAL, AttemptStatus, ErrorCategory, JobStatus
 from jobs.views.ending import ADVICE
 from jobs.views.log_windows import log_start_ms
@@ -53,6 +54,44 @@ def test_a_waiting_job_says_its_place_and_every_server() -> None:
     assert "All 2 Busy 1 Impossible 1" in page.text
     assert "north Busy yes yes yes yes no Is full: its only slot is taken. —" in page.text
     assert "west <b> Impossible no · not checked yes yes yes Builds aarch64, not x86_64. —" in page.text
+
+
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        ({}, "How good estimates of a start are is not known: nothing came yet that could be compared."),
+        (
+            {"starts": {"estimates": 9, "within_25_percent": 78, "in_range": 80}, "ends": None},
+            "The last 9 estimates of a start were within 25 % for 78 %, in range for 80 %.",
+        ),
+    ],
+)
+def test_an_expected_start_is_a_range_with_how_good_such_estimates_have_been(
+    record: dict[str, Any], told: str
+) -> None:
+    make_followed("north", max_concurrent_builds=1).slots.update(holder=uuid.uuid4())
+    now = timezone.now()
+    for _ in range(3):
+        make_job(JobStatus.COMPLETED, started_at=now - timedelta(minutes=10), completed_at=now)
+    KeptForecast.objects.create(pk=1, made_at=now - timedelta(days=1), next_at=now, track_record=record)
+
+    page = page_of(make_job())
+
+    start = re.search(r"Expected start (.+?) \(learnt from 3 past builds\) (.+?) Expected end", page.text)
+    assert start is not None
+    assert "–" in start[1]
+    assert start[2] == told
+
+
+def test_without_any_history_the_expected_start_says_that_it_is_a_guess() -> None:
+    make_followed("north", max_concurrent_builds=1).slots.update(holder=uuid.uuid4())
+
+    page = page_of(make_job())
+
+    assert re.search(
+        r"Expected start [^()]+ \(a guess: no build has completed yet\) Place in the queue", page.text
+    )
+    assert page.find("div", id="track-record") == []
 
 
 def test_what_a_waiting_job_needs_is_shown() -> None:

@@ -146,6 +146,32 @@ def test_the_queue_tells_why_each_job_waits_and_when_it_may_start() -> None:
     assert rows.count(" impossible ") == 1
 
 
+def test_without_any_history_the_expected_wait_says_that_it_is_a_guess() -> None:
+    followed("north", max_concurrent_builds=1).slots.update(holder=uuid.uuid4())
+    nobody_waits = shown().text
+    make_job(**LIKE)
+    make_job(**LIKE)
+
+    text = shown().text
+
+    figure = text.partition("Expected wait ")[2]
+    assert re.match(r"10m\b[^.]*? a guess: no build has completed yet", figure), figure[:200]
+    assert "a guess" not in nobody_waits
+
+
+def test_queue_says_how_good_estimates_have_been() -> None:
+    record = {"starts": {"estimates": 40, "within_25_percent": 65, "in_range": 81}, "ends": None}
+    KeptForecast.objects.create(
+        pk=1, made_at=timezone.now(), next_at=timezone.now() + timedelta(hours=1), track_record=record
+    )
+    followed("north", max_concurrent_builds=1).slots.update(holder=uuid.uuid4())
+    make_job(**LIKE)
+
+    text = shown().text
+
+    assert "The last 40 estimates of a start were within 25 % for 65 %, in range for 81 %." in text
+
+
 def test_the_figures_compare_the_last_day_with_the_usual() -> None:
     now = timezone.now()
     make_followed("north", max_concurrent_builds=4)

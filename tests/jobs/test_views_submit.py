@@ -65,6 +65,19 @@ def test_while_all_are_busy_it_says_when_by_past_builds_and_behind_how_many() ->
     assert "Builds like it take 9–11 min (learnt from 3 of this branch)." in text
 
 
+def test_without_any_history_it_says_that_it_guesses() -> None:
+    filled(followed("north", max_concurrent_builds=1))
+
+    text = side_of()
+
+    assert re.search(
+        r"About \d+m until it starts, on the first server that comes free"
+        r" \(a guess: no build has completed yet\)",
+        text,
+    )
+    assert "Builds like it take" not in text
+
+
 def test_what_nothing_can_build_says_what_would_help() -> None:
     make_followed("north")
 

@@ -1,9 +1,11 @@
 """Build servers in the admin site: the page's rules, trust that follows no new address, no key ever shown."""
 
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from buildboard.core.audit import Actor
 from buildboard.core.crypto import decrypt, generate_ssh_key_pair, load_ssh_private_key
@@ -13,6 +15,7 @@ from servers.drains import set_maintenance
 from servers.models import BuildServer, ServerCheck
 from servers.slots import take_slot
 from servers.states import ServerStatus, TransportKind
+from tests.api import INFRASTRUCTURE, ApiClient
 from tests.factories import make_server, make_user
 from tests.jobs.pages import Page
 
@@ -216,6 +219,59 @@ def test_draining_begins_and_ends(operator: Client) -> None:
     assert (began, server.draining) == ((True, "disks"), False)
 
 
+def test_a_drain_has_an_end_that_is_kept_changed_and_checked_as_by_the_api(operator: Client) -> None:
+    server = ssh_server()
+    begun = {**FORM, "draining": "on", "draining_reason": "disks"}
+    tomorrow = (timezone.now() + timedelta(days=1)).replace(second=0, microsecond=0)
+    typed = f"{tomorrow:%Y-%m-%d %H:%M}"
+
+    def save(until: str) -> BuildServer:
+        """As from the page as it is now."""
+        page = Page(operator.get(change_url(server)).content.decode())
+        (shown,) = page.find("input", name="shown")
+        operator.post(change_url(server), {**begun, "draining_until": until, "shown": shown["value"]})
+        server.refresh_from_db()
+        return server
+
+    assert (save(typed).draining, server.draining_until) == (True, tomorrow)
+    BuildServer.objects.update(draining_until=tomorrow + timedelta(seconds=30))
+    (field,) = Page(operator.get(change_url(server)).content.decode()).find("input", name="draining_until")
+    assert field["value"] == typed
+    assert save(typed).draining_until == tomorrow + timedelta(seconds=30), "it was left as it was shown"
+    assert save("").draining_until is None
+
+    for until, told in (
+        ("soon", "Write the end as a date and a time in UTC, such as 2026-01-16 14:00, or nothing."),
+        (
+            "2020-01-01 00:00",
+            "Give a time that is still to come, within a year, or none: then somebody ends it.",
+        ),
+    ):
+        answered = operator.post(change_url(server), {**begun, "draining_until": until})
+        assert answered.context["adminform"].form.errors == {"draining_until": [told]}
+    stray = operator.post(change_url(server), {**FORM, "draining_until": typed}, follow=True)
+    assert "This goes with draining: set that to true, too." in stray.content.decode()
+    server.refresh_from_db()
+    assert (server.draining, server.draining_until) == (True, None)
+
+
+@pytest.mark.parametrize(
+    "labels", [{"1x": "a"}, {"a b": "c"}, {"x" * 65: "y"}, {"a": "x\u200b"}, {"a": "\x07"}]
+)
+def test_labels_that_do_not_fit_are_refused_with_the_words_of_the_api(
+    operator: Client, labels: dict[str, str]
+) -> None:
+    ((key, value),) = labels.items()
+    body = {"name": "arm-1", "hostname": "h", "ssh_username": "u", "labels": labels}
+    api = ApiClient(Role.OPERATOR).post(f"{INFRASTRUCTURE}/build-servers", body)
+
+    answered = operator.post(ADD, {**FORM, "labels": f"{key}={value}"})
+
+    (told,) = [one["message"] for one in api.json()["errors"]]
+    assert api.status_code == 422
+    assert answered.context["adminform"].form.errors == {"labels": [told]}
+
+
 def test_a_probe_is_asked_for(operator: Client) -> None:
     server = ssh_server()
 
@@ -238,10 +294,23 @@ def test_a_host_key_is_accepted_on_the_page_that_shows_it(operator: Client) -> N
 
 
 def test_servers_are_found_by_tool_and_filtered(operator: Client) -> None:
-    ssh_server().toolchains.create(name="zig", path="/usr/bin/zig", target_architecture="riscv64")
-    make_server("other")
+    ssh_server(group="south", labels={"site": "a:b"}).toolchains.create(
+        name="zig", path="/usr/bin/zig", target_architecture="riscv64"
+    )
+    make_server("other", labels={"site": "c"})
+    listed = operator.get(LIST).content.decode()
 
-    for query in ("q=zig", "toolchains__target_architecture=riscv64", "transport__exact=ssh"):
+    assert [
+        query for query in ("?group=south", "?label=site%3Aa%3Ab", "?label=site%3Ac") if query in listed
+    ] == [
+        "?group=south",
+        "?label=site%3Aa%3Ab",
+        "?label=site%3Ac",
+    ]
+    for query in (
+        *("q=zig", "toolchains__target_architecture=riscv64", "transport__exact=ssh"),
+        *("group=south", "label=site:a:b"),
+    ):
         shown = operator.get(f"{LIST}?{query}").content.decode()
         assert (query, "arm-1" in shown, ">other<" in shown) == (query, True, False)
 

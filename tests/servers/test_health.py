@@ -1,9 +1,12 @@
 """A server's status and what its probes saw: each change is an event, and nonsense is not believed."""
 
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
+import time_machine
 from django.utils import timezone
 
 from buildboard.core.audit import Actor
@@ -239,11 +242,12 @@ def test_an_unwell_server_is_degraded_with_what_to_do_and_well_again() -> None:
     assert [change[:2] for change in changes(server)] == [("online", "degraded"), ("degraded", "online")]
 
 
-def probe_after(server: BuildServer, seconds: float, **facts: str) -> str:
-    """The status after a probe so long after the last one."""
+def probe_after(server: BuildServer, seconds: float, **seen: Any) -> str:
+    """The status after a probe so long after the last one: facts, and perhaps `latency_ms`."""
     last = timezone.now() - timedelta(seconds=seconds)
     BuildServer.objects.filter(pk=server.pk, last_health_check__isnull=False).update(last_health_check=last)
-    apply_probe(server.pk, facts=PROBE | {"depth": "light", "util.git": "1"} | facts)
+    latency_ms = seen.pop("latency_ms", None)
+    apply_probe(server.pk, facts=PROBE | {"depth": "light", "util.git": "1"} | seen, latency_ms=latency_ms)
     return BuildServer.objects.values_list("status", flat=True).get(pk=server.pk)
 
 
@@ -264,6 +268,55 @@ def test_what_comes_and_goes_must_be_seen_in_probes_that_are_apart() -> None:
         "",
     )
     assert back == ["degraded", "degraded", "online"]
+
+
+def _stalls(name: str, percent: float) -> dict[str, Any]:
+    return {f"psi.{name}": f"some avg10=0.00 avg60={percent:.2f} avg300=0.00 total=0"}
+
+
+NOW = 1_800_000_000.0
+# How each reading comes in, and past which value it is too bad, between which nothing changes, and how many probes
+# in a row it takes. These numbers are what README and pages promise: whoever changes one changes this on purpose.
+READINGS: dict[str, tuple[Callable[[float], dict[str, Any]], float, float, int]] = {
+    "clock": (lambda value: {"time": f"{NOW - value:.0f}"}, 300, 120, 1),
+    "clock that goes before": (lambda value: {"time": f"{NOW + value:.0f}"}, 300, 120, 1),
+    "latency": (lambda value: {"latency_ms": value}, 3000, 1500, 3),
+    "load": (lambda value: {"load": f"{8 * value:.2f} 0 0"}, 16, 10, 3),
+    "memory": (lambda value: {"mem.MemAvailable_kb": f"{16777216 * (1 - value / 100):.0f}"}, 85, 80, 3),
+    "memory_stall": (lambda value: _stalls("memory", value), 40, 15, 3),
+    "disk_stall": (lambda value: _stalls("io", value), 90, 60, 3),
+    "storage": (lambda value: {"disk.available_kb": f"{104857600 * (1 - value / 100):.0f}"}, 85, 80, 1),
+    "free_storage": (
+        lambda value: {"disk.available_kb": f"{value * 1024:.0f}", "disk.total_kb": f"{5 << 20}"},
+        1024,
+        2048,
+        1,
+    ),
+    "inodes": (
+        lambda value: {"disk.inodes_free": f"{value:.0f}", "disk.inodes_total": "999999"},
+        1000,
+        2000,
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", READINGS)
+@time_machine.travel(NOW, tick=False)
+def test_every_reading_has_two_thresholds_through_which_a_probe_degrades_and_restores(name: str) -> None:
+    reading, enter, leave, probes = READINGS[name]
+    worse = 1 if enter > leave else -1
+    server = make_server(memory_limit_percent=85, storage_limit_percent=85)
+
+    def probe(value: float) -> list[str]:
+        return [probe_after(server, 45, **reading(value)) for _ in range(probes)]
+
+    assert probe(enter) == ["online"] * probes
+    assert probe(enter + worse) == [*["online"] * (probes - 1), "degraded"]
+    assert probe(enter) == ["degraded"] * probes
+    assert probe(leave + worse) == ["degraded"] * probes
+    assert probe(leave) == [*["degraded"] * (probes - 1), "online"]
+    assert probe(enter) == ["online"] * probes
 
 
 def test_a_machine_that_was_started_anew_is_judged_anew() -> None:
