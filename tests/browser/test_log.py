@@ -17,6 +17,12 @@ AWAY = ("WebSocket connection to", "Failed to load resource", "net::ERR")
 ROWS = """() => [...document.querySelectorAll("bb-log .ll:not(.ph)")]
   .map((row) => [row.querySelector(".ln").textContent, row.querySelector(".lx").textContent])"""
 
+# A page on, and drawn there: until then the rows are those of the page before.
+PAGE_ON = """async (element) => {
+  element.scrollTop += element.clientHeight / 2;
+  await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+}"""
+
 
 def shown(reader: Reader) -> dict[int, str]:
     """The lines that are drawn now, by number."""
@@ -27,6 +33,7 @@ def read_all(reader: Reader) -> dict[int, str]:
     """Every line that is not folded away, by paging through the log from its start to its end."""
     scroller = reader.page.locator("[data-scroll]")
     scroller.press("Home")
+    wait_for(lambda: 1 in shown(reader), what="the first line")
     total = int(reader.page.locator("[data-total]").inner_text().split()[0].replace(",", ""))
     lines: dict[int, str] = {}
 
@@ -34,7 +41,7 @@ def read_all(reader: Reader) -> dict[int, str]:
         if reader.page.locator("bb-log .ll.ph").count():
             return False
         lines.update(shown(reader))
-        scroller.evaluate("element => { element.scrollTop += element.clientHeight / 2; }")
+        scroller.evaluate(PAGE_ON)
         return total in lines
 
     wait_for(look, what=lambda: f"{len(lines)} of {total} lines", seconds=60)
