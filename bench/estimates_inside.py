@@ -23,7 +23,7 @@ from bench.estimates import JOBS  # noqa: E402  # likewise
 from bench.recorded_day import BEGIN, Coming, Day, record_day  # noqa: E402  # after django.setup(), as all that follow
 from jobs.queue.accuracy import JUDGED, Accuracy, Estimated, judge_estimates, judge_waits  # noqa: E402  # likewise
 from jobs.queue.choice import choose  # noqa: E402  # likewise
-from jobs.queue.durations import OF_A_WORK, RECENT, Durations, Sample  # noqa: E402  # likewise
+from jobs.queue.durations import OF_A_WORK, RECENT, Durations, Sample, Work  # noqa: E402  # likewise
 from jobs.queue.lasting import Range  # noqa: E402  # likewise
 from jobs.queue.margins import margins_of  # noqa: E402  # likewise
 from jobs.queue.simulation import Queued, QueueFacts, Running, simulate  # noqa: E402  # likewise
@@ -54,6 +54,7 @@ class Replay:
         self._recent: deque[Sample] = deque(maxlen=RECENT)
         self._learnt_at = -LEARN_EVERY_SECONDS
         self._durations = Durations()
+        self._asked: set[tuple[str, str]] = set()
         self._told_start: dict[UUID, tuple[float, Range]] = {}
         self._told_end: dict[UUID, tuple[float, Range]] = {}
         self._told_when_it_came: dict[UUID, tuple[float, Range]] = {}
@@ -98,7 +99,7 @@ class Replay:
         heappush(self._ends, (at + self._day.seconds_of(job, server=server.name), number, job))
         if job.id in self._told_start:
             _compare(self.starts, self._told_start.pop(job.id), at=at)
-        learnt = self._durations.of(job.work, server=server.name)
+        learnt = self._learnt_for(job, at=at).of(job.work, server=server.name)
         if learnt is not None:
             self._told_end[job.id] = (at, Range(learnt.low, learnt.likely, learnt.high))
 
@@ -116,16 +117,22 @@ class Replay:
             _compare(self.ends_when_it_came, earlier, at=at)
 
     def _learn(self, sample: Sample) -> None:
-        pair = sample.work.repository, sample.work.architecture
-        self._latest.setdefault(pair, deque(maxlen=OF_A_WORK)).appendleft(sample)
+        self._latest.setdefault(_pair_of(sample.work), deque(maxlen=OF_A_WORK)).appendleft(sample)
         self._recent.appendleft(sample)
+
+    def _learnt_for(self, job: Coming, *, at: float) -> Durations:
+        """As the board reads it: the latest builds of what runs and waits, and the latest of all."""
+        if at - self._learnt_at >= LEARN_EVERY_SECONDS or _pair_of(job.work) not in self._asked:
+            self._learnt_at = at
+            here = [one for one, _, _ in self._running.values()] + [one.job for one in self._queue] + [job]
+            self._asked = {_pair_of(one.work) for one in here}
+            own = [sample for pair in sorted(self._asked) for sample in self._latest.get(pair, ())]
+            self._durations = Durations(own, recent=list(self._recent))
+        return self._durations
 
     def _estimate(self, newcomer: Coming, *, at: float) -> None:
         """What the board would tell of a job that has just come."""
-        if at - self._learnt_at >= LEARN_EVERY_SECONDS:
-            self._learnt_at = at
-            own = [sample for latest in self._latest.values() for sample in latest]
-            self._durations = Durations(own, recent=list(self._recent))
+        durations = self._learnt_for(newcomer, at=at)
         facts = QueueFacts(
             now=BEGIN + timedelta(seconds=at),
             fleet=list(self._fleet.values()),
@@ -134,7 +141,7 @@ class Replay:
                 for job_id, (job, server_id, since) in self._running.items()
             ],
             queue=[Queued(one.job.id, one.job.needs, one.job.work) for one in self._queue],
-            durations=self._durations,
+            durations=durations,
         )
         began = time.perf_counter()
         expected = simulate(facts).jobs[newcomer.id]
@@ -143,6 +150,10 @@ class Replay:
         if expected.start is not None:
             margins = margins_of([(one.likely, one.came) for one in self.starts[-JUDGED:]])
             self._told_start[newcomer.id] = (at, margins.widen(expected.start))
+
+
+def _pair_of(work: Work) -> tuple[str, str]:
+    return work.repository, work.architecture
 
 
 def _rank_of(job: Coming) -> int:

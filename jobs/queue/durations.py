@@ -1,20 +1,22 @@
 """How long builds take, learnt from those that completed: a range for each kind of work, on each server.
 
-Work is a repository, a branch and an architecture. Asked for one on a server, the narrowest group of past builds
-with at least three answers: that repository, branch, architecture and server; the repository on that server; the
-repository and branch anywhere; the repository anywhere, even of one or two. Was it never built, then whatever the
-board built lately answers, for the architecture or at all. The latest twenty of the group count.
+Work is a repository, a branch and an architecture. Asked for one on a server, it is what the repository's builds take,
+times how the branch differs from the others, how slow the server is (learnt over all works that it shares with others:
+speeds.py), and how it differs from that at this very repository. Each of these is a median of the latest twenty, and
+drawn towards no difference when there are few. The answer names the narrowest group of past builds that has at least
+three: that repository, branch, architecture and server; the repository on that server; the repository and branch
+anywhere; the repository anywhere, even of one or two. Was it never built, then whatever the board built lately
+answers, for the architecture or at all, as if it had been built there. Asked for no server the group alone answers.
 
-A range is the tenth, the fiftieth and the ninetieth percentile of the logarithms (builds are late by a factor, not
-by a sum), each read off at p * (n + 1) as Hyndman and Fan's definition 6 has it (The American Statistician 50,
-1996, p. 361-365): a new sample then falls below it in a share p of cases, however few samples there are; where that
-lies outside of the samples, the line is drawn on. It is not in charge of when anything starts: simulation.py.
+A range ends where a tenth of the repository's latest builds lay below and above what was expected of them
+(spreads.py). It is not in charge of when anything starts: simulation.py.
 """
 
 import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from statistics import median
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +24,8 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from jobs.models import BuildJob
+from jobs.queue.speeds import speeds_of, trusted
+from jobs.queue.spreads import spreads_of
 from jobs.states import JobStatus
 
 LEAST = 3
@@ -30,9 +34,7 @@ SAMPLES = 20  # the latest of a group
 OF_A_WORK = 60  # latest builds of a repository and architecture that are read
 RECENT = 300  # latest of all
 _PAIRS_AT_ONCE = 100  # SQLite takes 500 parts in one query
-_LOW, _HIGH = 0.1, 0.9
-_LEAST_SPREAD, _MOST_SPREAD = 1.1, 10.0  # factors: nothing is more regular, nothing is drawn on further
-_FEW_SPREAD = 2.0  # of a single sample
+_LEAST_SECONDS = 0.1
 
 
 class Basis(StrEnum):
@@ -90,21 +92,26 @@ class Learnt:
     samples: int
 
 
-_Group = tuple[tuple[str, ...], Basis]
+_Key = tuple[str, ...]
+_Group = tuple[_Key, Basis]
 
 
 class Durations:
     """What samples tell of any work on any server. Both are newest first; `recent` (else the same) are of all works."""
 
     def __init__(self, samples: Sequence[Sample] = (), *, recent: Sequence[Sample] = ()) -> None:
-        self._groups: dict[tuple[str, ...], list[float]] = {}
-        self._learnt: dict[tuple[str, ...], Learnt | None] = {}
+        self._groups: dict[_Key, list[Sample]] = {}
+        self._middles: dict[_Key, float] = {}
+        self._spreads: dict[_Key, tuple[float, float]] = {}
+        self._learnt: dict[tuple[Work, str, bool], Learnt | None] = {}
         for sample in samples:
             for key, _ in _own_groups(sample.work, sample.server):
-                self._groups.setdefault(key, []).append(sample.seconds)
+                self._groups.setdefault(key, []).append(sample)
+        others = [one for one in recent if (one.work.repository, one.work.architecture) not in self._groups]
+        self._speeds = _speeds_of([*samples, *others])
         for sample in recent or samples:
             for key, _ in _wide_groups(sample.work):
-                self._groups.setdefault(key, []).append(sample.seconds)
+                self._groups.setdefault(key, []).append(sample)
 
     @property
     def is_empty(self) -> bool:
@@ -113,51 +120,109 @@ class Durations:
 
     def of(self, work: Work, *, server: str = "") -> Learnt | None:
         """How long it should take there, or somewhere; None while there is no build to learn from."""
-        return self._narrowest(_own_groups(work, server)) or self._narrowest(_wide_groups(work))
+        return self.own(work, server=server) or self._learn(work, server, of_others=True)
 
     def own(self, work: Work, *, server: str = "") -> Learnt | None:
         """The same from builds of its own repository alone: nothing of the first one of a kind."""
-        return self._narrowest(_own_groups(work, server))
+        return self._learn(work, server, of_others=False)
 
-    def _narrowest(self, groups: Iterable[_Group]) -> Learnt | None:
+    def _learn(self, work: Work, server: str, *, of_others: bool) -> Learnt | None:
+        asked = work, server, of_others
+        if asked not in self._learnt:
+            groups = _wide_groups(work) if of_others else _own_groups(work, server)
+            found = self._narrowest(groups)
+            if found is None:
+                self._learnt[asked] = None
+            elif of_others or not server:
+                self._learnt[asked] = self._range_of_group(
+                    found, server=server, architecture=work.architecture
+                )
+            else:
+                self._learnt[asked] = self._range_there(found, work, server)
+        return self._learnt[asked]
+
+    def _narrowest(self, groups: Iterable[_Group]) -> _Group | None:
         """The first group of enough samples, else the widest that has any."""
         found = None
-        for key, basis in groups:
-            found = self._learn(key, basis) or found
-            if found is not None and found.samples >= LEAST:
+        for group in groups:
+            count = len(self._groups.get(group[0], ()))
+            found = group if count else found
+            if count >= LEAST:
                 break
         return found
 
-    def _learn(self, key: tuple[str, ...], basis: Basis) -> Learnt | None:
-        if key not in self._learnt:
-            found = self._groups.get(key)
-            self._learnt[key] = range_of(found[:SAMPLES], basis=basis) if found else None
-        return self._learnt[key]
+    def _range_of_group(self, group: _Group, *, server: str, architecture: str) -> Learnt:
+        """What builds of a group came to, wherever they ran; with a server as if all had run there."""
+        key, basis = group
+        if not server:
+            return _range_of_logs([_log(one) for one in self._latest(key)], basis=basis)
+        there = self._speed(server, architecture)
+        return _range_of_logs([self._neutral(one) + there for one in self._latest(key)], basis=basis)
+
+    def _range_there(self, group: _Group, work: Work, server: str) -> Learnt:
+        """By all that is known of the work and of the server; the group says how near most of that is."""
+        key, basis = group
+        likely = math.exp(self._expected(work, server))
+        low, high = self._spread_of((work.repository, work.architecture))
+        return Learnt(likely / low, likely, likely * high, basis, len(self._latest(key)))
+
+    def _expected(self, work: Work, server: str) -> float:
+        """The logarithm: what the branch takes, how fast the server is, and how fast at this repository."""
+        there = work.repository, work.architecture, "on", server
+        if there not in self._middles:
+            beside = [self._neutral(one) - self._of_branch(one.work) for one in self._latest(there)]
+            self._middles[there] = trusted(median(beside or [0.0]), samples=len(beside))
+        return self._of_branch(work) + self._middles[there] + self._speed(server, work.architecture)
+
+    def _of_branch(self, work: Work) -> float:
+        """The logarithm of what it takes on a server like all: the branch's own, drawn towards the repository's."""
+        pair = work.repository, work.architecture
+        own = *pair, work.branch
+        if own not in self._middles:
+            whole = median(self._neutral(one) for one in self._latest(pair))
+            beside = [self._neutral(one) - whole for one in self._latest(own)]
+            self._middles[own] = whole + trusted(median(beside or [0.0]), samples=len(beside))
+        return self._middles[own]
+
+    def _spread_of(self, pair: tuple[str, str]) -> tuple[float, float]:
+        """By which factors builds of a repository end before and after what was expected of them."""
+        if pair not in self._spreads:
+            beside = [_log(one) - self._expected(one.work, one.server) for one in self._latest(pair)]
+            self._spreads[pair] = spreads_of(beside, around=0.0)
+        return self._spreads[pair]
+
+    def _latest(self, key: _Key) -> list[Sample]:
+        return self._groups.get(key, [])[:SAMPLES]
+
+    def _neutral(self, sample: Sample) -> float:
+        """Its logarithm as if it had run on a server like all."""
+        return _log(sample) - self._speed(sample.server, sample.work.architecture)
+
+    def _speed(self, server: str, architecture: str) -> float:
+        return self._speeds.get((server, architecture), 0.0)
+
+
+def _speeds_of(samples: Iterable[Sample]) -> dict[tuple[str, str], float]:
+    """By server and architecture: one that builds for another than its own may be slow at that."""
+    works: dict[Work, list[tuple[tuple[str, str], float]]] = {}
+    for one in samples:
+        works.setdefault(one.work, []).append(((one.server, one.work.architecture), _log(one)))
+    return speeds_of(works.values())
 
 
 def range_of(seconds: Sequence[float], *, basis: Basis) -> Learnt:
     """The range that at least one sample stands for."""
-    logs = sorted(math.log(max(one, 0.1)) for one in seconds)
-    middle = _quantile(logs, 0.5)
-    if len(logs) == 1:
-        low = high = math.log(_FEW_SPREAD)
-    else:
-        low, high = middle - _quantile(logs, _LOW), _quantile(logs, _HIGH) - middle
-    likely = math.exp(middle)
-    return Learnt(likely / _spread(low), likely, likely * _spread(high), basis, len(logs))
+    return _range_of_logs([math.log(max(one, _LEAST_SECONDS)) for one in seconds], basis=basis)
 
 
-def _spread(distance: float) -> float:
-    return min(_MOST_SPREAD, max(_LEAST_SPREAD, math.exp(distance)))
+def _range_of_logs(logs: Sequence[float], *, basis: Basis) -> Learnt:
+    middle = median(logs)
+    likely, (low, high) = math.exp(middle), spreads_of(logs, around=middle)
+    return Learnt(likely / low, likely, likely * high, basis, len(logs))
 
 
-def _quantile(ordered: Sequence[float], share: float) -> float:
-    count = len(ordered)
-    if count == 1:
-        return ordered[0]
-    place = share * (count + 1)
-    below = min(max(int(place), 1), count - 1)
-    return ordered[below - 1] + (place - below) * (ordered[below] - ordered[below - 1])
+def _log(sample: Sample) -> float:
+    return math.log(max(sample.seconds, _LEAST_SECONDS))
 
 
 def _own_groups(work: Work, server: str) -> list[_Group]:

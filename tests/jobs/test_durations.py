@@ -47,12 +47,13 @@ def test_nothing_is_known_before_the_first_build() -> None:
         (samples(MAIN, 10, 20, 30), (Basis.SERVER, 3, 20)),
         (
             samples(MAIN, 10, 20) + samples(Work(REPOSITORY, "dev", "x86_64"), 60),
-            ("repository_on_server", 3, 20),
+            ("repository_on_server", 3, 19),
         ),
-        (samples(MAIN, 10, 20) + samples(MAIN, 60, server="two"), (Basis.BRANCH, 3, 20)),
+        # two is slower, so that its build says less
+        (samples(MAIN, 10, 20) + samples(MAIN, 60, server="two"), (Basis.BRANCH, 3, 17)),
         (
             samples(MAIN, 10, 20) + samples(Work(REPOSITORY, "dev", "x86_64"), 60, server="two"),
-            (Basis.REPOSITORY, 3, 20),
+            (Basis.REPOSITORY, 3, 15),
         ),
         # its own few say more than many of others
         (samples(MAIN, 10) + samples(Work("other", "main", "x86_64"), 60, 70, 80), (Basis.REPOSITORY, 1, 10)),
@@ -78,7 +79,87 @@ def test_without_a_server_those_of_the_branch_answer() -> None:
     durations = Durations(samples(MAIN, 10, 20, 30) + samples(MAIN, 100, 200, 300, server="two"))
 
     assert told(durations.of(MAIN)) == (Basis.BRANCH, 6, 55)
-    assert told(durations.of(MAIN, server="two")) == (Basis.SERVER, 3, 200)
+    assert told(durations.of(MAIN, server="two")) == (Basis.SERVER, 3, 157)
+
+
+def worked(*servers: float, repositories: int = 3, builds: int = 4) -> list[Sample]:
+    """Builds of several repositories on servers that are so much slower than one another."""
+    return [
+        Sample(Work(f"{REPOSITORY}-{number}", "main", "x86_64"), f"server-{at}", 100 * 2**number * slower)
+        for _ in range(builds)
+        for number in range(repositories)
+        for at, slower in enumerate(servers)
+    ]
+
+
+def test_a_server_that_never_built_it_is_as_slow_as_at_other_works() -> None:
+    new = samples(MAIN, 100, 100, 100, 100, server="server-0")
+    durations = Durations([*worked(1, 3), *new])
+
+    here, there = durations.of(MAIN, server="server-0"), durations.of(MAIN, server="server-1")
+    assert here is not None
+    assert there is not None
+    assert 95 < here.likely < 105
+    assert 2.4 < there.likely / here.likely < 3
+    assert (here.basis, there.basis) == (Basis.SERVER, Basis.BRANCH)
+
+
+def test_the_speed_learnt_for_one_architecture_says_nothing_of_another() -> None:
+    cross = Work(REPOSITORY, "main", "armv7")
+    durations = Durations([*worked(1, 3), *samples(cross, 100, 100, 100, server="server-0")])
+
+    found = durations.of(cross, server="server-1")
+
+    assert told(found) == (Basis.BRANCH, 3, 100)
+
+
+def test_a_build_that_was_never_built_takes_what_others_would_there() -> None:
+    durations = Durations(worked(1, 3))
+    new = Work("new", "main", "x86_64")
+
+    fast, slow = durations.of(new, server="server-0"), durations.of(new, server="server-1")
+
+    assert fast is not None
+    assert slow is not None
+    assert (fast.basis, slow.basis) == (Basis.ARCHITECTURE, Basis.ARCHITECTURE)
+    assert 2.4 < slow.likely / fast.likely < 3
+
+
+def test_a_server_that_is_slow_at_one_repository_alone_is_told_so() -> None:
+    odd = samples(MAIN, *[100.0] * 8, server="server-0") + samples(MAIN, *[900.0] * 8, server="server-1")
+    durations = Durations([*worked(1, 1, 1, repositories=9), *odd])
+
+    assert durations.of(MAIN, server="server-1").likely > 600  # type: ignore[union-attr]  # it was built there
+    assert 180 < durations.of(Work(f"{REPOSITORY}-1", "main", "x86_64"), server="server-1").likely < 220  # type: ignore[union-attr]  # likewise
+
+
+@quick
+@given(
+    st.lists(
+        st.builds(
+            Sample,
+            st.builds(Work, st.just(REPOSITORY), st.sampled_from(["main", "dev"]), st.just("x86_64")),
+            st.sampled_from(["one", "two", "three"]),
+            st.floats(0, 1e6),
+        ),
+        min_size=1,
+        max_size=40,
+    ),
+    st.floats(2, 10),
+)
+def test_all_builds_so_much_longer_are_expected_so_much_longer(past: list[Sample], factor: float) -> None:
+    past = [
+        Sample(one.work, one.server, one.seconds + 1) for one in past
+    ]  # none is under what counts at least
+    longer = [Sample(one.work, one.server, one.seconds * factor) for one in past]
+
+    for server in ("one", "three", "unknown"):
+        before, after = Durations(past).of(MAIN, server=server), Durations(longer).of(MAIN, server=server)
+        assert before is not None
+        assert after is not None
+        assert 0 < before.low < before.likely < before.high
+        assert after.likely == pytest.approx(before.likely * factor)
+        assert (after.basis, after.samples) == (before.basis, before.samples)
 
 
 def test_first_of_its_kind_has_no_usual_time() -> None:
@@ -147,8 +228,8 @@ def test_reads_each_work_with_branch_and_server() -> None:
 
     found = read_durations([MAIN])
 
-    assert told(found.of(MAIN, server="one")) == (Basis.SERVER, 3, 20)
-    assert told(found.of(MAIN, server="two")) == (Basis.SERVER, 3, 200)
+    assert told(found.of(MAIN, server="one")) == (Basis.SERVER, 3, 23)
+    assert told(found.of(MAIN, server="two")) == (Basis.SERVER, 3, 157)
     assert told(found.of(Work("new", "main", "x86_64"))) == (Basis.ARCHITECTURE, 7, 100)
 
 
@@ -169,8 +250,8 @@ def test_jobs_take_as_long_as_their_like_where_they_run() -> None:
     unlike = make_job("running", source_repository="https://git.example/other.git")
 
     assert {name: round(one.likely) for name, one in learn_of([here, there, unlike]).items()} == {
-        here.pk: 20,
-        there.pk: 200,
+        here.pk: 23,
+        there.pk: 157,
     }
     assert learn_of([here])[here.pk].basis is Basis.SERVER
 

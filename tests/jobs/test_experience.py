@@ -73,7 +73,8 @@ def test_speed_is_the_fastest_servers_usual_time_as_a_share_of_the_others() -> N
     for seconds in (1, 1):
         built("four", seconds=seconds)
 
-    assert past_of().speed == {ONE: 1.0, TWO: pytest.approx(0.5)}
+    # half as fast, but that is known from a few builds only
+    assert past_of().speed == {ONE: 1.0, TWO: pytest.approx(0.56, abs=0.005)}
 
 
 def test_what_was_read_is_remembered_for_a_minute(

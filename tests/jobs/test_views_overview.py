@@ -147,7 +147,7 @@ def test_the_queue_tells_why_each_job_waits_and_when_it_may_start() -> None:
 
 
 def test_without_any_history_the_expected_wait_says_that_it_is_a_guess() -> None:
-    followed("north", max_concurrent_builds=1).slots.update(holder=uuid.uuid4())
+    make_followed("north", max_concurrent_builds=1).slots.update(holder=uuid.uuid4())
     nobody_waits = shown().text
     make_job(**LIKE)
     make_job(**LIKE)
@@ -164,7 +164,7 @@ def test_queue_says_how_good_estimates_have_been() -> None:
     KeptForecast.objects.create(
         pk=1, made_at=timezone.now(), next_at=timezone.now() + timedelta(hours=1), track_record=record
     )
-    followed("north", max_concurrent_builds=1).slots.update(holder=uuid.uuid4())
+    make_followed("north", max_concurrent_builds=1).slots.update(holder=uuid.uuid4())
     make_job(**LIKE)
 
     text = shown().text

@@ -66,12 +66,12 @@ def test_while_all_are_busy_it_says_when_by_past_builds_and_behind_how_many() ->
 
 
 def test_without_any_history_it_says_that_it_guesses() -> None:
-    filled(followed("north", max_concurrent_builds=1))
+    filled(make_followed("north", max_concurrent_builds=1))
 
     text = side_of()
 
     assert re.search(
-        r"About \d+m until it starts, on the first server that comes free"
+        r"In about \d+ minutes on the first server that comes free"
         r" \(a guess: no build has completed yet\)",
         text,
     )
