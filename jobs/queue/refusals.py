@@ -4,6 +4,7 @@ What a page says of now is judged anew (explain.py); these rows tell what stood 
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
@@ -60,17 +61,9 @@ def note_refusals(looks: Mapping[UUID, Look]) -> None:
             changed.append(row)
     now = timezone.now()
     new = [
-        Refusal(
-            job_id=job_id,
-            server_id=key[0],
-            server_name=name,
-            condition=key[1],
-            detail=detail,
-            hard=hard,
-            since=now,
-        )
+        _row(job_id, key, told, since=now)
         for job_id, look in looks.items()
-        for key, (detail, hard, name) in look.items()
+        for key, told in look.items()
         if (job_id, key) not in standing
     ]
     _name_classes(new)
@@ -81,6 +74,19 @@ def note_refusals(looks: Mapping[UUID, Look]) -> None:
                 rows.update(until=now)
             Refusal.objects.bulk_update(changed, ["detail", "hard", "server_name"], batch_size=200)
             Refusal.objects.bulk_create(new, ignore_conflicts=True)  # another dispatcher may write the same
+
+
+def _row(job_id: UUID, key: Key, told: Told, *, since: datetime) -> Refusal:
+    (server_id, condition), (detail, hard, name) = key, told
+    return Refusal(
+        job_id=job_id,
+        server_id=server_id,
+        server_name=name,
+        condition=condition,
+        detail=detail,
+        hard=hard,
+        since=since,
+    )
 
 
 def _name_classes(rows: Collection[Refusal]) -> None:

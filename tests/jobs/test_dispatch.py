@@ -160,8 +160,8 @@ def test_refusals_open_change_and_close_with_the_servers_conditions() -> None:
 
 
 def test_refusal_says_whether_it_is_hard_and_keeps_its_beginning_whoever_looks_again() -> None:
-    hot = make_followed(slots=1)
-    make_followed(slots=1).slots.update(holder=uuid.uuid4())
+    hot = make_followed(max_concurrent_builds=1)
+    make_followed(max_concurrent_builds=1, held=1)
     BuildServer.objects.filter(pk=hot.pk).update(cpu_percent=99.0)
     make_job()
     Dispatcher().dispatch()
