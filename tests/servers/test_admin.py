@@ -238,6 +238,11 @@ def test_a_drain_has_an_end_that_is_kept_changed_and_checked_as_by_the_api(opera
     (field,) = Page(operator.get(change_url(server)).content.decode()).find("input", name="draining_until")
     assert field["value"] == typed
     assert save(typed).draining_until == tomorrow + timedelta(seconds=30), "it was left as it was shown"
+    operator.post(
+        change_url(server), {**begun, "draining_until": typed}
+    )  # of a form that does not say what it showed
+    server.refresh_from_db()
+    assert server.draining_until == tomorrow + timedelta(seconds=30)
     assert save("").draining_until is None
 
     for until, told in (
