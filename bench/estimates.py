@@ -1,7 +1,8 @@
 """How good estimates of starts and ends are: a recorded day of 2,000 jobs, replayed by simulation.
 
 The day is the same in every run (bench/recorded_day.py), how it goes by is in bench/estimates_inside.py, which has a
-process of its own as it needs the board's settings. No database is asked.
+process of its own as it needs the board's settings. No database is asked. Beside it stands what one would tell who
+knew how long every work takes on every server: what is missing there is luck, and jobs that come later and go before.
 """
 
 import os

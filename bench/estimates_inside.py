@@ -20,7 +20,7 @@ import django
 django.setup()
 
 from bench.estimates import JOBS  # noqa: E402  # likewise
-from bench.recorded_day import BEGIN, Coming, Day, record_day  # noqa: E402  # after django.setup(), as all that follow
+from bench.recorded_day import BEGIN, Coming, Day, Foreknown, record_day  # noqa: E402  # after django.setup(), as all that follow
 from jobs.queue.accuracy import JUDGED, Accuracy, Estimated, judge_estimates, judge_waits  # noqa: E402  # likewise
 from jobs.queue.choice import choose  # noqa: E402  # likewise
 from jobs.queue.durations import OF_A_WORK, RECENT, Durations, Sample, Work  # noqa: E402  # likewise
@@ -44,8 +44,8 @@ class _Waiting:
 class Replay:
     """The day as it goes by. Times are seconds from its begin."""
 
-    def __init__(self, day: Day) -> None:
-        self._day = day
+    def __init__(self, day: Day, *, foreknown: Durations | None = None) -> None:
+        self._day, self._foreknown = day, foreknown
         self._fleet = {server.id: server for server in day.fleet}
         self._queue: list[_Waiting] = []
         self._running: dict[UUID, tuple[Coming, UUID, float]] = {}
@@ -122,6 +122,8 @@ class Replay:
 
     def _learnt_for(self, job: Coming, *, at: float) -> Durations:
         """As the board reads it: the latest builds of what runs and waits, and the latest of all."""
+        if self._foreknown is not None:
+            return self._foreknown
         if at - self._learnt_at >= LEARN_EVERY_SECONDS or _pair_of(job.work) not in self._asked:
             self._learnt_at = at
             here = [one for one, _, _ in self._running.values()] + [one.job for one in self._queue] + [job]
@@ -174,10 +176,20 @@ def main(jobs: int) -> None:
     replay.run()
     waits = [one.came for one in replay.starts]
     print(f"  jobs that had to wait {len(waits):,}, half of them over {median(waits or [0]) / 60:.1f} min")
+    _show_all(replay)
+    print(f"  a forecast of all that ran and waited took {median(replay.plays) * 1000:.1f} ms (median)")
+    print(
+        "  who knew what every work takes on every server, but neither luck nor what comes later, would tell"
+    )
+    best = Replay(day, foreknown=Foreknown(day))
+    best.run()
+    _show_all(best)
+
+
+def _show_all(replay: Replay) -> None:
     _show("starts, told when the job came", judge_waits(replay.starts))
     _show("ends, told when the job came", judge_estimates(replay.ends_when_it_came))
     _show("ends, told when the build began", judge_estimates(replay.ends))
-    print(f"  a forecast of all that ran and waited took {median(replay.plays) * 1000:.1f} ms (median)")
 
 
 def _show(name: str, found: Accuracy | None) -> None:

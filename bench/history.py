@@ -72,7 +72,7 @@ def last_jobs() -> tuple[str, str, str]:
 def _add_jobs(first: int, end: int, *, before_days: int) -> None:
     ago = _AGO[connection.vendor]
     age = f"{before_days * 86400} + n * 60"
-    ran = "(30 + (n * 7919) % 3600)"
+    ran = "(30 + (n % 3600 * 7919) % 3600)"  # of small numbers: PostgreSQL counts in 32 bits
     changed = {
         "id": _NEW_ID[connection.vendor],
         "source_repository": f"'{_REPOSITORY}' || (n % 40) || '.git'",

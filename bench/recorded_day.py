@@ -11,10 +11,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from statistics import NormalDist
 from uuid import UUID, uuid5
 
 from jobs.needs import Needs
-from jobs.queue.durations import Sample, Work
+from jobs.queue.durations import Basis, Durations, Learnt, Sample, Work
 from jobs.states import Priority
 from servers.fleet import ServerFacts
 
@@ -62,6 +63,24 @@ class Day:
         return whole if job.fails_after is None else whole * job.fails_after
 
 
+class Foreknown(Durations):
+    """Who knows what every work takes on every server, but not the luck of each build: nobody can learn more."""
+
+    def __init__(self, day: Day) -> None:
+        super().__init__()
+        self._truth = day.truth
+
+    @property
+    def is_empty(self) -> bool:
+        """Never: there is an answer for any work."""
+        return False
+
+    def of(self, work: Work, *, server: str = "") -> Learnt:
+        """How long it takes there."""
+        likely, spread = self._truth.seconds(work, server=server, luck=0.0), self._truth.spread(work)
+        return Learnt(likely / spread, likely, likely * spread, Basis.SERVER, 0)
+
+
 class _Truth:
     """How long builds really take, which the board has to find out."""
 
@@ -71,11 +90,19 @@ class _Truth:
         self._speed = {name: chance.uniform(0.7, 1.5) for name in servers}
         self._branch = {name: chance.uniform(0.8, 1.3) for name in sorted(set(_BRANCHES))}
 
+    def spread(self, work: Work) -> float:
+        """The factor between the likeliest duration and the one that a tenth of builds goes beyond."""
+        return math.exp(self._noise[_number_of(work)] * NormalDist().inv_cdf(0.9))
+
     def seconds(self, work: Work, *, server: str, luck: float) -> float:
         """A build's duration by what it builds, where, and its luck."""
-        number = int(work.repository.rpartition("-")[2])
+        number = _number_of(work)
         usual = self._usual[number] * self._branch[work.branch] * self._speed[server]
         return usual * math.exp(self._noise[number] * luck)
+
+
+def _number_of(work: Work) -> int:
+    return int(work.repository.rpartition("-")[2])
 
 
 def record_day(*, jobs: int) -> Day:
