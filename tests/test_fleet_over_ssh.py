@@ -246,7 +246,7 @@ def test_a_disk_over_its_threshold_keeps_builds_away_until_there_is_room(fleet: 
 
     waits = fleet.submit(required_labels={"disk": "nvme"})
 
-    fleet.wait_reason(waits, fleet.east, "Uses 90 % of its storage, over its limit of 85 %")
+    fleet.wait_reason(waits, fleet.east, "Uses 90% of its storage, over its limit of 85%")
     (fleet.east.tools / "disk").write_text(DISK_HALF)
     fleet.post(fleet.east, "probe")
     assert fleet.finish(waits) == [("completed", "east")]

@@ -27,7 +27,7 @@ class Estimated:
 class Accuracy:
     """How good so many estimates were, in whole percent.
 
-    `within_25_percent`: said was at most 25 % more or less than what came; `in_range`: that lay between low and high.
+    `within_25_percent`: said was at most 25% more or less than what came; `in_range`: that lay between low and high.
     """
 
     estimates: int
@@ -63,10 +63,9 @@ class TrackRecord:
 
 def _sentence(found: Accuracy | None, *, what: str) -> str:
     if found is None:
-        return f"How good estimates of {what} are is not known: nothing came yet that could be compared."
-    last = "The last estimate" if found.estimates == 1 else f"The last {found.estimates} estimates"
-    was = "was" if found.estimates == 1 else "were"
-    return f"{last} of {what} {was} within 25 % for {found.within_25_percent} %, in range for {found.in_range} %."
+        return f"How good estimates of {what} are is not known yet."
+    last = "the only estimate" if found.estimates == 1 else f"the last {found.estimates} estimates"
+    return f"Of {last} of {what}, {found.in_range}% had it in their range, {found.within_25_percent}% were within 25%."
 
 
 def judge_estimates(estimates: Sequence[Estimated]) -> Accuracy | None:

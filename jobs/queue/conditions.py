@@ -191,7 +191,7 @@ def _judge_state(server: ServerFacts, now: datetime) -> Iterator[Refused]:
         yield Refused(Condition.DRAINING, f"is draining{_why(server.draining_reason)}")
     yield from _judge_quarantine(server, now)
     if not server.followed:
-        yield Refused(Condition.NOT_FOLLOWED, "is looked after by no runner now")
+        yield Refused(Condition.NOT_FOLLOWED, "has no runner that looks after it now")
     if server.starts_refused_until and server.starts_refused_until > now:
         until = f"{server.starts_refused_until:%H:%M:%S} UTC"
         yield Refused(
@@ -238,4 +238,4 @@ def _judge_room(server: ServerFacts, needs: Needs, waited_seconds: float) -> Ite
 
 
 def _over(what: str, percent: float | None, limit: int) -> str:
-    return f"uses {percent or 0:.0f} % of its {what}, over its limit of {limit} %"
+    return f"uses {percent or 0:.0f}% of its {what}, over its limit of {limit}%"
