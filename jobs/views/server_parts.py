@@ -9,6 +9,7 @@ from django.utils import timezone
 from buildboard.core.auth import Principal
 from jobs.models import Attempt, BuildJob
 from jobs.states import JOB_TERMINAL, JobStatus
+from jobs.templatetags.board import mebibytes
 from jobs.views.charts import SPAN, LineChart, draw_line
 from jobs.views.server_looks import Meter, meters_of
 from jobs.views.slot_chart import draw_slots
@@ -95,12 +96,12 @@ def _cpu_words(server: BuildServer) -> str:
 
 
 def _memory_words(server: BuildServer) -> str:
-    return f"of {server.total_memory_mb / 1024:.1f} GiB" if server.total_memory_mb else ""
+    return f"of {mebibytes(server.total_memory_mb)}" if server.total_memory_mb else ""
 
 
 def _disk_words(server: BuildServer) -> str:
     mount = str(server.facts.get("disk.mount", ""))
-    size = f"of {server.total_storage_gb} GiB" if server.total_storage_gb else ""
+    size = f"of {mebibytes(server.total_storage_gb << 10)}" if server.total_storage_gb else ""
     return " · ".join(part for part in (size, mount) if part)
 
 
