@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jobs.templatetags.board import mebibytes
+from jobs.views.sizes import mebibyte_words
 from servers.models import BuildServer
 from servers.thresholds import Band, bands_of
 
@@ -15,7 +15,7 @@ def _percent(value: float) -> str:
 
 
 def _mebibytes(value: float) -> str:
-    return mebibytes(round(value))
+    return mebibyte_words(round(value))
 
 
 def _count(value: float) -> str:

@@ -108,7 +108,7 @@ def test_a_server_with_builds_is_removed_by_its_name_only_and_may_be_kept() -> N
     assert "required" in field
     assert "Write the server's name, one, to confirm" in unsure.text
     assert before is None
-    assert "1 build is being cancelled; it is deleted when none runs. Sold." in removed.text
+    assert "1 build is being cancelled; the server is deleted when none runs. Sold." in removed.text
     assert BuildJob.objects.get(pk=attempt.job_id).cancel_requested_at is not None
     assert f"/servers/{server.pk}/keep/" in [form["action"] for form in removed.find("form")]
     assert f"/servers/{server.pk}/undrain/" not in [form["action"] for form in removed.find("form")]
