@@ -173,7 +173,7 @@ def _running(job: BuildJob, *, learnt: Learnt | None, now: datetime) -> Running:
     left = f"{span_words(left_between(learnt, elapsed_seconds=elapsed))} left"
     if elapsed < learnt.likely:
         return Running(job, percent, left, is_over=False)
-    return Running(job, percent, f"over its usual {wait_words(learnt.likely)}, {left}", is_over=True)
+    return Running(job, percent, f"over usual {wait_words(learnt.likely)} · {left}", is_over=True)
 
 
 def make_fleet(fleet: Sequence[ServerFacts]) -> tuple[list[FleetRow], int]:
