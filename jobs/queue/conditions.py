@@ -180,11 +180,14 @@ def _judge_state(server: ServerFacts, now: datetime) -> Iterator[Refused]:
     if not server.enabled:
         yield Refused(Condition.DISABLED, "is switched off")
     if not server.pinned:
-        yield Refused(Condition.UNPINNED, "has a host key that no operator has accepted yet")
+        shown = "shows another host key than the pinned one"
+        unseen = "has a host key that no operator has accepted yet"
+        yield Refused(Condition.UNPINNED, shown if server.key_changed else unseen)
     if server.status == ServerStatus.MAINTENANCE:
         yield Refused(Condition.MAINTENANCE, f"is in maintenance{_why(server.status_reason)}")
     elif server.status == ServerStatus.OFFLINE:
-        yield Refused(Condition.OFFLINE, f"is offline{_why(server.status_reason)}")
+        why = _why(server.status_reason) if server.pinned else ""  # else its key says it all
+        yield Refused(Condition.OFFLINE, f"is offline{why}")
     elif server.status == ServerStatus.UNKNOWN:
         yield Refused(Condition.UNKNOWN, "was not reached yet")
     if server.draining:

@@ -94,6 +94,12 @@ def test_what_a_server_is_not_makes_it_impossible(
     [
         ({}, {"enabled": False}, "disabled", "is switched off"),
         ({}, {"pinned": False}, "unpinned", "has a host key that no operator has accepted yet"),
+        (
+            {},
+            {"pinned": False, "key_changed": True},
+            "unpinned",
+            "shows another host key than the pinned one",
+        ),
         ({}, {"status": ServerStatus.MAINTENANCE}, "maintenance", "is in maintenance"),
         (
             {},
