@@ -90,7 +90,7 @@ def show_other_key(impostor: BuildServer) -> None:
 
 def make_leaving(scene: Scene) -> BuildServer:
     """One in maintenance with an end while its last build goes on, for `remove`."""
-    since, begun = scene.ago(50 * 60), scene.ago(55 * 60)
+    since, begun = scene.ago(5 * 60), scene.ago(6 * 60)
     server = _make(
         Spec("build-arm-04", "aarch64", 2, 1, (37.0, 41.0, 58.0)), story=scene.story, now=scene.now
     )
