@@ -17,6 +17,24 @@ AWAY = ("WebSocket connection to", "Failed to load resource", "net::ERR")
 ROWS = """() => [...document.querySelectorAll("bb-log .ll:not(.ph)")]
   .map((row) => [row.querySelector(".ln").textContent, row.querySelector(".lx").textContent])"""
 
+LINES_COME_LAST = """
+  const real = window.fetch;
+  window.fetch = async (address, ...more) => {
+    const hasOutline = () => document.querySelector("bb-log")?.feed?.hasOutline;
+    while (String(address).includes("/log/lines") && !hasOutline()) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    return real(address, ...more);
+  };
+"""
+# Its lines are there, and the last one ends where the pane does.
+IS_AT_END = """() => {
+  const log = document.querySelector("bb-log");
+  const ends = [...log.querySelectorAll(".ll")].map((row) => row.getBoundingClientRect().bottom);
+  const edge = log.querySelector("[data-scroll]").getBoundingClientRect().bottom;
+  return !log.querySelector(".ll.ph") && Math.abs(Math.max(...ends) - edge) < 2;
+}"""
+
 
 def shown(reader: Reader) -> dict[int, str]:
     """The lines that are drawn now, by number."""
@@ -71,12 +89,27 @@ def test_a_build_is_watched_to_its_end(reader: Reader, repository: Path) -> None
     assert reader.complaints == []
 
 
+def check_a_phone_stands_at_the_end(reader: Reader, path: str) -> None:
+    """Where lines wrap, their heights are known only when they are there: here later than all else."""
+    page = reader.context.new_page()
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.add_init_script(LINES_COME_LAST)
+    page.goto(f"{reader.address}{path}")
+
+    page.wait_for_function(IS_AT_END)
+    page.close()
+
+
 def test_a_reader_who_looks_back_is_left_where_they_are(
     reader: Reader, repository: Path, tmp_path: Path
 ) -> None:
     go = tmp_path / "go"
-    reader.submit(repository, f"seq 1 500; while [ ! -e {go} ]; do sleep 0.1; done; seq 501 700")
+    wide = "seq -s ' ' 300"
+    path = reader.submit(
+        repository, f"seq 1 500; {wide}; while [ ! -e {go} ]; do sleep 0.1; done; seq 501 700"
+    )
     reader.page.locator(".lx", has_text="500").wait_for()
+    check_a_phone_stands_at_the_end(reader, path)
     follow = reader.page.locator("[data-act=follow]")
     expect(follow).to_have_attribute("aria-pressed", "true")
     reader.page.locator("[data-scroll]").evaluate("element => { element.scrollTop = 200; }")
