@@ -13,6 +13,7 @@ from servers.models import BuildServer
 from servers.states import QuarantineStage, ServerStatus, TransportKind, quarantine_stage
 
 _NEAR_LIMIT = 10  # percent
+_IN_A_SENTENCE = {"removing": "being removed", "maintenance": "in maintenance"}
 _BEAT = timedelta(minutes=2)
 _BEATS = 15
 BEATS_MINUTES = 30
@@ -138,7 +139,8 @@ def foremost_state(server: BuildServer) -> str:
     if awaits_acceptance(server):
         return "with a host key to accept"
     status, *besides = states_of(server)
-    return besides[0] if besides else status
+    state = besides[0] if besides else status
+    return _IN_A_SENTENCE.get(state, state)
 
 
 def is_out(server: BuildServer) -> bool:

@@ -108,7 +108,7 @@ def test_the_tabs_count_the_fleet_and_the_worst_comes_first() -> None:
     text = Page(html).text
     assert "No server fits" in text
     counts = (
-        "2 online, 1 offline, 1 draining, 1 degraded, 1 quarantined, 1 maintenance, 1 disabled, "
+        "2 online, 1 offline, 1 draining, 1 degraded, 1 quarantined, 1 in maintenance, 1 disabled, "
         "1 with another host key"
     )
     assert f"9 servers 0 of 32 slots busy {counts}" in text
