@@ -10,6 +10,7 @@ from django.urls import reverse
 from buildboard.core.models import Event
 from jobs.models import Attempt, BuildJob
 from jobs.views.server_parts import SERVER_EVENT_LOOKS, STATUS_LOOKS
+from servers.states import ServerStatus
 
 _SHOWN = 8
 _LOOKED_AT = 200
@@ -113,6 +114,11 @@ def _without_echoes(events: list[Event]) -> list[Event]:
     ]
 
 
+def _reason(event: Event) -> str:
+    """Why; of another host key only which one, since the rest is on the server's page."""
+    return str(event.data.get("seen", "")) if event.kind == "host_key_changed" else event.reason
+
+
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
@@ -141,7 +147,7 @@ def _of_job(event: Event, job: BuildJob, *, place: str) -> Activity:
 def _of_server(event: Event, *, name: str) -> Activity:
     if event.kind == "status":
         icon, colour = STATUS_LOOKS.get(event.to_state, ("circle", ""))
-        words = f"is {event.to_state}"
+        words = f"is {'in ' if event.to_state == ServerStatus.MAINTENANCE else ''}{event.to_state}"
     else:
         icon, colour, told = SERVER_EVENT_LOOKS[event.kind]
         words = told.partition(":")[0].lower().removeprefix("it ")
@@ -155,5 +161,5 @@ def _of_server(event: Event, *, name: str) -> Activity:
         words=words,
         quoted="",
         seconds=None,
-        detail=_cut(event.reason, _SECOND_LINE) or event.actor,
+        detail=_cut(_reason(event), _SECOND_LINE) or event.actor,
     )
