@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from buildboard.core.audit import BOARD, Actor, record_event
 from buildboard.core.doorbell import ring_on_commit
-from buildboard.core.schemas import utc_text
+from buildboard.core.instants import utc_text
 from servers.errors import ServerConflict
 from servers.health import set_status
 from servers.models import BuildServer

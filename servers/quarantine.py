@@ -17,8 +17,8 @@ from django.utils import timezone
 
 from buildboard.core.audit import BOARD, Actor, record_event
 from buildboard.core.doorbell import ring_on_commit
+from buildboard.core.instants import utc_text
 from buildboard.core.models import Event
-from buildboard.core.schemas import utc_text
 from servers.errors import ServerConflict
 from servers.fleet import TAKING, ServerFacts, load_fleet
 from servers.models import BuildServer

@@ -22,6 +22,7 @@ from tests.waiting import wait_for
 
 T = TypeVar("T")
 ROOT = Path(__file__).parent.parent
+QUICK_TOOLS = ROOT / "tests" / "quick_tools"
 START_SECONDS = 60.0
 RECOVER_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -78,6 +79,7 @@ class RunningBoard:
             "DATABASE_URL": "",
             "DJANGO_SETTINGS_MODULE": "buildboard.settings",
             "HOME": str(self.home),
+            "PATH": f"{QUICK_TOOLS}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "REDIS_URL": "",
             **(extra or {}),

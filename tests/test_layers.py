@@ -122,12 +122,26 @@ def test_no_modules_import_each_other_in_a_circle(package: str) -> None:
     assert sorted(left) == []
 
 
-def test_web_and_short_tasks_do_not_load_what_only_others_need(tmp_path: Path) -> None:
-    """Each process that starts would take half as long again."""
+# Each process that starts would take half as long again.
+@pytest.mark.parametrize(
+    ("loaded", "not_needed"),
+    [
+        (
+            "buildboard.core.tasks, buildboard.urls, jobs.tasks",
+            {"paramiko", "psycopg", "redis", "servers.connections"},
+        ),
+        (
+            "buildboard.launch, buildboard.core.tasks, jobs.tasks, jobs.execution.runner",
+            {"ninja", "pydantic"},
+        ),
+    ],
+    ids=["web and short tasks", "supervisor and runner"],
+)
+def test_no_process_loads_what_only_others_need(loaded: str, not_needed: set[str], tmp_path: Path) -> None:
     program = (
         "import sys, django; django.setup()\n"
-        "import buildboard.core.tasks, buildboard.urls, jobs.tasks\n"
-        "print(sorted({'paramiko', 'psycopg', 'redis', 'servers.connections'} & sys.modules.keys()))"
+        f"import {loaded}\n"
+        f"print(sorted({not_needed} & sys.modules.keys()))"
     )
     environment = {"BUILDBOARD_DATA_DIR": str(tmp_path), "DATABASE_URL": "", "REDIS_URL": ""}
     settings = {"DJANGO_SETTINGS_MODULE": "buildboard.settings"}

@@ -32,7 +32,8 @@ def test_fleet_has_homes_of_its_own_and_is_gone_at_the_end() -> None:
         homes = [ask(server, "echo $HOME").strip() for server in servers]
         build = int(ask(servers[0], "nohup sleep 300 >/dev/null 2>&1 & echo $!"))
         assert is_alive(build)
-        assert build in servers[0].processes()
+        # While it begins its program, its environment reads empty.
+        wait_for(lambda: build in servers[0].processes(), what="seen among its processes")
 
     assert homes == [str(server.home) for server in servers]
     assert len({server.port for server in servers}) == 3

@@ -150,12 +150,16 @@ def test_supervisor_that_was_killed_takes_all_along_and_can_be_started_again() -
         assert "first start" not in board.output
 
 
-def test_what_outlives_the_supervisor_and_the_heads_of_the_clusters_ends_itself() -> None:
+@pytest.mark.parametrize("is_stuck", [False, True])
+def test_what_outlives_the_supervisor_and_the_heads_of_the_clusters_ends_itself(*, is_stuck: bool) -> None:
+    """Even while a sentinel waits for a lock that a killed worker took along."""
     with running_board("--no-local-server") as board:
         folder = board.data_dir / "busy" / "runner"
         (busy,) = board.wait_for(lambda: busy_workers(folder), what="a runner", seconds=RECOVER_SECONDS)
         heads = [board.process.pid, board.leader("buildboard").pid, board.leader("runner").pid]
         orphan = board.sentinel("runner")
+        if is_stuck:
+            orphan.suspend()
 
         for pid in [*heads, busy.pid]:  # the runner's next worker has nothing to do
             os.kill(pid, signal.SIGKILL)

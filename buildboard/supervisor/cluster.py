@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Callable
 from importlib import import_module
 
 import django
@@ -20,10 +21,11 @@ def main(name: str) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "buildboard.settings")
     tie.tie_leader()
     django.setup()
-    from django_q import signals  # noqa: PLC0415, TID251  # after setup; the supervisor minds django-q2's processes
-    from django_q.cluster import Cluster, Sentinel  # noqa: PLC0415, TID251  # same
+    from django_q import cluster, signals  # noqa: PLC0415, TID251  # after setup; the supervisor minds django-q2's processes
 
-    loss.note_losses(Sentinel)
+    loss.note_losses(cluster.Sentinel)
+    for member in ("monitor", "pusher"):
+        setattr(cluster, member, _tied(getattr(cluster, member)))
     signals.post_spawn.connect(_on_spawn, weak=False)
     signals.pre_execute.connect(_on_begin, weak=False)
     signals.post_execute_in_worker.connect(_on_end, weak=False)
@@ -33,7 +35,19 @@ def main(name: str) -> None:
     # What is loaded now is shared by all forks; without the freeze the first collection would copy it.
     gc.collect()
     gc.freeze()
-    Cluster().start()
+    cluster.Cluster().start()
+
+
+def _tied(member: Callable[..., None]) -> Callable[..., None]:
+    """The same, ending with the supervisor: a worker that was killed may have taken a lock along, and then the sentinel
+    starts no other that would end the group.
+    """
+
+    def run(*given: object) -> None:
+        tie.watch_supervisor(on_loss=lambda: None)
+        member(*given)
+
+    return run
 
 
 def _on_spawn(**_: object) -> None:

@@ -14,7 +14,7 @@ from ninja import Query, Schema
 from pydantic import Field
 
 from buildboard.core.errors import ApiError
-from buildboard.core.schemas import utc_text
+from buildboard.core.instants import utc_text
 
 MAX_LIMIT = 200
 _BIG = 1 << 63

@@ -16,7 +16,7 @@ AWAY = ("WebSocket connection to", "Failed to load resource", "net::ERR")
 # In one step: rows are used again and again, for other lines.
 ROWS = """() => [...document.querySelectorAll("bb-log .ll:not(.ph)")]
   .map((row) => [row.querySelector(".ln").textContent, row.querySelector(".lx").textContent])"""
-
+# Of a page that is opened the lines come later than the outline.
 LINES_COME_LAST = """
   const real = window.fetch;
   window.fetch = async (address, ...more) => {
@@ -34,6 +34,11 @@ IS_AT_END = """() => {
   const edge = log.querySelector("[data-scroll]").getBoundingClientRect().bottom;
   return !log.querySelector(".ll.ph") && Math.abs(Math.max(...ends) - edge) < 2;
 }"""
+# A page on, and drawn there: until then the rows are those of the page before.
+PAGE_ON = """async (element) => {
+  element.scrollTop += element.clientHeight / 2;
+  await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+}"""
 
 
 def shown(reader: Reader) -> dict[int, str]:
@@ -45,6 +50,7 @@ def read_all(reader: Reader) -> dict[int, str]:
     """Every line that is not folded away, by paging through the log from its start to its end."""
     scroller = reader.page.locator("[data-scroll]")
     scroller.press("Home")
+    wait_for(lambda: 1 in shown(reader), what="the first line")
     total = int(reader.page.locator("[data-total]").inner_text().split()[0].replace(",", ""))
     lines: dict[int, str] = {}
 
@@ -52,7 +58,7 @@ def read_all(reader: Reader) -> dict[int, str]:
         if reader.page.locator("bb-log .ll.ph").count():
             return False
         lines.update(shown(reader))
-        scroller.evaluate("element => { element.scrollTop += element.clientHeight / 2; }")
+        scroller.evaluate(PAGE_ON)
         return total in lines
 
     wait_for(look, what=lambda: f"{len(lines)} of {total} lines", seconds=60)

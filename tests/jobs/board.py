@@ -17,16 +17,22 @@ from jobs.logs import store
 from jobs.models import Attempt, BuildJob
 from jobs.states import JOB_TERMINAL
 from jobs.submission import fields_of, read_submission
-from servers.models import BuildServer
+from servers.models import BuildServer, Toolchain
 from tests.factories import make_server
 from tests.waiting import wait_for
 
 BUILD_SECONDS = 60.0
 
 
-def make_local_server(work_dir: Path, **fields: Any) -> BuildServer:
-    """This machine as a build server with a work dir of its own."""
-    return make_server(machine_id=machine_id(), work_dir=str(work_dir), **{"name": "local", **fields})
+def make_local_server(work_dir: Path, *, is_known: bool = True, **fields: Any) -> BuildServer:
+    """This machine as a build server with a work dir of its own.
+
+    Its tools were asked for a moment ago, unless it is not known: that takes over a second of CPU.
+    """
+    server = make_server(machine_id=machine_id(), work_dir=str(work_dir), **{"name": "local", **fields})
+    if is_known:
+        Toolchain.objects.create(server=server, name="git", version="2.40", path="/usr/bin/git")
+    return server
 
 
 def submit(repository: Path | str, **fields: Any) -> BuildJob:

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from buildboard.core.instants import utc_text
 from buildboard.core.permissions import Role
-from buildboard.core.schemas import utc_text
 from jobs.models import Attempt, BuildJob, Refusal
 from jobs.queue.explain import explain_job
 from servers.leases import acquire_lease

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from buildboard.core.instants import utc_text
 from buildboard.core.permissions import Role
-from buildboard.core.schemas import utc_text
 from jobs.models import BuildJob
 from servers.models import BuildServer
 from servers.slots import take_slot

@@ -115,7 +115,7 @@ def test_cancel_while_artifacts_are_fetched_ends_the_fetching_and_the_result_sta
             repository, build_command="echo x >file; exit 3", artifact_paths=["file", "a.deb", "b.deb"]
         )
         wait_until_collecting(job)
-        wait_for(is_packing, what="tar was started")
+        wait_for(lambda: is_packing(held), what="tar was started")
         request_cancel(job, actor=Actor("ann", "api"))
         wait_until_finished(job)
         held.unlink()
@@ -164,7 +164,7 @@ def test_file_that_vanishes_or_changes_is_named_and_the_others_are_kept(
         attempt = wait_until_collecting(job)
         tree = tmp_path / "work" / "jobs" / str(attempt.pk) / "ws" / "src"
         wait_for((tree / "f").exists)
-        wait_for(is_packing, what="tar was started")
+        wait_for(lambda: is_packing(held), what="tar was started")
         (tree / "a").unlink()
         (tree / "b").unlink()
         os.mkfifo(tree / "b")
@@ -186,12 +186,13 @@ def test_file_that_vanishes_or_changes_is_named_and_the_others_are_kept(
     ]
 
 
-def is_packing() -> bool:
-    """Whether the server's tar was started."""
+def is_packing(held: Path) -> bool:
+    """Whether this server's tar was started; other servers of other tests may be at theirs."""
+    tar = os.fsencode(held.parent / "tools" / "tar")
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             line = path.read_bytes()
-            if b"tools/tar" in line and b"--format=gnu" in line:
+            if tar in line and b"--format=gnu" in line:
                 return True
     return False
 

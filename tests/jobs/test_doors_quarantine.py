@@ -10,8 +10,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from buildboard.core.audit import Actor
+from buildboard.core.instants import utc_text
 from buildboard.core.permissions import Role
-from buildboard.core.schemas import utc_text
 from servers import quarantine
 from servers.models import BuildServer
 from tests.api import INFRASTRUCTURE, ApiClient, assert_error

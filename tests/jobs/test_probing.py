@@ -274,7 +274,7 @@ def test_a_server_that_is_deleted_meanwhile_is_no_trouble() -> None:
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Probed]:
-    found = Probed(make_local_server(tmp_path / "work"))
+    found = Probed(make_local_server(tmp_path / "work", is_known=False))
     yield found
     found.prober._pool.shutdown(wait=True)
 

@@ -49,8 +49,10 @@ def start_running(repository: Path, tmp_path: Path) -> tuple[BuildJob, int]:
 
 
 def start_of_another_board(server: BuildServer) -> str:
-    run = str(uuid4())
-    open_client(server).submit(run, script=b"sleep 600", environment={}, limits=RunLimits(disk_floor_kib=0))
+    run, client = str(uuid4()), open_client(server)
+    client.submit(run, script=b"echo up; sleep 600", environment={}, limits=RunLimits(disk_floor_kib=0))
+    # What is still being started needs the helper, which a test may take away.
+    wait_for(lambda: client.poll([(run, 0)])[0].data, what="its first line")
     return run
 
 

@@ -8,8 +8,8 @@ import pytest
 from django.utils import timezone
 
 from buildboard.core.audit import BOARD, Actor
+from buildboard.core.instants import utc_text
 from buildboard.core.models import Event
-from buildboard.core.schemas import utc_text
 from servers import drains
 from servers.drains import end_what_is_over, set_draining, set_maintenance
 from servers.errors import InvalidServer, ServerConflict

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from buildboard.core.schemas import read_instant, utc_text
+from buildboard.core.instants import read_instant, utc_text
 
 AT = datetime(2026, 1, 16, 6, 13, 7, 741807, tzinfo=UTC)
 
