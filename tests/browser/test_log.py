@@ -75,15 +75,18 @@ def wait_for_end(reader: Reader) -> None:
     expect(reader.page.locator("[data-stream]")).to_have_text("complete", timeout=2 * WAIT_MS)
 
 
-def test_a_build_is_watched_to_its_end(reader: Reader, repository: Path) -> None:
+def test_a_build_is_watched_to_its_end(reader: Reader, repository: Path, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    waits = f"while [ ! -e {go} ]; do sleep 0.1; done"
     reader.submit(
         repository,
-        "printf '\\033[31mred\\033[0m <b>bold</b>\\n 10%%\\r100%%\\n'; sleep 3; seq 1 20000; exit 3",
+        f"printf '\\033[31mred\\033[0m <b>bold</b>\\n 10%%\\r100%%\\n'; {waits}; seq 1 20000; exit 3",
     )
 
     reader.page.locator(".lx", has_text="red <b>bold</b>").last.wait_for()
     expect(reader.page.locator(".lx .f1", has_text="red")).to_have_count(1)  # the command is in the log, too
     assert "100%" in shown(reader).values()
+    go.touch()
     reader.wait_for_badge("Failed")
     wait_for_end(reader)
     reader.page.locator("[data-scroll]").press("End")
