@@ -15,7 +15,7 @@ JOBS = 2_000
 
 
 def run(setting: Setting) -> None:
-    """Print the share of estimates that were within 25 % of what came, and that had it in their range."""
+    """Print the share of estimates that were within 25% of what came, and that had it in their range."""
     environment = {
         **os.environ,
         "BUILDBOARD_DATA_DIR": str(setting.folder),

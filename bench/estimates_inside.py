@@ -197,7 +197,7 @@ def _show(name: str, found: Accuracy | None) -> None:
         print(f"  {name:<36} none")
         return
     print(
-        f"  {name:<36} within 25 % for {found.within_25_percent:>3} %   in range for {found.in_range:>3} %"
+        f"  {name:<36} within 25% for {found.within_25_percent:>3}%   in range for {found.in_range:>3}%"
         f"   n={found.estimates:,}"
     )
 

@@ -127,6 +127,7 @@ BADGES: dict[str, Badge] = {
     "maintenance": Badge("badge-neutral", "wrench"),
     "unknown": Badge("badge-neutral badge-ghostline", "circle-question-mark"),
     "draining": Badge("badge-neutral", "arrow-down-to-line"),
+    "removing": Badge("badge-error", "trash-2"),
     "quarantined": Badge("badge-error", "shield-alert"),
     "disabled": Badge("badge-neutral", "ban"),
     # of how a server stands to a job, and a waiting job to all of them

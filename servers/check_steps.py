@@ -238,8 +238,8 @@ class _Way:
         free_mb = measures.free_kb / 1024
         advice = FREE_STORAGE.sentence(free_mb) if FREE_STORAGE.is_past(free_mb) else ""
         if percent > limit:
-            advice = f"It takes no builds over {limit} %: make room, or raise the limit."
-        seen = f"{measures.free_kb / _GIB_KB:.1f} GiB are free, {percent:.0f} % used."
+            advice = f"It takes no builds over {limit}%: make room, or raise the limit."
+        seen = f"{measures.free_kb / _GIB_KB:.1f} GiB are free, {percent:.0f}% used."
         self._notes.imply("disk", ok=not advice, seen=seen, advice=advice)
 
     def _store(self, client: RunClient, facts: dict[str, str]) -> None:

@@ -81,14 +81,14 @@ _EVERYWHERE = (
         40,
         15,
         COMES_AND_GOES,
-        "In {value:.0f} % of a minute something there waited for memory: run fewer builds at once, or add memory.",
+        "In {value:.0f}% of a minute something there waited for memory: run fewer builds at once, or add memory.",
     ),
     Band(
         "disk_stall",
         90,
         60,
         COMES_AND_GOES,
-        "In {value:.0f} % of a minute something there waited for the disk: run fewer builds at once, or see if it "
+        "In {value:.0f}% of a minute something there waited for the disk: run fewer builds at once, or see if it "
         "is failing.",
     ),
     Band(
@@ -108,14 +108,14 @@ def bands_of(*, memory_limit_percent: int, storage_limit_percent: int) -> tuple[
             "memory",
             memory_limit_percent,
             COMES_AND_GOES,
-            "Its memory is {value:.0f} % in use; over {enter:.0f} % it takes no builds, and at {leave:.0f} % it counts "
+            "Its memory is {value:.0f}% in use; over {enter:.0f}% it takes no builds, and at {leave:.0f}% it counts "
             "as well again: run fewer builds at once, or raise its limit.",
         ),
         _limit_band(
             "storage",
             storage_limit_percent,
             STAYS,
-            "Its disk is {value:.0f} % full; over {enter:.0f} % it takes no builds, and at {leave:.0f} % it counts as "
+            "Its disk is {value:.0f}% full; over {enter:.0f}% it takes no builds, and at {leave:.0f}% it counts as "
             "well again: make room, or raise its limit.",
         ),
         *_EVERYWHERE,

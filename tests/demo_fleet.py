@@ -1,7 +1,7 @@
 """The servers of the demo board: eight of four architectures, most of them busy, with an hour of looks at each.
 
-Besides, one that is to be put in quarantine, and a newcomer. Rows are written directly, as probes and an operator would
-leave them. The numbers are the same each time.
+Rows are written directly, as probes and an operator would leave them. The numbers are the same each time. Those that
+come, go or are not trusted are demo_comings.py's.
 """
 
 import math
@@ -10,7 +10,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from servers.models import BuildServer, ProbeSample, ServerCheck, ServerLease, Slot, Toolchain
+from servers.models import BuildServer, ProbeSample, ServerLease, Slot, Toolchain
 from servers.states import ServerStatus, TransportKind
 from tests.demo_story import Story
 from tests.factories import make_server
@@ -21,7 +21,7 @@ _SAMPLES = 60
 
 
 @dataclass(frozen=True)
-class _Spec:
+class Spec:
     """One server: how many builds it takes and runs, and its load in percent (CPU, memory, disk)."""
 
     name: str
@@ -35,14 +35,14 @@ class _Spec:
 
 
 _SPECS = (
-    _Spec("build-x86-01", "x86_64", 4, 4, (93.0, 71.0, 64.0)),
-    _Spec("build-x86-02", "x86_64", 4, 4, (78.0, 58.0, 71.0)),
-    _Spec("build-x86-03", "x86_64", 4, 4, (72.0, 61.0, 55.0)),
-    _Spec("build-x86-04", "x86_64", 4, 0, (3.0, 12.0, 31.0), draining="Its memory is exchanged on Monday."),
-    _Spec("build-arm-01", "aarch64", 2, 2, (80.0, 66.0, 73.0)),
-    _Spec("build-arm-02", "armv7", 2, 1, (52.0, 47.0, 91.0), ServerStatus.DEGRADED, "The disk is 91% full."),
-    _Spec("build-rv-01", "riscv64", 2, 1, (61.0, 37.0, 44.0)),
-    _Spec(
+    Spec("build-x86-01", "x86_64", 4, 4, (93.0, 71.0, 64.0)),
+    Spec("build-x86-02", "x86_64", 4, 4, (78.0, 58.0, 71.0)),
+    Spec("build-x86-03", "x86_64", 4, 4, (72.0, 61.0, 55.0)),
+    Spec("build-x86-04", "x86_64", 4, 0, (3.0, 12.0, 31.0), draining="Its memory is exchanged on Monday."),
+    Spec("build-arm-01", "aarch64", 2, 2, (80.0, 66.0, 73.0)),
+    Spec("build-arm-02", "armv7", 2, 1, (52.0, 47.0, 91.0), ServerStatus.DEGRADED, "The disk is 91% full."),
+    Spec("build-rv-01", "riscv64", 2, 1, (61.0, 37.0, 44.0)),
+    Spec(
         "build-rv-02", "riscv64", 2, 0, (20.0, 30.0, 40.0), ServerStatus.OFFLINE, "No answer for 90 seconds."
     ),
 )
@@ -57,42 +57,7 @@ _TOOLS = (
 
 def make_fleet(chance: random.Random, *, story: Story, now: datetime) -> list[BuildServer]:
     """All of them, their slots taken by nobody yet."""
-    return [_make(spec, chance=chance, story=story, now=now) for spec in _SPECS]
-
-
-def make_newcomer(*, story: Story, now: datetime) -> BuildServer:
-    """One on its way into the fleet: it was looked at, and its host key waits to be accepted."""
-    minute_ago = now - timedelta(minutes=1)
-    server = make_server(
-        "build-new-01",
-        transport=TransportKind.SSH,
-        hostname="build-new-01.example.org",
-        ssh_username="builder",
-        public_key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE3kT9mZ6YbqkqzqQeQm1lXqW0o8e8Jm0 buildboard-build-new-01",
-        architectures=[],
-        status=ServerStatus.UNKNOWN,
-        status_reason="It waits for an operator to accept its host key.",
-        status_changed_at=minute_ago,
-        seen_host_key=HOST_KEY_LINE,
-        created_at=minute_ago,
-    )
-    seen = "build-new-01.example.org port 22 accepts connections."
-    waits = "nobody has accepted it yet."
-    steps = [
-        {"name": "reach", "ok": True, "seen": seen, "advice": "", "milliseconds": 4},
-        {"name": "host_key", "ok": False, "seen": waits, "advice": "Compare it.", "milliseconds": 21},
-    ]
-    ServerCheck.objects.create(
-        server=server, steps=steps, requested_at=minute_ago, started_at=minute_ago, finished_at=minute_ago
-    )
-    story.tell(server, "server_added", at=minute_ago, actor="olga")
-    return server
-
-
-def make_suspect(*, story: Story, now: datetime) -> BuildServer:
-    """One that built nothing yet, to be put in quarantine."""
-    spec = _Spec("build-x86-05", "x86_64", 4, 0, (4.0, 19.0, 38.0))
-    return _make(spec, chance=random.Random(5), story=story, now=now)
+    return [make_one(spec, chance=chance, story=story, now=now) for spec in _SPECS]
 
 
 def take_slots(server: BuildServer, chance: random.Random) -> list[uuid.UUID]:
@@ -105,12 +70,13 @@ def take_slots(server: BuildServer, chance: random.Random) -> list[uuid.UUID]:
     return holders
 
 
-def _changed_at(spec: _Spec, now: datetime) -> datetime:
+def _changed_at(spec: Spec, now: datetime) -> datetime:
     minutes = _AWAY_MINUTES if spec.status == ServerStatus.OFFLINE else _UNWELL_MINUTES
     return now - timedelta(minutes=minutes)
 
 
-def _make(spec: _Spec, *, chance: random.Random, story: Story, now: datetime) -> BuildServer:
+def make_one(spec: Spec, *, chance: random.Random, story: Story, now: datetime) -> BuildServer:
+    """One of them, whose slots are free, added weeks ago."""
     is_away = spec.status == ServerStatus.OFFLINE
     since = _changed_at(spec, now)
     cpu, memory, storage = spec.load
@@ -155,7 +121,7 @@ def _make(spec: _Spec, *, chance: random.Random, story: Story, now: datetime) ->
     return server
 
 
-def _readings(spec: _Spec) -> dict[str, dict[str, float]]:
+def _readings(spec: Spec) -> dict[str, dict[str, float]]:
     """What its last probe came to."""
     cpu, memory, storage = spec.load
     values = {
@@ -173,7 +139,7 @@ def _readings(spec: _Spec) -> dict[str, dict[str, float]]:
     }
 
 
-def _look_back(server: BuildServer, spec: _Spec, *, now: datetime) -> list[ProbeSample]:
+def _look_back(server: BuildServer, spec: Spec, *, now: datetime) -> list[ProbeSample]:
     """A sample an hour of the week before: busy by day, less at night, the disk slowly filling."""
     cpu, memory, storage = spec.load
     samples = []
@@ -194,7 +160,7 @@ def _look_back(server: BuildServer, spec: _Spec, *, now: datetime) -> list[Probe
     return samples
 
 
-def _look_at(server: BuildServer, spec: _Spec, *, chance: random.Random, now: datetime) -> None:
+def _look_at(server: BuildServer, spec: Spec, *, chance: random.Random, now: datetime) -> None:
     """A sample a minute; none since it is away. Each differs a little from the one before, the last is as it is now."""
     first = _AWAY_MINUTES if spec.status == ServerStatus.OFFLINE else 0
     load = list(spec.load)

@@ -1,13 +1,12 @@
 """A board full of life for pictures, for tests of pages and for their benchmark.
 
-Ten servers, jobs in every state, a day of history and what happened in it. Rows are written directly, as the domain
+Twelve servers, jobs in every state, a day of history and what happened in it. Rows are written directly, as the domain
 would leave them; nothing runs, and it asserts nothing. The numbers are the same each time. The servers are
-demo_fleet.py's, the jobs whose own pages are looked at demo_jobs.py's.
+demo_fleet.py's and demo_comings.py's, the jobs whose own pages are looked at demo_jobs.py's.
 """
 
 import random
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,11 +18,11 @@ from buildboard.core.auth import create_token
 from buildboard.core.heartbeat import beat
 from buildboard.core.models import User
 from buildboard.core.permissions import Role
-from jobs.models import Attempt, BuildJob, Refusal
+from jobs.models import Attempt, BuildJob
 from jobs.states import AttemptStatus, ErrorCategory, JobStatus, Phase, Priority
 from servers.models import BuildServer
-from servers.quarantine import set_quarantine
-from tests.demo_fleet import make_fleet, make_newcomer, make_suspect, take_slots
+from tests import demo_comings
+from tests.demo_fleet import make_fleet, take_slots
 from tests.demo_jobs import (
     Scene,
     attempted,
@@ -35,10 +34,11 @@ from tests.demo_jobs import (
     submitted,
 )
 from tests.demo_story import Story
+from tests.demo_waits import keep_forecast, refuse
 from tests.factories import make_user
 
 _ROLES = {"admin": Role.ADMIN, "olga": Role.OPERATOR, "sam": Role.SUBMITTER}
-_ADMIN, _OLGA = Actor("admin", "page"), Actor("olga", "page")
+_ADMIN = Actor("admin", "page")
 _DAY_SECONDS = 86_400
 _LAST_DAY, _DAYS_BEFORE, _A_DAY_BEFORE = 600, 7, 50  # jobs of the last day; days before it, and jobs of each
 
@@ -96,14 +96,15 @@ def fill_board(*, password: str | None = None, now: datetime | None = None, seed
     _make_history(scene, list(servers.values()), people)
     running = _make_running(scene, list(servers.values()), people)
     queued, blocked = _make_queue(scene, people)
-    _refuse(queued, servers, scene=scene)
     found = {
         "server": servers["build-x86-03"],
         "offline": servers["build-rv-02"],
         "drained": servers["build-x86-04"],
         "degraded": servers["build-arm-02"],
-        "newcomer": make_newcomer(story=story, now=now),
-        "quarantined": (suspect := make_suspect(story=story, now=now)),
+        "newcomer": demo_comings.make_newcomer(story=story, now=now),
+        "quarantined": (suspect := demo_comings.make_suspect(story=story, now=now)),
+        "impostor": (impostor := demo_comings.make_impostor(story=story, now=now)),
+        "leaving": (leaving := demo_comings.make_leaving(scene)),
         "running": running,
         "queued": queued,
         "blocked": blocked,
@@ -112,10 +113,12 @@ def fill_board(*, password: str | None = None, now: datetime | None = None, seed
         "completed": make_completed(scene, servers["build-arm-01"]),
         "hostile": hostile,
     }
+    refuse(scene, found, servers)
     story.write()
-    set_quarantine(
-        suspect.pk, enabled=True, actor=_OLGA, reason="Its kernel reports errors of a memory module."
-    )
+    demo_comings.quarantine(suspect)
+    demo_comings.show_other_key(impostor)
+    demo_comings.remove(leaving)
+    keep_forecast(now)
     _make_tokens(people[0], now=now)
     return {word: str(row.pk) for word, row in found.items()}
 
@@ -268,19 +271,3 @@ def _make_queue(scene: Scene, people: list[User]) -> tuple[BuildJob, BuildJob]:
         for number, (name, branch, architecture, priority, more) in enumerate(waiting)
     ]
     return jobs[1], jobs[3]
-
-
-def _refuse(job: BuildJob, servers: Mapping[str, BuildServer], *, scene: Scene) -> None:
-    """What stood in its way since it was queued: one server drained, then all that fit were full."""
-    since, half = job.created_at, scene.ago(130)
-    Refusal.objects.bulk_create(
-        Refusal(job=job, server=servers[name], condition=condition, since=begin, until=end)
-        for name, condition, begin, end in (
-            ("build-x86-01", "quarantined", since, half),
-            ("build-x86-02", "quarantined", since, half),
-            ("build-x86-01", "full", half, None),
-            ("build-x86-02", "full", half, None),
-            ("build-x86-03", "full", scene.ago(90), None),
-            ("build-x86-04", "draining", since, None),
-        )
-    )

@@ -248,15 +248,13 @@ def test_a_disk_over_its_threshold_degrades_and_keeps_builds_away_until_there_is
         return str(fleet.wait_row(fleet.east, "is judged", status=status)["status_reason"])
 
     told = probe(DISK_FULL, percent=90, status="degraded")
-    assert told.startswith(
-        "Its disk is 90 % full; over 85 % it takes no builds, and at 80 % it counts as well"
-    )
+    assert told.startswith("Its disk is 90% full; over 85% it takes no builds, and at 80% it counts as well")
     waits = fleet.submit(required_labels={"disk": "nvme"})
-    fleet.wait_reason(waits, fleet.east, "Uses 90 % of its storage, over its limit of 85 %")
+    fleet.wait_reason(waits, fleet.east, "Uses 90% of its storage, over its limit of 85%")
 
     told = probe(DISK_BETWEEN, percent=82, status="degraded")
 
-    assert told.startswith("Its disk is 82 % full;")
+    assert told.startswith("Its disk is 82% full;")
     assert fleet.finish(waits) == [("completed", "east")]
     assert fleet.row(fleet.east)["status"] == "degraded"
     assert probe(DISK_HALF, percent=50, status="online") == "It is well again."

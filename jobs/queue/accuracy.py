@@ -27,7 +27,7 @@ class Estimated:
 class Accuracy:
     """How good so many estimates were, in whole percent.
 
-    `within_25_percent`: said was at most 25 % more or less than what came; `in_range`: that lay between low and high.
+    `within_25_percent`: said was at most 25% more or less than what came; `in_range`: that lay between low and high.
     """
 
     estimates: int
@@ -55,11 +55,10 @@ class TrackRecord:
         """How good those of starts have been, in a sentence."""
         found = self.starts
         if found is None:
-            return "How good estimates of a start are is not known: nothing came yet that could be compared."
-        last = "The last estimate" if found.estimates == 1 else f"The last {found.estimates} estimates"
-        was = "was" if found.estimates == 1 else "were"
+            return "How good estimates of a start are is not known yet."
+        last = "the only estimate" if found.estimates == 1 else f"the last {found.estimates} estimates"
         within, inside = found.within_25_percent, found.in_range
-        return f"{last} of a start {was} within 25 % for {within} %, in range for {inside} %."
+        return f"Of {last} of a start, {inside}% had it in their range, {within}% were within 25%."
 
 
 def judge_estimates(estimates: Sequence[Estimated]) -> Accuracy | None:

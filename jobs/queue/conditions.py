@@ -196,18 +196,21 @@ def _judge_state(server: ServerFacts, needs: Needs, now: datetime) -> Iterator[R
     if not server.enabled:
         yield Refused(Condition.DISABLED, "is switched off")
     if not server.pinned:
-        yield Refused(Condition.UNPINNED, "has a host key that no operator has accepted yet")
+        shown = "shows another host key than the pinned one"
+        unseen = "has a host key that no operator has accepted yet"
+        yield Refused(Condition.UNPINNED, shown if server.key_changed else unseen)
     if server.status == ServerStatus.MAINTENANCE:
         yield Refused(Condition.MAINTENANCE, f"is in maintenance{_why(server.status_reason)}")
     elif server.status == ServerStatus.OFFLINE:
-        yield Refused(Condition.OFFLINE, f"is offline{_why(server.status_reason)}")
+        why = _why(server.status_reason) if server.pinned else ""  # else its key says it all
+        yield Refused(Condition.OFFLINE, f"is offline{why}")
     elif server.status == ServerStatus.UNKNOWN:
         yield Refused(Condition.UNKNOWN, "was not reached yet")
     if server.draining:
         yield Refused(Condition.DRAINING, f"is draining{_why(server.draining_reason)}")
     yield from _judge_quarantine(server, needs, now)
     if not server.followed:
-        yield Refused(Condition.NOT_FOLLOWED, "is looked after by no runner now")
+        yield Refused(Condition.NOT_FOLLOWED, "has no runner that looks after it now")
     if server.starts_refused_until and server.starts_refused_until > now:
         until = f"{server.starts_refused_until:%H:%M:%S} UTC"
         yield Refused(
@@ -265,4 +268,4 @@ def _judge_room(server: ServerFacts, needs: Needs, waited_seconds: float) -> Ite
 
 
 def _over(what: str, percent: float | None, limit: int) -> str:
-    return f"uses {percent or 0:.0f} % of its {what}, over its limit of {limit} %"
+    return f"uses {percent or 0:.0f}% of its {what}, over its limit of {limit}%"

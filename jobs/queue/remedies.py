@@ -109,7 +109,7 @@ def _slot_of(servers: Sequence[ServerFacts]) -> str:
 
 
 def _falls(what: str, server: ServerFacts, limit: int) -> str:
-    return f"{server.name} uses at most {limit} % of its {what}"
+    return f"{server.name} uses at most {limit}% of its {what}"
 
 
 def _labels(needs: Needs, server: ServerFacts | None = None) -> str:

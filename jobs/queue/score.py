@@ -117,7 +117,7 @@ def why_chosen(server: ServerFacts, *, able: int, alike: int, past: Past = NO_PA
         return "It was the only server that could take it."
     merits = [f"{server.free_slots} of {server.slots} slots free"]
     if server.cpu_percent is not None:
-        merits.append(f"{server.cpu_percent:.0f} % of its CPU in use")
+        merits.append(f"{server.cpu_percent:.0f}% of its CPU in use")
     if past.warmth.get(server.id):
         merits.append("has built this repository lately")
     if len(past.speed) > 1 and past.speed.get(server.id) == 1:

@@ -19,6 +19,7 @@ from jobs.queue.predictions import Moments
 from jobs.queue.spans import Span, span_words
 from jobs.states import BADGES, Badge
 from jobs.views.selection import Selection
+from jobs.views.sizes import mebibyte_words, size_words
 
 register = template.Library()
 
@@ -31,7 +32,6 @@ _FIELD_CLASSES = {
 _FEW, _MINUTE, _HOUR, _DAY = 10, 60, 3600, 86400
 _ICON_CLASSES = {"": "i", "s": "i i-s", "xs": "i i-xs"}
 _FULL_COMMIT_DIGITS = 12
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 @register.simple_tag
@@ -102,20 +102,13 @@ def limit(seconds: int | None) -> str:
 @register.filter
 def size(count: int | None) -> str:
     """Bytes as `58.7 MiB`; a dash for none."""
-    if count is None:
-        return "—"
-    number = float(count)
-    for unit in _UNITS:
-        if number < 1024 or unit == _UNITS[-1]:
-            break
-        number /= 1024
-    return f"{number:.0f} B" if unit == "B" else f"{number:.1f} {unit}"
+    return "—" if count is None else size_words(count)
 
 
 @register.filter
 def mebibytes(count: int | None) -> str:
     """So many MiB as `15.6 GiB`."""
-    return size(None if count is None else count << 20)
+    return "—" if count is None else mebibyte_words(count)
 
 
 @register.filter

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.urls import reverse
@@ -10,11 +10,13 @@ from django.urls import reverse
 from buildboard.core.models import Event
 from jobs.models import Attempt, BuildJob
 from jobs.views.server_parts import SERVER_EVENT_LOOKS, STATUS_LOOKS
+from servers.states import ServerStatus
 
 _SHOWN = 8
 _LOOKED_AT = 200
 _MOST_CHARACTERS = 160
 _SECOND_LINE = 80
+_AT_ONCE = timedelta(seconds=1)
 _COLUMNS = (
     "source_repository",
     "branch",
@@ -38,6 +40,7 @@ _SERVER_KINDS = (
     "host_key_replaced",
     "host_key_back",
     "rebooted",
+    "removal_requested",
     "quarantined",
     "quarantine_ended",
     "quarantine_withheld",
@@ -64,7 +67,7 @@ def recent_activity(servers: Mapping[UUID, str]) -> list[Activity]:
     """The latest that mattered, newest first; `servers` are the names of those that there are."""
     # By their number alone: by what they are about, an index would be read to its end and sorted.
     latest = Event.objects.order_by("-sequence")
-    wanted = [event for event in latest[:_LOOKED_AT] if _matters(event)][:_SHOWN]
+    wanted = _without_echoes([event for event in latest[:_LOOKED_AT] if _matters(event)])[:_SHOWN]
     of_jobs = [event for event in wanted if event.subject_type == "job"]
     rows = BuildJob.objects.filter(pk__in={event.subject_id for event in of_jobs}).only(*_COLUMNS)
     jobs = {str(job.pk): job for job in rows} if of_jobs else {}
@@ -100,10 +103,30 @@ def _matters(event: Event) -> bool:
     return is_of_server and (event.kind == "status" or event.kind in _SERVER_KINDS)
 
 
+def _without_echoes(events: list[Event]) -> list[Event]:
+    """All but what another host key brings with it: that the server is offline then, and in quarantine."""
+    alarms = [(event.subject_id, event.at) for event in events if event.kind == "host_key_changed"]
+    return [
+        event
+        for event in events
+        if event.kind not in {"status", "quarantined"}
+        or not any(event.subject_id == of and abs(event.at - at) < _AT_ONCE for of, at in alarms)
+    ]
+
+
+def _reason(event: Event) -> str:
+    """Why; of another host key only which one, since the rest is on the server's page."""
+    return str(event.data.get("seen", "")) if event.kind == "host_key_changed" else event.reason
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
 def _of_job(event: Event, job: BuildJob, *, place: str) -> Activity:
     icon, colour, words = _JOB_LOOKS[event.kind]
     reason = next(iter(event.reason.strip().splitlines()), "")
-    quoted = reason[:_MOST_CHARACTERS] if words.endswith(":") else ""
+    quoted = _cut(reason, _MOST_CHARACTERS) if words.endswith(":") else ""
     by = f" by {event.actor}" if event.actor and event.kind in ("cancelled", "retried") else ""
     number = event.data.get("attempt")
     told = [place, f"attempt {number} of {job.max_attempts}" if number else ""]
@@ -124,10 +147,10 @@ def _of_job(event: Event, job: BuildJob, *, place: str) -> Activity:
 def _of_server(event: Event, *, name: str) -> Activity:
     if event.kind == "status":
         icon, colour = STATUS_LOOKS.get(event.to_state, ("circle", ""))
-        words = f"is {event.to_state}"
+        words = f"is {'in ' if event.to_state == ServerStatus.MAINTENANCE else ''}{event.to_state}"
     else:
         icon, colour, told = SERVER_EVENT_LOOKS[event.kind]
-        words = told.partition(":")[0].lower()
+        words = told.partition(":")[0].lower().removeprefix("it ")
     return Activity(
         id=event.sequence,
         at=event.at,
@@ -138,5 +161,5 @@ def _of_server(event: Event, *, name: str) -> Activity:
         words=words,
         quoted="",
         seconds=None,
-        detail=event.reason[:_SECOND_LINE] or event.actor,
+        detail=_cut(_reason(event), _SECOND_LINE) or event.actor,
     )

@@ -156,7 +156,7 @@ def _running(job: BuildJob, *, learnt: Learnt | None, now: datetime) -> Running:
     left = f"{span_words(progress.left)} left" if progress.left else ""
     if progress.over is None:
         return Running(job, progress.percent, left, is_over=False)
-    return Running(job, progress.percent, f"over its usual {wait_words(learnt.likely)}, {left}", is_over=True)
+    return Running(job, progress.percent, f"over usual {wait_words(learnt.likely)} · {left}", is_over=True)
 
 
 def make_fleet(fleet: Sequence[ServerFacts]) -> tuple[list[FleetRow], int]:

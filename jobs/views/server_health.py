@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from jobs.views.sizes import mebibyte_words
 from servers.models import BuildServer
 from servers.thresholds import Band, bands_of
 
@@ -14,7 +15,7 @@ def _percent(value: float) -> str:
 
 
 def _mebibytes(value: float) -> str:
-    return f"{value / 1024:.1f} GiB" if value >= 1024 else f"{value:.0f} MiB"
+    return mebibyte_words(round(value))
 
 
 def _count(value: float) -> str:

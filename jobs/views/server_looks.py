@@ -14,6 +14,7 @@ from servers.models import BuildServer
 from servers.states import QuarantineStage, ServerStatus, TransportKind
 
 _NEAR_LIMIT = 10  # percent
+_IN_A_SENTENCE = {"removing": "being removed", "maintenance": "in maintenance"}
 _BEAT = timedelta(minutes=2)
 _BEATS = 15
 BEATS_MINUTES = 30
@@ -117,12 +118,25 @@ def awaits_acceptance(server: BuildServer) -> bool:
 
 def states_of(server: BuildServer) -> list[str]:
     """The words of its badges: its status, and what keeps it from builds besides."""
+    is_removed = server.removal_requested_at is not None
     besides = {
         "disabled": not server.enabled,
-        "draining": server.draining,
+        "removing": is_removed,
+        "draining": server.draining and not is_removed,
         "quarantined": is_quarantined(server),
     }
     return [server.status, *(word for word, holds in besides.items() if holds)]
+
+
+def foremost_state(server: BuildServer) -> str:
+    """The one word that counts of what it is: what a person did or has to do before what a probe saw."""
+    if has_changed_key(server):
+        return "with another host key"
+    if awaits_acceptance(server):
+        return "with a host key to accept"
+    status, *besides = states_of(server)
+    state = besides[0] if besides else status
+    return _IN_A_SENTENCE.get(state, state)
 
 
 def is_out(server: BuildServer) -> bool:

@@ -12,6 +12,7 @@ from jobs.models import Attempt, BuildJob
 from jobs.states import JobStatus
 from jobs.views.charts import SPAN, LineChart, draw_line
 from jobs.views.server_looks import Meter, meters_of
+from jobs.views.sizes import mebibyte_words
 from jobs.views.slot_chart import SlotChart, draw_slots
 from servers.models import BuildServer, ProbeSample, ServerCheck
 
@@ -46,7 +47,7 @@ SERVER_EVENT_LOOKS = {
     "drain_changed": ("arrow-down-to-line", "", "Draining, with another reason or end"),
     "drain_ended": ("play", "ok", "Draining ended"),
     "maintenance_changed": ("wrench", "", "In maintenance, with another reason or end"),
-    "removal_requested": ("trash-2", "bad", "To be removed from the fleet, its builds cancelled"),
+    "removal_requested": ("trash-2", "bad", "Removal asked for"),
     "removal_withdrawn": ("play", "ok", "It stays after all"),
     "quarantined": ("shield-alert", "bad", "In quarantine"),
     "quarantine_extended": ("shield-alert", "bad", "In quarantine for longer"),
@@ -97,12 +98,12 @@ def _cpu_words(server: BuildServer) -> str:
 
 
 def _memory_words(server: BuildServer) -> str:
-    return f"of {server.total_memory_mb / 1024:.1f} GiB" if server.total_memory_mb else ""
+    return f"of {mebibyte_words(server.total_memory_mb)}" if server.total_memory_mb else ""
 
 
 def _disk_words(server: BuildServer) -> str:
     mount = str(server.facts.get("disk.mount", ""))
-    size = f"of {server.total_storage_gb} GiB" if server.total_storage_gb else ""
+    size = f"of {mebibyte_words(server.total_storage_gb << 10)}" if server.total_storage_gb else ""
     return " · ".join(part for part in (size, mount) if part)
 
 

@@ -1,5 +1,6 @@
 """The list of build servers. One server is in `server.py`, adding and changing in `server_editing.py`."""
 
+from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from jobs.views.affected import affected_on
 from jobs.views.live import ACTIVE_MS, FINISHED_MS, answer_live, version_of
 from jobs.views.server_looks import (
     awaits_acceptance,
+    foremost_state,
     has_changed_key,
     is_quarantined,
     needs_attention,
@@ -113,15 +115,12 @@ def _rank(server: BuildServer) -> int | None:
 
 
 def _summary(fleet: list[BuildServer], *, held: int) -> dict[str, object]:
-    """Counts for the head of the page."""
-    words = [status.value for status in ServerStatus]
-    counts = {word: sum(server.status == word for server in fleet) for word in words}
-    counts["draining"] = sum(server.draining for server in fleet)
-    counts["disabled"] = sum(not server.enabled for server in fleet)
-    counts["quarantined"] = sum(is_quarantined(server) for server in fleet)
+    """Counts for the head of the page: each server once, those that are well first."""
+    counts = Counter(map(foremost_state, fleet)).items()
+    states = sorted(counts, key=lambda one: (one[0] != ServerStatus.ONLINE, -one[1]))
     return {
         "servers": len(fleet),
         "held": held,
         "slots": sum(server.max_concurrent_builds for server in fleet if server.enabled),
-        "states": ", ".join(f"{count} {word}" for word, count in counts.items() if count),
+        "states": ", ".join(f"{count} {word}" for word, count in states),
     }

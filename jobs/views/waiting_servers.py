@@ -6,12 +6,20 @@ from uuid import UUID
 
 from django.http import HttpRequest
 
+from jobs.queue.conditions import Kind
 from jobs.queue.lasting import Range
 from jobs.queue.verdicts import ServerVerdict, Verdict
+from jobs.states import BADGES
 
 A_PAGE = 200
 FREE = "free"
-_TABS = (("", "All"), (FREE, "Free"), ("busy", "Busy"), ("offline", "Offline"), ("impossible", "Impossible"))
+_TABS = (
+    ("", "All"),
+    (FREE, "Free"),
+    ("busy", "Busy"),
+    ("offline", "Out of service"),
+    ("impossible", "Impossible"),
+)
 _QUERY = "servers"
 _BEGIN = "from"
 
@@ -23,6 +31,14 @@ class ServerRow:
     verdict: ServerVerdict
     word: str
     free_in: Range | None = None
+
+    @property
+    def badge(self) -> str:
+        """Its word; of a server that is out of service what it is: draining, in maintenance, offline."""
+        if self.word != Kind.OFFLINE:
+            return self.word
+        states = [one.condition.value for one in self.verdict.refused if one.kind is Kind.OFFLINE]
+        return next((one for one in states if one in BADGES), self.word)
 
 
 @dataclass(frozen=True)

@@ -217,8 +217,11 @@ export class LogViewer extends HTMLElement {
     this.render();
     if (!this.pane.wraps) return;
     requestAnimationFrame(() => {
-      this.pane.pinEnd();
-      this.render();
+      // What was drawn was measured: the second time the heights are no guess any more.
+      for (let time = 0; time < 2; time++) {
+        this.pane.pinEnd();
+        this.render();
+      }
     });
   }
 

@@ -16,7 +16,24 @@ AWAY = ("WebSocket connection to", "Failed to load resource", "net::ERR")
 # In one step: rows are used again and again, for other lines.
 ROWS = """() => [...document.querySelectorAll("bb-log .ll:not(.ph)")]
   .map((row) => [row.querySelector(".ln").textContent, row.querySelector(".lx").textContent])"""
-
+# Of a page that is opened the lines come later than the outline.
+LINES_COME_LAST = """
+  const real = window.fetch;
+  window.fetch = async (address, ...more) => {
+    const hasOutline = () => document.querySelector("bb-log")?.feed?.hasOutline;
+    while (String(address).includes("/log/lines") && !hasOutline()) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    return real(address, ...more);
+  };
+"""
+# Its lines are there, and the last one ends where the pane does.
+IS_AT_END = """() => {
+  const log = document.querySelector("bb-log");
+  const ends = [...log.querySelectorAll(".ll")].map((row) => row.getBoundingClientRect().bottom);
+  const edge = log.querySelector("[data-scroll]").getBoundingClientRect().bottom;
+  return !log.querySelector(".ll.ph") && Math.abs(Math.max(...ends) - edge) < 2;
+}"""
 # A page on, and drawn there: until then the rows are those of the page before.
 PAGE_ON = """async (element) => {
   element.scrollTop += element.clientHeight / 2;
@@ -58,15 +75,18 @@ def wait_for_end(reader: Reader) -> None:
     expect(reader.page.locator("[data-stream]")).to_have_text("complete", timeout=2 * WAIT_MS)
 
 
-def test_a_build_is_watched_to_its_end(reader: Reader, repository: Path) -> None:
+def test_a_build_is_watched_to_its_end(reader: Reader, repository: Path, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    waits = f"while [ ! -e {go} ]; do sleep 0.1; done"
     reader.submit(
         repository,
-        "printf '\\033[31mred\\033[0m <b>bold</b>\\n 10%%\\r100%%\\n'; sleep 3; seq 1 20000; exit 3",
+        f"printf '\\033[31mred\\033[0m <b>bold</b>\\n 10%%\\r100%%\\n'; {waits}; seq 1 20000; exit 3",
     )
 
     reader.page.locator(".lx", has_text="red <b>bold</b>").last.wait_for()
     expect(reader.page.locator(".lx .f1", has_text="red")).to_have_count(1)  # the command is in the log, too
     assert "100%" in shown(reader).values()
+    go.touch()
     reader.wait_for_badge("Failed")
     wait_for_end(reader)
     reader.page.locator("[data-scroll]").press("End")
@@ -78,12 +98,27 @@ def test_a_build_is_watched_to_its_end(reader: Reader, repository: Path) -> None
     assert reader.complaints == []
 
 
+def check_a_phone_stands_at_the_end(reader: Reader, path: str) -> None:
+    """Where lines wrap, their heights are known only when they are there: here later than all else."""
+    page = reader.context.new_page()
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.add_init_script(LINES_COME_LAST)
+    page.goto(f"{reader.address}{path}")
+
+    page.wait_for_function(IS_AT_END)
+    page.close()
+
+
 def test_a_reader_who_looks_back_is_left_where_they_are(
     reader: Reader, repository: Path, tmp_path: Path
 ) -> None:
     go = tmp_path / "go"
-    reader.submit(repository, f"seq 1 500; while [ ! -e {go} ]; do sleep 0.1; done; seq 501 700")
+    wide = "seq -s ' ' 300"
+    path = reader.submit(
+        repository, f"seq 1 500; {wide}; while [ ! -e {go} ]; do sleep 0.1; done; seq 501 700"
+    )
     reader.page.locator(".lx", has_text="500").wait_for()
+    check_a_phone_stands_at_the_end(reader, path)
     follow = reader.page.locator("[data-act=follow]")
     expect(follow).to_have_attribute("aria-pressed", "true")
     reader.page.locator("[data-scroll]").evaluate("element => { element.scrollTop = 200; }")

@@ -54,6 +54,7 @@ def lines_of(page: Page, link: str) -> list[str]:
     page.goto("about:blank")
     page.goto(link)
     expect(page.locator("bb-log .ll.sel").first).to_be_in_viewport()
+    expect(page.locator("bb-log .ll.ph")).to_have_count(0)
     return page.locator("bb-log .ll.sel .lx").all_inner_texts()
 
 

@@ -91,7 +91,7 @@ def picked(servers: list[ServerFacts], *, needs: Needs = X86, past: Past = NO_PA
 def test_why_a_server_was_chosen_is_told_in_a_sentence() -> None:
     one, two, busy = facts("one", cpu_percent=12.4), facts("two", cpu_percent=12.4), facts("busy", held=3)
     fleet = [one, two, busy]
-    free = "4 of 4 slots free, 12 % of its CPU in use"
+    free = "4 of 4 slots free, 12% of its CPU in use"
 
     name, why = picked(fleet)
     assert name in {"one", "two"}
@@ -154,7 +154,7 @@ def test_it_is_passed_over_for_one_minute_at_most(waited: float, names: list[str
 
 
 def test_who_is_passed_over_is_told_and_who_is_taken_after_all_is_not() -> None:
-    over = Refused(Condition.CPU_LIMIT, "uses 90 % of its CPU, over its limit of 85 %", hard=False)
+    over = Refused(Condition.CPU_LIMIT, "uses 90% of its CPU, over its limit of 85%", hard=False)
     off = Refused(Condition.DISABLED, "is switched off")
     taken = Refused(Condition.FULL, "is full: its only slot is taken")
 

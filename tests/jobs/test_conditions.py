@@ -31,7 +31,7 @@ def test_a_server_that_meets_all_is_refused_nothing() -> None:
         ({"server": "two", "server_id": "2"}, {}, "other_server", "is not the server that the job names"),
         ({"server": "gone"}, {}, "other_server", "is not the server that the job names"),
         ({"architecture": "riscv64"}, {}, "architecture", "builds i686, x86_64, not riscv64"),
-        ({}, {"architectures": frozenset()}, "architecture", "builds nothing yet, not x86_64"),
+        ({}, {"architectures": frozenset()}, "architecture", "has not told its architecture yet"),
         (
             {"architecture": "riscv64"},
             {"toolchains": (CROSS,)},
@@ -94,6 +94,12 @@ def test_what_a_server_is_not_makes_it_impossible(
     [
         ({}, {"enabled": False}, "disabled", "is switched off"),
         ({}, {"pinned": False}, "unpinned", "has a host key that no operator has accepted yet"),
+        (
+            {},
+            {"pinned": False, "key_changed": True},
+            "unpinned",
+            "shows another host key than the pinned one",
+        ),
         ({}, {"status": ServerStatus.MAINTENANCE}, "maintenance", "is in maintenance"),
         (
             {},
@@ -133,7 +139,7 @@ def test_what_a_server_is_not_makes_it_impossible(
             "unpinned",
             "has a host key that no operator has accepted yet",
         ),
-        ({}, {"followed": False}, "not_followed", "is looked after by no runner now"),
+        ({}, {"followed": False}, "not_followed", "has no runner that looks after it now"),
         (
             {},
             {"starts_refused_until": NOW + timedelta(minutes=1), "starts_refused_reason": "No room."},
@@ -174,17 +180,17 @@ def test_a_server_that_is_away_is_offline(
         ),
         ({"slots": 2, "held": 2}, "full", "is full: all 2 slots are taken", True),
         ({"slots": 1, "held": 2}, "full", "is full: its only slot is taken", True),
-        ({"memory_percent": 86.0}, "memory_limit", "uses 86 % of its memory, over its limit of 85 %", True),
+        ({"memory_percent": 86.0}, "memory_limit", "uses 86% of its memory, over its limit of 85%", True),
         (
             {"storage_percent": 99.9},
             "storage_limit",
-            "uses 100 % of its storage, over its limit of 85 %",
+            "uses 100% of its storage, over its limit of 85%",
             True,
         ),
         (
             {"cpu_percent": 51.0, "cpu_limit_percent": 50},
             "cpu_limit",
-            "uses 51 % of its CPU, over its limit of 50 %",
+            "uses 51% of its CPU, over its limit of 50%",
             False,
         ),
     ],

@@ -145,7 +145,7 @@ def test_refusals_open_change_and_close_with_the_servers_conditions() -> None:
     BuildServer.objects.filter(pk=server.pk).update(draining=False, memory_percent=95.0)
     dispatcher.dispatch()
     (row,) = Refusal.objects.filter(until__isnull=True)
-    assert (row.condition, row.detail) == ("memory_limit", "uses 95 % of its memory, over its limit of 85 %")
+    assert (row.condition, row.detail) == ("memory_limit", "uses 95% of its memory, over its limit of 85%")
     (ended,) = Refusal.objects.filter(until__isnull=False)
     assert (ended.condition, ended.until is not None and ended.until > ended.since) == ("draining", True)
 

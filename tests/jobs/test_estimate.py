@@ -196,7 +196,7 @@ def test_track_record_is_told_however_old() -> None:
 
     assert Foresight().track_record == TrackRecord(starts=Accuracy(9, 78, 80))
     assert Foresight().track_record.of_starts == (
-        "The last 9 estimates of a start were within 25 % for 78 %, in range for 80 %."
+        "Of the last 9 estimates of a start, 80% had it in their range, 78% were within 25%."
     )
 
 

@@ -169,7 +169,7 @@ def test_a_job_cancelled_in_the_queue_never_started() -> None:
 def test_accuracy_counts_what_was_near_and_what_was_in_range() -> None:
     estimates = [
         Estimated(50, 100, 150, came=100),
-        Estimated(50, 100, 150, came=130),  # 23 % less than what came
+        Estimated(50, 100, 150, came=130),  # 23% less than what came
         Estimated(50, 100, 150, came=140),
         Estimated(99, 100, 101, came=120),
         Estimated(99, 100, 101, came=1000),
@@ -207,9 +207,7 @@ def test_without_any_it_says_so() -> None:
     found = track_record()
 
     assert (found.starts, found.ends) == (None, None)
-    assert found.of_starts == (
-        "How good estimates of a start are is not known: nothing came yet that could be compared."
-    )
+    assert found.of_starts == "How good estimates of a start are is not known yet."
 
 
 # ---- a whole pass -----------------------------------------------------------------------------------------

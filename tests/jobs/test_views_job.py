@@ -18,6 +18,7 @@ from jobs.views.ending import ADVICE
 from jobs.views.log_windows import log_start_ms
 from jobs.views.waiting_servers import A_PAGE
 from servers.models import BuildServer
+from servers.states import ServerStatus
 from tests.factories import make_attempt, make_followed, make_job, make_server
 from tests.jobs.log_writing import write_log
 from tests.jobs.pages import FRAGMENT, Page, client_of, page_of
@@ -53,17 +54,35 @@ def test_a_waiting_job_says_its_place_and_every_server() -> None:
     assert "Ahead of it demo main" in page.text
     assert "Busy It waits for its turn: nothing has to be done." in page.text
     assert "All 2 Busy 1 Impossible 1" in page.text
-    assert "north Busy yes yes yes yes no Is full: its only slot is taken. —" in page.text
-    assert "west <b> Impossible no · not checked yes yes yes Builds aarch64, not x86_64. —" in page.text
+    assert (
+        "north Busy Is full: its only slot is taken. yes yes yes yes no Is full: its only slot is taken. —"
+        in page.text
+    )
+    assert "no · not checked yes yes yes Builds aarch64, not x86_64. —" in page.text
+
+
+@pytest.mark.parametrize(
+    ("fields", "badge"),
+    [
+        ({"draining": True}, "Draining"),
+        ({"status": ServerStatus.MAINTENANCE}, "Maintenance"),
+        ({"status": ServerStatus.OFFLINE}, "Offline"),
+        ({"starts_refused_until": timezone.now() + timedelta(hours=1)}, "Offline"),
+    ],
+)
+def test_a_server_out_of_service_has_the_badge_of_what_it_is(fields: dict[str, Any], badge: str) -> None:
+    make_followed("north", **fields)
+
+    assert f"north {badge} Is " in page_of(make_job()).text
 
 
 @pytest.mark.parametrize(
     ("record", "told"),
     [
-        ({}, "How good estimates of a start are is not known: nothing came yet that could be compared."),
+        ({}, "How good estimates of a start are is not known yet."),
         (
             {"starts": {"estimates": 9, "within_25_percent": 78, "in_range": 80}, "ends": None},
-            "The last 9 estimates of a start were within 25 % for 78 %, in range for 80 %.",
+            "Of the last 9 estimates of a start, 80% had it in their range, 78% were within 25%.",
         ),
     ],
 )
@@ -133,7 +152,7 @@ def test_servers_come_in_pages_and_by_what_they_are_to_the_job() -> None:
         ids = [row.removeprefix("condition-") for row in rows if row.startswith("condition-")]
         return [names_of[uuid.UUID(one)] for one in ids]
 
-    assert f"All {A_PAGE + 2} Offline {A_PAGE + 1} Impossible 1" in first.text
+    assert f"All {A_PAGE + 2} Out of service {A_PAGE + 1} Impossible 1" in first.text
     assert shown(first) == names[:A_PAGE]
     assert shown(behind) == [names[-1], "arm"]
     assert f"201–202 of {A_PAGE + 2}, nearest first" in behind.text

@@ -265,8 +265,8 @@ def test_whom_it_would_pass_is_shown_before_and_told_after() -> None:
     asked = Page(client.get(f"/jobs/{job.pk}/priority/").content.decode())
     client.post(f"/jobs/{job.pk}/priority/", {"priority": "urgent", "reason": "release"})
 
-    assert "Urgent It overtakes 1 job. older main High It overtakes 1 job. older main" in asked.text
-    assert "Normal (as it is) Low 1 job overtakes it. newer main" in asked.text
+    assert "Urgent It overtakes 1 job: older main High It overtakes 1 job: older main" in asked.text
+    assert "Normal (as it is) Low 1 job overtakes it: newer main" in asked.text
     assert "Priority normal to urgent, past 1 other" in page_of(job, "?view=events", client=client).text
 
 

@@ -46,7 +46,7 @@ def test_what_still_runs_and_what_would_wait_is_shown_first(action: str) -> None
 
     page = get(server, f"{action}/")
 
-    assert "1 build still runs there ; of 1 nobody can tell when it ends." in page.text
+    assert "1 build still runs there ; nobody can tell when it ends." in page.text
     assert "linux main the first of its kind" in page.text
     assert "2 waiting jobs fit no other server , so they wait until this one is back" in page.text
     assert page.broken == []
@@ -102,7 +102,7 @@ def test_a_server_with_builds_is_removed_by_its_name_only_and_may_be_kept() -> N
     assert "required" in field
     assert "Write the server's name, one, to confirm" in unsure.text
     assert before is None
-    assert "1 build is being cancelled; it is deleted when none runs. Sold." in removed.text
+    assert "1 build is being cancelled; the server is deleted when none runs. Sold." in removed.text
     assert BuildJob.objects.get(pk=attempt.job_id).cancel_requested_at is not None
     assert f"/servers/{server.pk}/keep/" in [form["action"] for form in removed.find("form")]
     assert f"/servers/{server.pk}/undrain/" not in [form["action"] for form in removed.find("form")]

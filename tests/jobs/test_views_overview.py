@@ -13,13 +13,16 @@ from django.utils import timezone
 from pytest_django.fixtures import DjangoAssertNumQueries
 
 from buildboard.core.audit import Actor, record_event
+from buildboard.core.crypto import generate_ssh_key_pair
 from buildboard.core.permissions import Role
 from jobs.models import BuildJob, KeptForecast
 from jobs.queue import predictions
 from jobs.states import Priority
 from jobs.views import trends
-from servers.health import set_status
-from servers.states import ServerStatus
+from servers.health import note_host_key, set_status
+from servers.host_keys import parse_host_key
+from servers.removals import request_removal
+from servers.states import ServerStatus, TransportKind
 from tests.demo_logs import BRANCH, HOSTILE
 from tests.demo_rows import fill_board
 from tests.factories import make_attempt, make_built, make_followed, make_job, make_server
@@ -112,7 +115,7 @@ def test_a_build_that_takes_longer_than_usual_says_so() -> None:
 
     text = shown().text
 
-    assert re.search(r"99% 12m 0\ds elapsed over its usual 10m, [\d<–]+ min left", text)
+    assert re.search(r"99% 12m 0\ds elapsed over usual 10m · [\d<–]+ min left", text)
     assert "Claimed connecting" in text
 
 
@@ -243,6 +246,21 @@ def test_quarantines_are_news() -> None:
         " north in quarantine Smoke.",
         " north at fault, and kept in service Alone.",
     ]
+
+
+def test_another_host_key_is_told_once_and_what_is_too_long_is_cut_visibly() -> None:
+    pinned, other = (" ".join(generate_ssh_key_pair("host")[1].split()[:2]) for _ in range(2))
+    way = {"transport": TransportKind.SSH, "hostname": "north.example", "ssh_username": "build"}
+    server = make_server("north", host_key=pinned, **way)
+
+    note_host_key(server.pk, seen=parse_host_key(other), changed=True)
+    request_removal(server, actor=Actor("ann", "page"), confirm="north", reason="Because. " * 9)
+
+    feed = shown().text.partition("Recent activity")[2].partition(" Fleet")[0]
+    removed, swapped, *others = re.split(r" \ds(?= |$)", feed)
+    assert removed == f" north removal asked for {'Because. ' * 8}Because…"
+    assert swapped == f" north showed another host key {parse_host_key(other).fingerprint}"
+    assert others == [""]
 
 
 def test_the_number_of_queries_does_not_grow_with_the_rows(

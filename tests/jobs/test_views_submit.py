@@ -62,7 +62,7 @@ def test_while_all_are_busy_it_says_when_by_past_builds_and_behind_how_many() ->
 
     # Of what holds the slot nothing is known: a whole build until it comes free, and then the one that waits before it.
     assert re.search(r"In (1\d|20)–2\d min on the first server that comes free, behind 1 other", text)
-    assert "Builds like it take 9–11 min (learnt from 3 of this branch)." in text
+    assert "Builds like it take 9–11 min (learnt from 3 builds of this branch)." in text
 
 
 def test_without_any_history_it_says_that_it_guesses() -> None:

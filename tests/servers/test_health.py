@@ -263,7 +263,7 @@ def test_what_comes_and_goes_must_be_seen_in_probes_that_are_apart() -> None:
     assert at_once == ["online"] * 4
     assert apart == ["online", "degraded"]
     assert told == (
-        "Its memory is 94 % in use; over 85 % it takes no builds, and at 80 % it counts as well again: run fewer "
+        "Its memory is 94% in use; over 85% it takes no builds, and at 80% it counts as well again: run fewer "
         "builds at once, or raise its limit.",
         "",
     )

@@ -91,9 +91,9 @@ def test_what_holds_is_told_with_the_figure_of_now_and_what_to_do() -> None:
     lingers = assess(first.strains, {"storage": 83.0, "memory": 99.0}, bands=BANDS)
     well = assess(lingers.strains, {"storage": 80.0, "memory": 12.0}, bands=BANDS)
 
-    tail = "over 85 % it takes no builds, and at 80 % it counts as well again: make room, or raise its limit."
-    assert first.sentences == (f"Its disk is 92 % full; {tail}",)
-    assert lingers.sentences == (f"Its disk is 83 % full; {tail}",)
+    tail = "over 85% it takes no builds, and at 80% it counts as well again: make room, or raise its limit."
+    assert first.sentences == (f"Its disk is 92% full; {tail}",)
+    assert lingers.sentences == (f"Its disk is 83% full; {tail}",)
     assert well.sentences == ()
 
 
@@ -105,7 +105,7 @@ def test_memory_must_be_short_in_three_probes() -> None:
         told.append(len(found.sentences))
 
     assert told == [0, 0, 1]
-    assert found.sentences[0].startswith("Its memory is 90 % in use; over 85 % it takes no builds")
+    assert found.sentences[0].startswith("Its memory is 90% in use; over 85% it takes no builds")
 
 
 def test_what_was_not_measured_stays_as_it_was_known() -> None:

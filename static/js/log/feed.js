@@ -50,6 +50,7 @@ export class Feed {
     if (answer.total > viewer.total) this.#grow(answer.total);
     if (viewer.lines.longest > viewer.laidOutColumns) viewer.layOut();
     viewer.render({ again: true });
+    if (viewer.isFollowing && viewer.pane.wraps) viewer.goToEnd(); // only now is it known how high they are
   }
 
   // While the socket is away the log is looked at now and then.

@@ -21,11 +21,16 @@ function iconOf(group) {
   return makeIcon("chevron-right", "muted");
 }
 
-function makeStep(group) {
+// The groups that are the step now: those that failed, and of those that run, one within the other, the innermost.
+function currentOf(groups) {
+  return new Set([...groups.filter((group) => group.state === "failed"), groups.findLast((group) => group.live)]);
+}
+
+function makeStep(group, isCurrent) {
   const link = document.createElement("a");
   link.className = "stepi";
   link.href = `#L${group.a + 1}`;
-  if (group.live || group.state === "failed") link.setAttribute("aria-current", "step");
+  if (isCurrent) link.setAttribute("aria-current", "step");
   const title = document.createElement("span");
   title.className = "trunc";
   title.title = group.title;
@@ -40,6 +45,7 @@ function makeStep(group) {
 export function showSteps(viewer, groups) {
   const list = document.querySelector(`[data-log-steps="${viewer.id}"]`);
   if (!list) return;
-  list.replaceChildren(...groups.slice(0, MOST_STEPS).map(makeStep));
+  const current = currentOf(groups);
+  list.replaceChildren(...groups.slice(0, MOST_STEPS).map((group) => makeStep(group, current.has(group))));
   list.hidden = groups.length === 0;
 }
