@@ -39,7 +39,7 @@ from tests.repositories import make_repository
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
-SECONDS = 60 if connection.vendor == "sqlite" else 15
+SECONDS = 25 if connection.vendor == "sqlite" else 15
 
 
 @pytest.fixture

@@ -91,7 +91,7 @@ WORDS = [b"a", b"Ab", b"error: ", b"warning: ", b"--- step", b"::group::x"]
 TEXT = st.sampled_from([b"\n", b"\n", b"\n", b"\r", b"\r\n", b"\x00", b"\x08", *ESCAPES, *WORDS])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     parts=st.lists(st.one_of(st.binary(max_size=9), st.lists(TEXT, max_size=9).map(b"".join)), max_size=9),
     block=st.sampled_from([3, 7, 64]),
