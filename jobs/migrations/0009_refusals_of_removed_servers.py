@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("jobs", "0007_refusals_of_classes"),
+        ("jobs", "0008_active_attempts_without_end"),
         ("servers", "0005_quarantine"),
     ]
 
