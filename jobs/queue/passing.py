@@ -38,12 +38,17 @@ class Passing:
 
     @property
     def told(self) -> str:
-        """`It overtakes 3 jobs:`, `2 jobs overtake it:`, which go before their names; or that nothing changes now."""
+        """`It overtakes 3 jobs.`, `2 jobs overtake it.`, or that nothing changes now."""
         if not self.count:
             return "It overtakes nobody now." if self.is_raised else "Nobody overtakes it now."
         if self.is_raised:
-            return f"It overtakes {self.count} job{'' if self.count == 1 else 's'}:"
-        return f"{self.count} job{' overtakes' if self.count == 1 else 's overtake'} it:"
+            return f"It overtakes {self.count} job{'' if self.count == 1 else 's'}."
+        return f"{self.count} job{' overtakes' if self.count == 1 else 's overtake'} it."
+
+    @property
+    def told_with_names(self) -> str:
+        """The same to go before their names."""
+        return f"{self.told.removesuffix('.')}:" if self.count else self.told
 
     @property
     def data(self) -> dict[str, Any]:

@@ -173,7 +173,7 @@ def test_refusal_says_whether_it_is_hard_and_keeps_its_beginning_whoever_looks_a
     assert [(condition, hard) for condition, hard, _ in first] == [("cpu_limit", False), ("full", True)]
     again = Refusal.objects.filter(until__isnull=True).order_by("condition")
     assert list(again.values_list("condition", "hard", "since")) == first
-    assert "97 %" in again[0].detail
+    assert "97%" in again[0].detail
 
 
 @pytest.mark.parametrize("restarted", [False, True])

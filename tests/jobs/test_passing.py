@@ -36,7 +36,7 @@ def test_a_raised_job_overtakes_those_that_were_before_it() -> None:
     found = passing_of(job, priority=Priority.HIGH)
 
     assert (found.is_raised, found.count, list(found.jobs)) == (True, 1, [older])
-    assert found.told == "It overtakes 1 job:"
+    assert found.told == "It overtakes 1 job."
     assert ahead_of(job) == [urgent, older]
     assert ahead_of(job, limit=1) == [urgent]
 
@@ -47,7 +47,7 @@ def test_a_lowered_job_lets_those_behind_it_pass() -> None:
     found = passing_of(job, priority=Priority.LOW)
 
     assert (found.is_raised, found.count, list(found.jobs)) == (False, 2, [second, third])
-    assert found.told == "2 jobs overtake it:"
+    assert (found.told, found.told_with_names) == ("2 jobs overtake it.", "2 jobs overtake it:")
     assert ahead_of(job) == []
 
 
@@ -72,7 +72,7 @@ def test_few_are_named_and_all_are_counted() -> None:
     found = passing_of(queued(10), priority=Priority.URGENT)
 
     assert (found.count, len(found.jobs), found.more) == (NAMED + 2, NAMED, 2)
-    assert found.told == "It overtakes 12 jobs:"
+    assert found.told == "It overtakes 12 jobs."
 
 
 def test_the_event_says_why_and_whom_it_passed() -> None:
