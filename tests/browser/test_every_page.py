@@ -4,7 +4,7 @@ axe-core finds nothing against WCAG, the console says nothing (nor the Content-S
 nothing scrolls sideways. So it is with errors, questions and refused forms, and while the database is away.
 
 A page is loaded once and looked at in both widths and themes; one with a log is loaded for each width, since a log
-opens as its width asks for. Colours are measured in the first width, and in the second of what looks otherwise there.
+opens as its width asks for. Colours are measured of each text that looks as none before it did, on whichever page.
 """
 
 import re
@@ -33,25 +33,38 @@ ALL_ELSE = {"rules": {"color-contrast": {"enabled": False}}}
 # Of a long table the first rows: the others are made of the same parts.
 EVERYTHING = {"exclude": [["tbody > tr:nth-child(n + 9)"]]}
 ANEW = {"include": [["[data-anew]"]], **EVERYTHING}
+# How the texts look whose colours were measured, on any page.
+_LOOKS: dict[Theme, set[str]] = {theme: set() for theme in THEMES}
 AXE = """([context, options]) => axe.run(context, { ...options, resultTypes: ["violations"] }).then(
   ({ violations }) => violations.map(({ id, nodes }) => [id, nodes.slice(0, 5).map(({ target }) => target)])
 )"""
-# Marks what is seen now and was not, or looked otherwise, when this was called last; whether there is any.
-MARK = """() => {
-  const lookOf = (element) => {
-    if (!element.checkVisibility()) return "";
-    const { color, backgroundColor, fontSize, fontWeight, opacity } = getComputedStyle(element);
-    return [color, backgroundColor, fontSize, fontWeight, opacity].join(" ");
+# Marks the text that is seen now and looks as none did of which a look is known; the looks that are new. The contrast
+# of a text follows from its look: its colours, size and weight, and what lies behind it. Most of a page is on all.
+MARK = """(known) => {
+  const looks = new Set(known);
+  const fresh = new Set();
+  const behind = (element) => {
+    const layers = [];
+    for (let one = element; one; one = one.parentElement) {
+      const { backgroundColor, backgroundImage, opacity } = getComputedStyle(one);
+      layers.push(backgroundColor, backgroundImage, opacity);
+      if (backgroundImage === "none" && /^rgb\\(/.test(backgroundColor)) break;
+    }
+    return layers.join();
   };
-  let isAny = false;
+  const isText = (element) =>
+    element.matches("input, select, textarea") ||
+    [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
   for (const element of document.body.querySelectorAll("*")) {
-    const look = lookOf(element);
-    const isAnew = look !== "" && look !== element.look && !element.parentElement.closest("[data-anew]");
-    element.look = look;
-    element.toggleAttribute("data-anew", isAnew);
-    isAny ||= isAnew;
+    element.removeAttribute("data-anew");
+    if (!isText(element) || !element.checkVisibility()) continue;
+    const { color, fill, fontSize, fontWeight, textDecorationLine, textShadow } = getComputedStyle(element);
+    const look = [color, fill, fontSize, fontWeight, textDecorationLine, textShadow, behind(element)].join(" ");
+    if (looks.has(look)) continue;
+    fresh.add(look);
+    element.setAttribute("data-anew", "");
   }
-  return isAny;
+  return [...fresh];
 }"""
 # What a page fetches by itself when it is opened is there.
 IS_SETTLED = """() => {
@@ -66,6 +79,7 @@ WEARS = """(theme) => {
   const { dataset } = document.documentElement;
   return !document.querySelector("main.page") || (dataset.theme === "bb-dark") === (theme === "dark");
 }"""
+IS_DARK = "() => matchMedia('(prefers-color-scheme: dark)').matches"
 # A new width or theme is drawn, and no colour is still on its way.
 DRAW = """async () => {
   await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
@@ -108,10 +122,10 @@ def wrong_with(person: Reader, address: str, *, status: int = HTTPStatus.OK) -> 
 def wrong_here(person: Reader, show: Callable[[], None], *, status: int = HTTPStatus.OK) -> list[Any]:
     """The same of what `show` brings onto the screen, in all widths and themes, as an answer of this status."""
     person.complaints.clear()
+    person.page.emulate_media(reduced_motion="reduce")
     found: list[Any] = []
     for number, (kind, width) in enumerate(WIDTHS.items()):
         person.page.set_viewport_size({"width": width, "height": 800})
-        wear(person, THEMES[0])
         if number == 0 or person.page.locator("bb-log").count():
             show()
             person.page.evaluate(ASK_NO_MORE)
@@ -125,20 +139,24 @@ def wrong_here(person: Reader, show: Callable[[], None], *, status: int = HTTPSt
 
 
 def wrong_in_this_width(person: Reader) -> Iterator[tuple[Any, ...]]:
-    """The same of a page in the first theme, and its colours in all."""
+    """The same of a page in the theme that it wears, and its colours in all."""
+    worn: Theme = "dark" if person.page.evaluate(IS_DARK) else "light"
+    wear(person, worn)
     if person.sideways:
         yield (f"{person.sideways} px too wide",)
     yield from person.page.evaluate(AXE, [EVERYTHING, ALL_ELSE])
-    if not person.page.evaluate(MARK):
-        return
-    for theme in THEMES:
-        wear(person, theme)
-        yield from ((theme, *one) for one in person.page.evaluate(AXE, [ANEW, COLOURS]))
+    for theme in (worn, *(one for one in THEMES if one != worn)):
+        if theme != worn:
+            wear(person, theme)
+        fresh = person.page.evaluate(MARK, sorted(_LOOKS[theme]))
+        if fresh:
+            _LOOKS[theme].update(fresh)
+            yield from ((theme, *one) for one in person.page.evaluate(AXE, [ANEW, COLOURS]))
 
 
 def wear(person: Reader, theme: Theme) -> None:
     """Draw the page in this theme."""
-    person.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    person.page.emulate_media(color_scheme=theme)
     person.page.wait_for_function(WEARS, arg=theme)
     person.page.evaluate(DRAW)
 
