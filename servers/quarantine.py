@@ -228,6 +228,8 @@ def set_quarantine(
             return True
         if row.quarantine_kind == QuarantineKind.HAND:
             known = (row.quarantine_reason, row.quarantined_until)
+            if row.quarantined_until and row.quarantined_until <= timezone.now():
+                kept = set(kept) - {"until"}  # past, it would hold the server no more
             reason, until = with_kept(kept, known, reason=reason, until=until)
             if known == (reason, until):
                 return False

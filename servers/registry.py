@@ -105,10 +105,7 @@ def delete_server(server: BuildServer, *, actor: Actor, only_if_wished: bool = F
     with transaction.atomic():
         if only_if_wished:
             _hold_wish(server)
-        if held := lock_slots(server):
-            raise ServerConflict(
-                f"{_builds(held)} on {server.name}: drain it and wait, or cancel them, before you delete it."
-            )
+        refuse_while_building(server)
         refuse_jump_host(server)
         overtaken = f"{server.name} has just become the jump host of another server: look again."
         try:
@@ -120,6 +117,14 @@ def delete_server(server: BuildServer, *, actor: Actor, only_if_wished: bool = F
         _check_ends(overtaken)
         data = {"name": server.name, "hostname": server.hostname}
         record_event("server", subject_id=server.pk, kind="server_deleted", actor=actor, data=data)
+
+
+def refuse_while_building(server: BuildServer) -> None:
+    """Raises ServerConflict while builds run there; until the caller's transaction ends none is given to it."""
+    if held := lock_slots(server):
+        raise ServerConflict(
+            f"{_builds(held)} on {server.name}: drain it and wait, or cancel them, before you delete it."
+        )
 
 
 def _hold_wish(server: BuildServer) -> None:

@@ -125,8 +125,8 @@ def judge_canary(canary: Tried, tried: Sequence[Tried], *, signs: frozenset[str]
         return CanaryVerdict.NOTHING
     if _passed_on_peers(canary, peers):
         return CanaryVerdict.UNWELL
-    if canary.is_bound:  # no peer can ever try it
-        return CanaryVerdict.NOTHING
+    if canary.is_bound:  # no peer can ever try it; but that nothing changed is reason to wait on
+        return CanaryVerdict.UNSURE if canary.fingerprint in signs else CanaryVerdict.NOTHING
     if not canary.fingerprint:
         return CanaryVerdict.UNSURE
     if any(one.fingerprint == canary.fingerprint for one in peers):

@@ -6,13 +6,29 @@ takes. What the server was called stays on each row. It does not decide that a s
 
 import time
 from collections.abc import Callable
+from typing import Any
 
-from jobs.models import Attempt, BuildJob
+from django.db.models import QuerySet
+
+from jobs.models import Attempt, BuildJob, Prediction, Refusal
 from jobs.queue import predictions, refusals
 from jobs.states import ATTEMPT_TERMINAL, JOB_TERMINAL
 from servers.models import BuildServer
 
 AT_ONCE = 500  # rows of one transaction: few enough to keep nobody waiting
+
+
+def has_long_history(server: BuildServer) -> bool:
+    """Whether more rows name it than are to be changed in one transaction. Five queries at most."""
+    own = {"server": server}
+    named: tuple[QuerySet[Any], ...] = (
+        Attempt.objects.filter(**own),
+        BuildJob.objects.filter(**own),
+        BuildJob.objects.filter(requested_server=server),
+        Refusal.objects.filter(**own),
+        Prediction.objects.filter(**own),
+    )
+    return any(len(rows.order_by().values_list("pk")[:AT_ONCE]) == AT_ONCE for rows in named)
 
 
 def part_from(server: BuildServer, *, until: float) -> bool:

@@ -12,17 +12,18 @@ import time
 from datetime import timedelta
 from uuid import UUID
 
+from django.db import transaction
 from django.utils import timezone
 
 from buildboard.core.audit import Actor
 from jobs import lifecycle
 from jobs.errors import IllegalTransition, StaleLease
 from jobs.execution.outcome import judge_lost
-from jobs.execution.parting import part_from
+from jobs.execution.parting import has_long_history, part_from
 from jobs.models import Attempt
 from servers.errors import ServerConflict
 from servers.models import BuildServer
-from servers.registry import delete_server
+from servers.registry import delete_server, refuse_while_building
 from servers.removals import find_wished, request_removal, wished_removals
 from servers.slots import held_slots
 from servers.states import ServerStatus
@@ -49,12 +50,14 @@ def remove_idle(server: BuildServer, *, actor: Actor) -> bool:
 
     Raises ServerConflict while builds run there or others are reached through it.
     """
-    until = time.monotonic() + PARTING_SECONDS
-    if not held_slots(server) and not server.jumped_by.exists() and not part_from(server, until=until):
+    if not has_long_history(server):
+        delete_server(server, actor=actor)
+        return True
+    with transaction.atomic():
+        refuse_while_building(server)
+        # From here on it takes no builds: what has not ended could not be told from what has.
         request_removal(server, actor=actor, confirm=server.name)
-        return False
-    delete_server(server, actor=actor)
-    return True
+    return _carry_on(server.pk, until=time.monotonic() + PARTING_SECONDS)
 
 
 def cancel_builds_on(server: BuildServer, *, actor: Actor) -> int:

@@ -28,7 +28,7 @@ _MOST_SUGGESTED = 20
 _DECIDES = (
     *("target_architecture", "server_id", "required_toolchain", "required_labels", "group"),
     *("min_cpu_cores", "min_memory_mb", "min_storage_gb", "priority", "build_command", "build_config"),
-    "server_fallback",
+    *("server_fallback", "max_attempts"),
 )
 _ANY_REPOSITORY = "https://repository.example/any"
 _LOOKS = {

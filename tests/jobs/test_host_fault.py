@@ -214,7 +214,8 @@ def test_what_names_its_server_and_fails_there_does_not_speak_for_it() -> None:
         (tried("bad", "a 1", FAILED, fingerprint="sign"), [], CanaryVerdict.UNWELL),
         (tried("bad", "a 1", FAILED, fingerprint="other", began=False), [], CanaryVerdict.UNWELL),
         (tried("bad", "a 1", FAILED), passes(["a 1"]), CanaryVerdict.UNWELL),
-        (tried("bad", "a 1", FAILED, fingerprint="sign", is_bound=True), [], CanaryVerdict.NOTHING),
+        (tried("bad", "a 1", FAILED, fingerprint="sign", is_bound=True), [], CanaryVerdict.UNSURE),
+        (tried("bad", "a 1", FAILED, fingerprint="other", is_bound=True), [], CanaryVerdict.NOTHING),
         (tried("bad", "a 1", FAILED, fingerprint="x", began=False, is_bound=True), [], CanaryVerdict.NOTHING),
         (tried("bad", "a 1", FAILED, is_bound=True), passes(["a 1"]), CanaryVerdict.UNWELL),
         (

@@ -257,6 +257,19 @@ def test_a_short_history_is_gone_at_once_and_nothing_is_taken_from_one_that_is_b
     assert BuildJob.objects.filter(requested_server=busy).count() == 5
 
 
+def test_a_long_history_of_a_busy_server_stays_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parting, "AT_ONCE", 2)
+    busy, _ = busy_server("busy", builds=1)
+    built_there(busy)
+
+    with pytest.raises(ServerConflict):
+        remove_idle(busy, actor=OLGA)
+
+    busy.refresh_from_db()
+    assert (busy.draining, busy.removal_requested_at) == (False, None)
+    assert Attempt.objects.filter(server=busy, status="completed").count() == 5
+
+
 def test_why_jobs_waited_is_kept_with_the_names_of_servers_that_are_gone() -> None:
     """Two of them, of which each refusal stood until they went."""
     now = timezone.now()

@@ -239,6 +239,16 @@ def test_what_is_not_named_when_it_is_asked_again_stays(server: BuildServer) -> 
 
 
 @database
+def test_an_end_that_has_passed_is_not_kept(server: BuildServer) -> None:
+    quarantine.set_quarantine(server.pk, enabled=True, actor=OLGA, reason="Fire", until=timezone.now())
+
+    assert quarantine.set_quarantine(server.pk, enabled=True, actor=OLGA, kept={"reason", "until"})
+
+    server.refresh_from_db()
+    assert (server.quarantine_reason, server.quarantined_until) == ("Fire", None)
+
+
+@database
 def test_nothing_of_the_boards_own_quarantine_is_kept_by_a_persons(server: BuildServer) -> None:
     quarantine.quarantine_for_fault(server.pk, reason=REASON)
 
