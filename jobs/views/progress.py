@@ -21,7 +21,7 @@ class Progress:
     """`step` counts from 1. The rest is None while nothing like it has completed; `over` until it takes longer.
 
     `left` and `over` are seconds; `learnt` is how long builds like it take, and of how many that was learnt.
-    `ends` is when it should end, and `usual_end_at` when one that takes its usual time would, be that past already.
+    `ends` is when it should end, and `usual_end_at` when one that takes its usual time would, even if that is past.
     """
 
     percent: int = 0
