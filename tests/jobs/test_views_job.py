@@ -82,7 +82,7 @@ def test_a_server_out_of_service_has_the_badge_of_what_it_is(fields: dict[str, A
         ({}, "How good estimates of a start are is not known yet."),
         (
             {"starts": {"estimates": 9, "within_25_percent": 78, "in_range": 80}, "ends": None},
-            "Of the last 9 estimates of a start, 80% had it in their range, 78% were within 25%.",
+            "Of the last 9 estimates of a start, 80% had it in their range, 78% were within 25% of it.",
         ),
     ],
 )
