@@ -148,9 +148,8 @@ def test_a_server_that_is_slow_at_one_repository_alone_is_told_so() -> None:
     st.floats(2, 10),
 )
 def test_all_builds_so_much_longer_are_expected_so_much_longer(past: list[Sample], factor: float) -> None:
-    past = [
-        Sample(one.work, one.server, one.seconds + 1) for one in past
-    ]  # none is under what counts at least
+    # None is under what counts at least.
+    past = [Sample(one.work, one.server, one.seconds + 1) for one in past]
     longer = [Sample(one.work, one.server, one.seconds * factor) for one in past]
 
     for server in ("one", "three", "unknown"):

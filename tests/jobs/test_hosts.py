@@ -247,9 +247,8 @@ def test_what_no_other_server_could_build_does_not_speak_against_it(
     break_down(bad, good, group="lab")
     assert not is_out(bad)
 
-    BuildServer.objects.filter(pk=good.pk).update(
-        labels={"board": "rpi4"}, enabled=False
-    )  # it could, if it were on
+    # It could, if it were on.
+    BuildServer.objects.filter(pk=good.pk).update(labels={"board": "rpi4"}, enabled=False)
     make_followed("other")
     fail(new_job("d", required_labels={"board": "rpi4"}), bad)
     assert is_out(bad)
