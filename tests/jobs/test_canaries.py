@@ -19,7 +19,7 @@ from jobs.queue.explain import explain_job
 from jobs.states import AttemptStatus, ErrorCategory, Phase
 from servers.models import BuildServer
 from servers.quarantine import set_quarantine
-from tests.factories import make_attempt, make_followed
+from tests.factories import make_attempt
 from tests.jobs.host_faults import (
     BROKEN,
     break_down,
@@ -33,17 +33,7 @@ from tests.jobs.host_faults import (
     start,
 )
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def bad() -> BuildServer:
-    return make_followed("bad")
-
-
-@pytest.fixture(autouse=True)
-def good() -> BuildServer:
-    return make_followed("good")
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("good")]
 
 
 @pytest.fixture

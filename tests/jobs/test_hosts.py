@@ -32,17 +32,7 @@ from tests.jobs.host_faults import (
     start,
 )
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def bad() -> BuildServer:
-    return make_followed("bad")
-
-
-@pytest.fixture(autouse=True)
-def good() -> BuildServer:
-    return make_followed("good")
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("good")]
 
 
 @pytest.fixture
