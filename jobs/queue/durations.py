@@ -210,11 +210,6 @@ def _speeds_of(samples: Iterable[Sample]) -> dict[tuple[str, str], float]:
     return speeds_of(works.values())
 
 
-def range_of(seconds: Sequence[float], *, basis: Basis) -> Learnt:
-    """The range that at least one sample stands for."""
-    return _range_of_logs([math.log(max(one, _LEAST_SECONDS)) for one in seconds], basis=basis)
-
-
 def _range_of_logs(logs: Sequence[float], *, basis: Basis) -> Learnt:
     middle = median(logs)
     likely, (low, high) = math.exp(middle), spreads_of(logs, around=middle)

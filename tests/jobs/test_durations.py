@@ -17,7 +17,6 @@ from jobs.queue.durations import (
     Sample,
     Work,
     learn_of,
-    range_of,
     read_durations,
     work_of,
 )
@@ -172,42 +171,6 @@ def test_only_the_latest_count() -> None:
     durations = Durations(samples(MAIN, *[10.0] * SAMPLES, *[1000.0] * SAMPLES))
 
     assert told(durations.of(MAIN)) == (Basis.BRANCH, SAMPLES, 10)
-
-
-def test_range_reads_percentiles_off_the_logarithms() -> None:
-    seconds = [2.0**power for power in range(1, 10)]  # 2 to 512; the tenth percentile of nine is the first
-
-    found = range_of(seconds, basis=Basis.BRANCH)
-
-    assert (round(found.low, 6), round(found.likely, 6), found.samples) == (
-        3.2,
-        32,
-        9,
-    )  # at most ten times apart
-    assert round(found.high, 6) == 320
-    ends = range_of([1.1**power for power in range(1, 10)], basis=Basis.BRANCH)
-    assert (round(ends.low, 6), round(ends.likely, 6), round(ends.high, 6)) == (
-        1.1,
-        round(1.1**5, 6),
-        round(1.1**9, 6),
-    )
-
-
-def test_one_build_gives_a_wide_range_and_equal_ones_a_narrow_one() -> None:
-    single, equal = range_of([100], basis=Basis.BRANCH), range_of([100, 100, 100], basis=Basis.BRANCH)
-
-    assert (round(single.low), round(single.likely), round(single.high)) == (50, 100, 200)
-    assert (round(equal.low), round(equal.likely), round(equal.high)) == (91, 100, 110)
-
-
-@quick
-@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=SAMPLES))
-def test_a_range_holds_its_middle(seconds: list[float]) -> None:
-    found = range_of(seconds, basis=Basis.BRANCH)
-
-    assert 0 < found.low < found.likely < found.high
-    assert max(0.1, min(seconds)) <= found.likely * 1.000001
-    assert found.likely <= max(0.1, *seconds, 0.1) * 1.000001
 
 
 # ---- reading ----------------------------------------------------------------------------------------------
