@@ -304,20 +304,25 @@ def test_bell_over_a_longer_queue_than_it_reads_gives_everybody_a_turn(
     """And classes whose first job stands further behind."""
     monkeypatch.setattr(dispatch, "MANY", 2)
     monkeypatch.setattr(dispatch, "MOST_AT_A_BELL", 4)
-    server = make_followed(max_concurrent_builds=3, held=3)
+    north = make_followed(max_concurrent_builds=3, held=3, group="north")
+    south = make_followed(max_concurrent_builds=1, held=1, group="south")
     ann, bob = make_user(), make_user()
     minutes_ago = timezone.now() - timedelta(minutes=9)
     for second in range(8):
-        make_job(created_by=ann, created_at=minutes_ago + timedelta(seconds=second), needs_key="k")
-    last = make_job(created_by=bob, created_at=minutes_ago + timedelta(seconds=20), needs_key="k")
+        at = minutes_ago + timedelta(seconds=second)
+        make_job(created_by=ann, created_at=at, group="north", needs_key="n")
+    at = minutes_ago + timedelta(seconds=20)
+    last = make_job(created_by=bob, created_at=at, group="north", needs_key="n")
+    other = make_job(created_by=ann, created_at=at + timedelta(seconds=1), group="south", needs_key="s")
     dispatcher = Dispatcher()
     assert dispatcher.dispatch() == []
 
-    server.slots.update(holder=None)
+    for server in (north, south):
+        server.slots.update(holder=None)
     rung = dispatcher.dispatch(explain=False)
 
-    assert len(rung) == 3
-    assert last.pk in {attempt.job_id for attempt in rung}
+    assert len(rung) == 4
+    assert {last.pk, other.pk} <= {attempt.job_id for attempt in rung}
 
 
 def test_each_claim_costs_the_same_however_long_the_queue(
