@@ -8,8 +8,9 @@ from uuid import UUID
 from django.utils import timezone
 
 from jobs.models import Attempt, BuildJob
-from jobs.queue.durations import Learnt, learn_of
+from jobs.queue.durations import Learnt
 from jobs.queue.lasting import Range, left_between
+from jobs.queue.past_builds import learn_of
 from jobs.queue.predictions import Moments
 from jobs.states import ATTEMPT_ACTIVE, Phase
 
