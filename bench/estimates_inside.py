@@ -23,9 +23,10 @@ from bench.estimates import JOBS  # noqa: E402  # likewise
 from bench.recorded_day import BEGIN, Coming, Day, Foreknown, record_day  # noqa: E402  # after django.setup(), as all that follow
 from jobs.queue.accuracy import JUDGED, Accuracy, Estimated, judge_estimates, judge_waits  # noqa: E402  # likewise
 from jobs.queue.choice import choose  # noqa: E402  # likewise
-from jobs.queue.durations import OF_A_WORK, RECENT, Durations, Sample, Work  # noqa: E402  # likewise
+from jobs.queue.durations import Durations, Sample, Work  # noqa: E402  # likewise
 from jobs.queue.lasting import Range  # noqa: E402  # likewise
 from jobs.queue.margins import margins_of  # noqa: E402  # likewise
+from jobs.queue.past_builds import OF_A_WORK, RECENT  # noqa: E402  # likewise
 from jobs.queue.simulation import Queued, QueueFacts, Running, simulate  # noqa: E402  # likewise
 from servers.fleet import ServerFacts  # noqa: E402  # likewise
 

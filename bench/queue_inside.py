@@ -86,7 +86,6 @@ class Looker:
         return str(len(captured))
 
     def _prepare(self, name: str) -> None:
-
         age = timedelta(hours=0 if name.endswith("kept") else 1)
         KeptForecast.objects.update(next_at=timezone.now() - age)
         free = STARTS if name.endswith("are started") else int("one is started" in name)
@@ -98,7 +97,6 @@ class Looker:
         Slot.objects.filter(pk__in=some).update(holder=None)
 
     def _explain(self) -> None:
-
         explain_job(BuildJob.objects.queued()[QUEUED // 2])
 
 

@@ -339,20 +339,20 @@ def release_attempt(attempt: Attempt, *, reason: str, not_before: datetime | Non
         free_slot(attempt.pk)
         if attempt.server_id is not None:
             free_canary(attempt.server_id, canary=attempt.pk)
-        fields: dict[str, Any] = {"attempts": F("attempts") - 1, "server": None, "server_name": ""}
-        if _is_cancel_wished(attempt.job_id):
-            kind, target = "cancelled", JobStatus.CANCELLED
-            ended = {"error_category": ErrorCategory.CANCELLED, "error_message": NEVER_STARTED}
-            reason, fields = NEVER_STARTED, fields | ended | {"completed_at": now}
-        else:
-            kind, target, fields = "released", JobStatus.QUEUED, fields | {"not_before": not_before}
-        move_job(attempt.job_id, to=target, **fields)
+        is_unwanted = _is_cancel_wished(attempt.job_id)
+        target = JobStatus.CANCELLED if is_unwanted else JobStatus.QUEUED
+        kind = "cancelled" if is_unwanted else "released"
+        told = NEVER_STARTED if is_unwanted else reason
+        fields: dict[str, Any] = {"not_before": not_before}
+        if is_unwanted:
+            fields = {"error_category": ErrorCategory.CANCELLED, "error_message": told, "completed_at": now}
+        move_job(attempt.job_id, to=target, attempts=F("attempts") - 1, server=None, server_name="", **fields)
         record(
             attempt.job_id,
             kind,
             found=JobStatus.CLAIMED,
             to=target,
-            reason=reason,
+            reason=told,
             data={"attempt": attempt.number},
         )
         ring_about(attempt.job_id, attempt)

@@ -18,7 +18,7 @@ from buildboard.core.auth import principal_of
 from servers.checks import request_check
 from servers.drains import set_draining, set_maintenance
 from servers.errors import ServerError
-from servers.forms import Moment, ServerForm
+from servers.forms import ServerForm, UntilField
 from servers.models import BuildServer, Toolchain
 from servers.quarantine import set_quarantine
 from servers.registry import add_server, change_server, delete_server
@@ -45,7 +45,7 @@ _KEYS = ("public_key", "host_key_fingerprint", "seen_host_key_fingerprint")
 class AdminServerForm(ServerForm):
     """The page's form, and whether it drains and until when, which has a button of its own there."""
 
-    draining_until = Moment(
+    draining_until = UntilField(
         required=False,
         widget=forms.TextInput({"autocomplete": "off", "placeholder": "2026-01-16 14:00"}),
         help_text="When it ends by itself, in UTC. Empty: when somebody ends it.",

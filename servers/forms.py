@@ -39,13 +39,15 @@ class _SecretText(forms.Textarea):
         return ""
 
 
-class Moment(forms.CharField):
+class UntilField(forms.CharField):
     """A time to come in UTC, to the minute; empty: none."""
 
     def prepare_value(self, value: Any) -> Any:
+        # In the form in which it is read again; Django's own would have seconds.
         return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else value
 
     def has_changed(self, initial: Any, data: Any) -> bool:
+        # As it was shown: the seconds that this leaves out are no change.
         return super().has_changed(self.prepare_value(initial), data)
 
     def clean(self, value: Any) -> datetime | None:

@@ -1,6 +1,6 @@
 """Reads what probe.sh said: facts as short printable text, sizes and load as numbers, tools with their targets.
 
-Every value is a server's word: data, never markup, path to open or command. Storing it is health.py's.
+Every value is a server's word: data, never markup, path to open or command. Storing it is measured.py's.
 """
 
 import math

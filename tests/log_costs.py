@@ -1,6 +1,6 @@
 """What a long log costs the server beside a short one, in processor time, which other work hardly changes.
 
-For a program within a board's Django. It asserts nothing.
+For a program within a board's Django. Its asserts only see that each act did its work.
 """
 
 import statistics

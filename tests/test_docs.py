@@ -54,7 +54,7 @@ def settings_read() -> dict[str, tuple[str, list[Any], dict[str, Any]]]:
         plain = [ast.unparse(one) for one in node.args]
         named = [at for at, text in enumerate(plain) if re.fullmatch(r"'[A-Z]+_[A-Z_]+'", text)]
         if ast.unparse(node.func.value) == "env" and named:
-            given = {word.arg or "": eval(ast.unparse(word.value)) for word in node.keywords}  # noqa: S307  # our own numbers
+            given = {word.arg or "": eval(ast.unparse(word.value)) for word in node.keywords}  # noqa: S307  # numbers of settings.py
             found[plain[named[0]].strip("'")] = node.func.attr, plain[named[0] + 1 :], given
     return found
 
@@ -76,7 +76,7 @@ def test_defaults_of_settings_are_those_of_the_code() -> None:
     wanted = {}
     for name, (function, given, _) in settings_read().items():
         if function in {"read_positive", "read_seconds", "read_weight"}:
-            wanted[name] = f"`{eval(given[0])}`"  # noqa: S307  # a number of our own, such as 1 << 30
+            wanted[name] = f"`{eval(given[0])}`"  # noqa: S307  # a number of settings.py, such as 1 << 30
         elif function in {"read_networks", "read_folders"}:
             wanted[name] = "none"
         elif given and given[0] in words:

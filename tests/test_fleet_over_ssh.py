@@ -242,7 +242,7 @@ def test_a_disk_over_its_threshold_degrades_and_keeps_builds_away_until_there_is
         fleet.post(fleet.east, "probe")
         fleet.board.wait_for(
             lambda: fleet.row(fleet.east)["utilization"]["storage_percent"] == percent,
-            what=f"the disk is seen {percent} % full",
+            what=f"the disk is seen {percent}% full",
             seconds=60,
         )
         return str(fleet.wait_row(fleet.east, "is judged", status=status)["status_reason"])

@@ -100,9 +100,14 @@ def delete(request: HttpRequest, server_id: UUID) -> Status[ServerShape | None]:
 
     202 when so much was built there that it is still being removed; it takes no builds any more.
     """
-    if remove_idle(find_server(request, server_id), actor=principal_of(request).actor):
+    server = find_server(request, server_id)
+    if remove_idle(server, actor=principal_of(request).actor):
         return Status(204, None)
-    return Status(202, shape_server(find_server(request, server_id)))
+    try:
+        server.refresh_from_db()
+    except BuildServer.DoesNotExist:  # the sweep was done with it meanwhile
+        return Status(204, None)
+    return Status(202, shape_server(server))
 
 
 @operation(

@@ -14,7 +14,7 @@ from jobs.errors import IllegalTransition
 from jobs.queue.drain_impact import DrainImpact, Ending, read_impact
 from jobs.queue.explain import explain_submission
 from jobs.queue.lasting import Range
-from jobs.queue.passing import Passing, passing_of
+from jobs.queue.passing import Passing, choices_of
 from jobs.queue.sole import Stranded, jobs_only_for
 from jobs.schemas import (
     DrainPreviewShape,
@@ -72,11 +72,10 @@ def preview_build_job_priority(request: HttpRequest, job_id: UUID) -> PriorityPr
     job = find_job(request, job_id)
     if job.status != JobStatus.QUEUED:
         raise IllegalTransition(f"Build job {job.pk}", found=job.status, wanted="reprioritised")
-    others = [one for one in reversed(Priority) if one != job.priority]
     return PriorityPreviewShape(
         job_id=job.pk,
         priority=Priority(job.priority).label,  # type: ignore[arg-type]  # the labels are these words
-        choices=[_passing(passing_of(job, priority=one)) for one in others],
+        choices=[_passing(one) for one in choices_of(job) if one.priority != job.priority],
     )
 
 

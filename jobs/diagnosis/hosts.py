@@ -78,6 +78,7 @@ def excuse_of(attempt: Attempt, *, outcome: Outcome) -> Excuse | None:
     if server.quarantined_since is None or not _may_be_repeated(job, status=outcome.status):
         return None
     needs = needs_of(job)
+    # By name only: another server with its labels, tools and size may come while it waits, but none of that name.
     if needs.server and not needs.fallback:
         return None
     never_began = attempt.phase in (Phase.CONNECTING, Phase.CHECKOUT)

@@ -33,12 +33,10 @@ logger = logging.getLogger(__name__)
 NOTED_AT_ONCE = 20  # jobs whose refusals are written in one transaction: few enough to keep nobody waiting
 MANY = 500  # jobs behind which a bell does not look at those again for which there was no room
 MOST = 100_000  # jobs of one whole look
-MOST_AT_A_BELL = (
-    1000  # the first by rank, for there is mostly room for few; and as many that stand behind these
-)
-LOOKED_AHEAD = (
-    50  # jobs of which it is asked at once whether they still wait, when another took the one before
-)
+# The first by rank, for there is mostly room for few; and as many that stand behind these.
+MOST_AT_A_BELL = 1000
+# Jobs of which it is asked at once whether they still wait, when another took the one before.
+LOOKED_AHEAD = 50
 NEW = timedelta(minutes=1)  # more than the clocks of web servers and runners differ
 
 
@@ -72,12 +70,12 @@ class Dispatcher:
             return []
         look = self._begin(explain=False) if self._queued > MANY and not explain else None
         among = self._placeable(look) if look else None
-        limit, also = (MOST, []) if explain else (MOST_AT_A_BELL, self._heads)
+        limit = MOST if explain else MOST_AT_A_BELL
+        also = () if explain else self._heads
         jobs = ready_jobs(self._needs, among=among, limit=limit, also=also)
         if not jobs:
             if explain:
-                self._needs, self._queued, self._waiting, self._heads = {}, 0, {}, []
-                self._explain({})
+                self._see_empty_queue()
             return []
         look = look or self._begin(explain=explain)
         claimed, waiting = self._give_out(jobs, look, explain=explain)
@@ -93,6 +91,13 @@ class Dispatcher:
             note_impossible(jobs, classes=look.impossible())
             self._explain(waiting, fleet_empty=look.is_empty)
         return [attempt for _, attempt in claimed]
+
+    def _see_empty_queue(self) -> None:
+        self._needs = {}
+        self._queued = 0
+        self._waiting = {}
+        self._heads = []
+        self._explain({})
 
     def _give_out(
         self, jobs: Sequence[Waiting], look: FleetPass, *, explain: bool

@@ -18,7 +18,7 @@ from jobs.lifecycle import fail_queued_job
 from jobs.models import BuildJob
 from jobs.needs import needs_of
 from jobs.queue.deadlines import Wait, why_it_ends
-from jobs.queue.hindrances import Hindrance, hindrance_of, with_unmet
+from jobs.queue.hindrances import Hindrance, hindrance_of_read, with_unmet
 from jobs.queue.order import Waiting, startable_since
 from jobs.queue.verdicts import Verdicts
 from jobs.states import ErrorCategory, JobStatus
@@ -26,7 +26,7 @@ from servers.fleet import load_fleet
 
 logger = logging.getLogger(__name__)
 
-MOST_SECONDS = 0.5  # of one pass: the runner gives out jobs meanwhile to nobody
+MOST_SECONDS = 0.5  # of one pass: meanwhile the runner gives out no jobs
 _MOST = 500
 _NOTED_AT_ONCE = 500
 
@@ -76,7 +76,7 @@ def _due(condition: Q) -> list[BuildJob]:
 
 
 def _wait_of(job: BuildJob, *, now: datetime) -> Wait:
-    hindrance = hindrance_of(job, is_unmet=getattr(job, "is_unmet", False), now=now)
+    hindrance = hindrance_of_read(job, now=now)
     return Wait(
         since=job.created_at,
         deadline=job.queue_deadline_at,

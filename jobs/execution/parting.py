@@ -32,37 +32,27 @@ def has_long_history(server: BuildServer) -> bool:
 
 
 def part_from(server: BuildServer, *, until: float) -> bool:
-    """Whether nothing that has ended names it any more; False when the time was up before, `until` of the clock.
+    """Whether nothing that has ended names it any more; False when time was up first.
 
     `until` is in seconds of time.monotonic(). At least one round is made. What has not ended is left as it is.
     """
-    steps: tuple[Callable[[BuildServer], int], ...] = (
-        _part_attempts,
-        _part_jobs,
-        _part_requests,
-        lambda one: refusals.part_from(one.pk, name=one.name, most=AT_ONCE),
-        lambda one: predictions.part_from(one.pk, most=AT_ONCE),
+    attempts = Attempt.objects.filter(server=server, status__in=ATTEMPT_TERMINAL)
+    ended = BuildJob.objects.filter(status__in=JOB_TERMINAL)
+    steps: tuple[Callable[[], int], ...] = (
+        lambda: _part(attempts, server=None),
+        lambda: _part(ended.filter(server=server), server=None),
+        lambda: _part(ended.filter(requested_server=server), requested_server=None),
+        lambda: refusals.part_from(server.pk, name=server.name, most=AT_ONCE),
+        lambda: predictions.part_from(server.pk, most=AT_ONCE),
     )
     for step in steps:
-        while step(server) == AT_ONCE:
+        while step() == AT_ONCE:
             if time.monotonic() > until:
                 return False
     return True
 
 
-def _part_attempts(server: BuildServer) -> int:
-    rows = Attempt.objects.filter(server=server, status__in=ATTEMPT_TERMINAL).order_by()
-    ids = list(rows.values_list("pk", flat=True)[:AT_ONCE])
-    return Attempt.objects.filter(pk__in=ids).update(server=None)
-
-
-def _part_jobs(server: BuildServer) -> int:
-    rows = BuildJob.objects.filter(server=server, status__in=JOB_TERMINAL).order_by()
-    ids = list(rows.values_list("pk", flat=True)[:AT_ONCE])
-    return BuildJob.objects.filter(pk__in=ids).update(server=None)
-
-
-def _part_requests(server: BuildServer) -> int:
-    rows = BuildJob.objects.filter(requested_server=server, status__in=JOB_TERMINAL).order_by()
-    ids = list(rows.values_list("pk", flat=True)[:AT_ONCE])
-    return BuildJob.objects.filter(pk__in=ids).update(requested_server=None)
+def _part(rows: "QuerySet[Attempt] | QuerySet[BuildJob]", **columns: None) -> int:
+    """Write these columns of the first of the rows; how many."""
+    ids = list(rows.order_by().values_list("pk", flat=True)[:AT_ONCE])
+    return rows.model._default_manager.filter(pk__in=ids).update(**columns)

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 DOOR = "sweep"
 AWAY_SECONDS = 60.0  # so long it may be out of reach before its builds are given up
 CLEARING_SECONDS = 60.0  # so long a follower may take to remove what ended builds left there
-PARTING_SECONDS = 0.5  # of one pass, for all servers: the runner gives out jobs meanwhile to nobody
+PARTING_SECONDS = 0.5  # of one pass, for all servers: meanwhile the runner gives out no jobs
 
 
 def remove_by_force(server: BuildServer, *, actor: Actor, confirm: str, reason: str = "") -> int:

@@ -56,9 +56,14 @@ class TrackRecord:
         found = self.starts
         if found is None:
             return "How good estimates of a start are is not known yet."
-        last = "the only estimate" if found.estimates == 1 else f"the last {found.estimates} estimates"
+        if found.estimates == 1:
+            word = "had" if found.in_range else "did not have"
+            return f"The only estimate of a start so far {word} it in its range."
         within, inside = found.within_25_percent, found.in_range
-        return f"Of {last} of a start, {inside}% had it in their range, {within}% were within 25%."
+        return (
+            f"Of the last {found.estimates} estimates of a start, {inside}% had it in their range, "
+            f"{within}% were within 25% of it."
+        )
 
 
 def judge_estimates(estimates: Sequence[Estimated]) -> Accuracy | None:

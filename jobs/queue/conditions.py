@@ -196,9 +196,9 @@ def _judge_state(server: ServerFacts, needs: Needs, now: datetime) -> Iterator[R
     if not server.enabled:
         yield Refused(Condition.DISABLED, "is switched off")
     if not server.pinned:
-        shown = "shows another host key than the pinned one"
-        unseen = "has a host key that no operator has accepted yet"
-        yield Refused(Condition.UNPINNED, shown if server.key_changed else unseen)
+        changed = "shows another host key than the pinned one"
+        new = "has a host key that no operator has accepted yet"
+        yield Refused(Condition.UNPINNED, changed if server.key_changed else new)
     if server.status == ServerStatus.MAINTENANCE:
         yield Refused(Condition.MAINTENANCE, f"is in maintenance{_why(server.status_reason)}")
     elif server.status == ServerStatus.OFFLINE:
@@ -224,9 +224,7 @@ def _judge_quarantine(server: ServerFacts, needs: Needs, now: datetime) -> Itera
     if stage is QuarantineStage.CANARY_RUNS:
         yield Refused(Condition.CANARY, f"comes out of quarantine through one build, which runs now{why}")
     elif stage is QuarantineStage.CANARY_DUE and needs.once and not _waits_long(server, now):
-        told = (
-            "comes out of quarantine through one build, for which none is taken that may be tried only once"
-        )
+        told = "comes out of quarantine through one build, and not one that may be tried only once"
         yield Refused(Condition.CANARY, f"{told}{why}")
     elif stage is QuarantineStage.HELD and server.pinned:  # else its key says it all
         end = f"{server.quarantined_until:%H:%M} UTC" if server.quarantined_until else "somebody ends it"

@@ -17,10 +17,11 @@ from django.utils import timezone
 
 from jobs.models import BuildJob, KeptForecast
 from jobs.queue.accuracy import TrackRecord
-from jobs.queue.durations import Work, read_durations, work_of
+from jobs.queue.durations import Work
 from jobs.queue.forecast import Foreseen, facts_with, foresee
 from jobs.queue.lasting import Range
 from jobs.queue.order import Place
+from jobs.queue.past_builds import read_durations, work_of
 from jobs.queue.predictions import Told, current_of, is_fresh, last_forecast
 from jobs.queue.simulation import simulate
 from jobs.states import JOB_ACTIVE, JobStatus

@@ -13,7 +13,8 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from jobs.models import BuildJob
-from jobs.queue.durations import LEAST, Basis, Work, read_durations
+from jobs.queue.durations import LEAST, Basis, Work
+from jobs.queue.past_builds import read_durations
 from jobs.queue.score import Past
 from jobs.states import ErrorCategory
 from servers.fleet import ServerFacts

@@ -13,10 +13,11 @@ from django.utils import timezone
 
 from jobs.models import Attempt, BuildJob
 from jobs.needs import Needs, needs_of
-from jobs.queue.durations import Work, read_durations, work_of
+from jobs.queue.durations import Work
 from jobs.queue.lasting import Range
 from jobs.queue.margins import Margins
 from jobs.queue.order import PULLED, Waiting, ready_jobs, waiting_of
+from jobs.queue.past_builds import read_durations, work_of
 from jobs.queue.simulation import Expected, Forecast, Queued, QueueFacts, Running, simulate, with_job
 from servers.fleet import ServerFacts, load_fleet
 

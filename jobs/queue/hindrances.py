@@ -31,3 +31,8 @@ def hindrance_of(job: BuildJob, *, is_unmet: bool, now: datetime) -> Hindrance |
     if is_unmet:
         return Hindrance.NEEDS_ANOTHER
     return Hindrance.IS_PULLED if job.provider == PULLED else None
+
+
+def hindrance_of_read(job: BuildJob, *, now: datetime) -> Hindrance | None:
+    """The same of one that was read by `with_unmet`."""
+    return hindrance_of(job, is_unmet=getattr(job, "is_unmet", False), now=now)

@@ -16,7 +16,7 @@ from jobs.needs import Needs, read_needs
 from jobs.queue.conditions import Kind
 from jobs.queue.estimate import Foresight
 from jobs.queue.explain import kind_of_all, why_stuck
-from jobs.queue.hindrances import Hindrance, hindrance_of, with_unmet
+from jobs.queue.hindrances import Hindrance, hindrance_of_read, with_unmet
 from jobs.queue.lasting import Range
 from jobs.queue.order import first_in_order, startable_since
 from jobs.queue.remedies import remedy_for
@@ -106,7 +106,7 @@ def _outlook(
     def tell(told: str, detail: str, *, starts_in: Range | None = None, kind: Kind | None = None) -> Outlook:
         return Outlook(job, position, told, detail, kind, starts_in)
 
-    hindrance = hindrance_of(job, is_unmet=getattr(job, "is_unmet", False), now=now)
+    hindrance = hindrance_of_read(job, now=now)
     if hindrance is Hindrance.IS_PULLED:
         return tell("Waiting for an orchestrator", "it is pulled by one, no build server takes it")
     if hindrance is Hindrance.NOT_DUE and job.not_before:
@@ -127,7 +127,7 @@ def _outlook(
 
 
 def _roomy(servers: Sequence[ServerVerdict]) -> str:
-    """Which server has room; of several only how many, for who of them takes the job is not judged here."""
+    """Which server has room; of several only how many, for which of them takes the job is not judged here."""
     able = [one for one in servers if one.verdict is Verdict.ELIGIBLE]
     return f"{able[0].server.name} has room now" if len(able) == 1 else f"{len(able)} servers have room now"
 

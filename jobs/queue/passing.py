@@ -70,6 +70,11 @@ def passing_of(job: BuildJob, *, priority: Priority) -> Passing:
     return Passing(priority, is_raised, count, list(rivals.only(*_SHOWN)[:NAMED]) if count else ())
 
 
+def choices_of(job: BuildJob) -> list[Passing]:
+    """Whom it would pass with each priority, the highest first; with its own nobody. Two queries for each other one."""
+    return [passing_of(job, priority=one) for one in reversed(Priority)]
+
+
 def ahead_of(job: BuildJob, *, limit: int = NAMED) -> list[BuildJob]:
     """Of the queued jobs that this one waits behind, those of its architecture, the first ones. One query."""
     queue = BuildJob.objects.queued().filter(target_architecture=job.target_architecture)

@@ -25,7 +25,7 @@ _MOST_CLASSES = 20  # those of which most jobs wait
 def judge_for(
     job: BuildJob, *, waiting: Waiting, fleet: Sequence[ServerFacts], now: datetime
 ) -> list[ServerVerdict]:
-    """Every server, those that take the job now first, in dispatch's order. No query where less than two are able.
+    """Every server, those that take the job now first, in dispatch's order. No query where fewer than two are able.
 
     Else three for the repository's past and the queue, one more for each 1,000 jobs of it and 200 classes.
     """

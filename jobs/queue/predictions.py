@@ -179,7 +179,7 @@ def keep(foreseen: Foreseen) -> int:
 
 
 def tells_else(told: Told, row: Prediction) -> bool:
-    """Whether an estimate differs from the one before it by more than 15 s and 15 % of the time that it spans."""
+    """Whether an estimate differs from the one before it by more than 15 s and 15% of the time that it spans."""
     before = _told(row)
     if (told.start is None) != (before.start is None):
         return True

@@ -5,6 +5,7 @@ What a page says of now is judged anew (explain.py); these rows tell what stood 
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import transaction
@@ -19,14 +20,23 @@ MOST_SERVERS = 50  # whose refusals are kept of one job, those that come nearest
 _CLOSED_AT_ONCE = 500
 
 Key = tuple[UUID | None, str]
-Told = tuple[str, bool, str]  # the detail, whether it is hard, and what the server is called
-Look = dict[Key, Told]
+
+
+class Found(NamedTuple):
+    """What one server refuses a class of need by one condition."""
+
+    detail: str
+    hard: bool
+    server_name: str
+
+
+Look = dict[Key, Found]
 
 
 def look_of(refusals: Iterable[tuple[ServerFacts, Refused]], *, fleet_empty: bool) -> Look:
     """What one look at a class of need found, as it is kept: by server and condition, in words."""
     if fleet_empty:
-        return {(None, NO_SERVERS): ("there is no build server yet", True, "")}
+        return {(None, NO_SERVERS): Found("there is no build server yet", hard=True, server_name="")}
     servers: dict[UUID, list[Refused]] = {}
     names: dict[UUID, str] = {}
     for server, one in refusals:
@@ -34,7 +44,7 @@ def look_of(refusals: Iterable[tuple[ServerFacts, Refused]], *, fleet_empty: boo
         servers.setdefault(server.id, []).append(one)
     nearest = sorted(servers, key=lambda server_id: max(one.kind.distance for one in servers[server_id]))
     return {
-        (server_id, str(one.condition)): (one.detail[:255], one.hard, names[server_id])
+        (server_id, str(one.condition)): Found(one.detail[:255], one.hard, names[server_id])
         for server_id in nearest[:MOST_SERVERS]
         for one in servers[server_id]
     }
@@ -51,19 +61,19 @@ def note_refusals(looks: Mapping[UUID, Look]) -> None:
     standing: set[tuple[UUID, Key]] = set()
     for row in Refusal.objects.filter(job_id__in=looks, until__isnull=True):
         key: Key = (row.server_id, row.condition)
-        told = looks[row.job_id].get(key)
-        if told is None:
+        found = looks[row.job_id].get(key)
+        if found is None:
             gone.append(row.pk)
             continue
         standing.add((row.job_id, key))
-        if (row.detail, row.hard, row.server_name) != told:
-            row.detail, row.hard, row.server_name = told
+        if (row.detail, row.hard, row.server_name) != found:
+            row.detail, row.hard, row.server_name = found
             changed.append(row)
     now = timezone.now()
     new = [
-        _row(job_id, key, told, since=now)
+        _row(job_id, key, found, since=now)
         for job_id, look in looks.items()
-        for key, told in look.items()
+        for key, found in look.items()
         if (job_id, key) not in standing
     ]
     _name_classes(new)
@@ -76,15 +86,15 @@ def note_refusals(looks: Mapping[UUID, Look]) -> None:
             Refusal.objects.bulk_create(new, ignore_conflicts=True)  # another dispatcher may write the same
 
 
-def _row(job_id: UUID, key: Key, told: Told, *, since: datetime) -> Refusal:
-    (server_id, condition), (detail, hard, name) = key, told
+def _row(job_id: UUID, key: Key, found: Found, *, since: datetime) -> Refusal:
+    server_id, condition = key
     return Refusal(
         job_id=job_id,
         server_id=server_id,
-        server_name=name,
+        server_name=found.server_name,
         condition=condition,
-        detail=detail,
-        hard=hard,
+        detail=found.detail,
+        hard=found.hard,
         since=since,
     )
 

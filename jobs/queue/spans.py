@@ -1,6 +1,8 @@
 """How long something takes, in words, as short as it is sure: `4–9 min`, `about 5 minutes`, `3 h`.
 
-Nothing else about estimates. Exact durations in tables are the templates' `duration` and `limit`.
+For figures: `span_words` of a range, `wait_words` of one number, `change_words` of a difference. For sentences:
+`in_words` of a range, `in_about` of one number, `past_words` of what is over. Nothing else about estimates. Exact
+durations in tables are the templates' `duration` and `limit`.
 """
 
 from datetime import timedelta

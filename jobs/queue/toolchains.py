@@ -60,9 +60,9 @@ def judge_tools(server: ServerFacts, *, architecture: str, toolchain: str, cross
     native = architecture in server.architectures
     cross = [tool for tool in server.toolchains if tool.target_architecture == architecture]
     has = ", ".join(sorted(server.architectures)) or "nothing yet"
-    if not native and not cross and not server.architectures:
-        return "has not told its architecture yet", ""
     if not native and not cross:
+        if not server.architectures:
+            return "has not told its architecture yet", ""
         return f"builds {has}, not {architecture}", ""
     if not toolchain:
         if native or crosses:

@@ -9,8 +9,8 @@ from django.urls import reverse
 
 from buildboard.core.models import Event
 from jobs.models import Attempt, BuildJob
+from jobs.views.server_looks import state_in_a_sentence
 from jobs.views.server_parts import SERVER_EVENT_LOOKS, STATUS_LOOKS
-from servers.states import ServerStatus
 
 _SHOWN = 8
 _LOOKED_AT = 200
@@ -147,7 +147,7 @@ def _of_job(event: Event, job: BuildJob, *, place: str) -> Activity:
 def _of_server(event: Event, *, name: str) -> Activity:
     if event.kind == "status":
         icon, colour = STATUS_LOOKS.get(event.to_state, ("circle", ""))
-        words = f"is {'in ' if event.to_state == ServerStatus.MAINTENANCE else ''}{event.to_state}"
+        words = f"is {state_in_a_sentence(event.to_state)}"
     else:
         icon, colour, told = SERVER_EVENT_LOOKS[event.kind]
         words = told.partition(":")[0].lower().removeprefix("it ")

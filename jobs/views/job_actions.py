@@ -13,7 +13,7 @@ from buildboard.core.permissions import Right
 from jobs.errors import IllegalTransition, InvalidSubmission, QueueFull
 from jobs.lifecycle import request_cancel, retry_job
 from jobs.models import BuildJob
-from jobs.queue.passing import passing_of, reprioritise
+from jobs.queue.passing import choices_of, reprioritise
 from jobs.states import Priority
 from jobs.validation import Invalid, priority_number
 
@@ -102,7 +102,7 @@ def _ask_priority(
     context = {
         "job": job,
         "priority": Priority(job.priority).label,
-        "choices": [passing_of(job, priority=one) for one in reversed(Priority)],
+        "choices": choices_of(job),
         "chosen": chosen,
         "reason": reason,
         "problem": problem,

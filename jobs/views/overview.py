@@ -11,9 +11,9 @@ from django.views.decorators.http import require_safe
 from buildboard.core.auth import principal_of, requires
 from buildboard.core.permissions import Right
 from jobs.models import BuildJob
-from jobs.queue.durations import learn_of
 from jobs.queue.estimate import Foresight, QueueState, queue_state
 from jobs.queue.outlook import outlook_of_queue
+from jobs.queue.past_builds import learn_of
 from jobs.states import JOB_ACTIVE, JobStatus, Priority
 from jobs.views.activity import recent_activity
 from jobs.views.live import ACTIVE_MS, FINISHED_MS, answer_live, version_of

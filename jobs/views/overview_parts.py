@@ -44,7 +44,7 @@ class Figures:
     median_seconds: float | None
     slow_seconds: float | None
     wait: str
-    waits: list[str]
+    waits: list[str]  # such as "x86_64 26m", of what most servers build; or that it is a guess
     sparks: dict[str, str]
 
 

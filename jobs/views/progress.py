@@ -8,8 +8,9 @@ from uuid import UUID
 from django.utils import timezone
 
 from jobs.models import Attempt, BuildJob
-from jobs.queue.durations import Learnt, learn_of
+from jobs.queue.durations import Learnt
 from jobs.queue.lasting import Range, left_between
+from jobs.queue.past_builds import learn_of
 from jobs.queue.predictions import Moments
 from jobs.states import ATTEMPT_ACTIVE, Phase
 
@@ -21,7 +22,7 @@ class Progress:
     """`step` counts from 1. The rest is None while nothing like it has completed; `over` until it takes longer.
 
     `left` and `over` are seconds; `learnt` is how long builds like it take, and of how many that was learnt.
-    `ends` is when it should end, and `usual_end_at` when one that takes its usual time would, be that past already.
+    `ends` is when it should end, and `usual_end_at` when one that takes its usual time would, even if that is past.
     """
 
     percent: int = 0

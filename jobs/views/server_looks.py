@@ -128,6 +128,11 @@ def states_of(server: BuildServer) -> list[str]:
     return [server.status, *(word for word, holds in besides.items() if holds)]
 
 
+def state_in_a_sentence(state: str) -> str:
+    """One word of its state as it is read behind "is"."""
+    return _IN_A_SENTENCE.get(state, state)
+
+
 def foremost_state(server: BuildServer) -> str:
     """The one word that counts of what it is: what a person did or has to do before what a probe saw."""
     if has_changed_key(server):
@@ -135,8 +140,7 @@ def foremost_state(server: BuildServer) -> str:
     if awaits_acceptance(server):
         return "with a host key to accept"
     status, *besides = states_of(server)
-    state = besides[0] if besides else status
-    return _IN_A_SENTENCE.get(state, state)
+    return state_in_a_sentence(besides[0] if besides else status)
 
 
 def is_out(server: BuildServer) -> bool:

@@ -75,7 +75,8 @@ def draw_slots(attempts: Iterable[Attempt], *, slots: int, now: datetime, is_who
 
 def _bar(attempt: Attempt, *, start: datetime, end: datetime, row: int, begin: datetime) -> Bar:
     left = _LEFT + (_RIGHT - _LEFT) * ((start - begin) / SPAN)
-    job, again = attempt.job, f" (attempt {attempt.number})" if attempt.number > 1 else ""
+    job = attempt.job
+    again = f" (attempt {attempt.number})" if attempt.number > 1 else ""
     width = (_RIGHT - _LEFT) * ((end - start) / SPAN)
     return Bar(
         x=round(left, 1),

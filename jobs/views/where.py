@@ -12,9 +12,10 @@ from jobs.errors import FieldError, InvalidSubmission
 from jobs.forms import SubmitForm
 from jobs.models import BuildJob
 from jobs.queue.conditions import Kind
-from jobs.queue.durations import Learnt, Work, read_durations
+from jobs.queue.durations import Learnt, Work
 from jobs.queue.estimate import GUESS
 from jobs.queue.explain import Explanation, explain_submission
+from jobs.queue.past_builds import read_durations
 from jobs.queue.spans import in_about, in_words
 from jobs.queue.verdicts import ServerVerdict, Verdict
 from jobs.submission import fields_of, read_submission

@@ -3,7 +3,7 @@
 // answer carries the next pace (2000 active, 10000 finished, 0 stops).
 //
 //   - never while the tab is hidden; at once when it is shown again and the element is due
-//   - one request at a time; the next is counted from the end of the last; +-10 % jitter; failures back off
+//   - one request at a time; the next is counted from the end of the last; +-10% jitter; failures back off
 //     to 30 s, and so does what is not answered within htmx's `timeout` (_head.html)
 //   - [data-live] says "Live", "Paused", or "Reconnecting" and of when the page then is; what is shown stays
 

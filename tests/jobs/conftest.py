@@ -1,6 +1,7 @@
 """Fixtures of the build script's tests: a repository to build from, and a build server's folder under each shell.
 
-And of builds of a board: a repository and a real sshd; of the live log's: somebody who may read it.
+And of builds of a board: a repository and a real sshd; of the live log's: somebody who may read it; of quarantines:
+two servers.
 """
 
 import threading
@@ -14,7 +15,8 @@ from buildboard.core.auth import create_token
 from buildboard.core.models import User
 from buildboard.core.permissions import Role
 from servers.connections import forget_connections
-from tests.factories import make_user
+from servers.models import BuildServer
+from tests.factories import make_followed, make_user
 from tests.jobs.log_forms import remove_objects
 from tests.jobs.script_runs import SHELLS, Server, Upstream
 from tests.repositories import make_repository
@@ -84,3 +86,15 @@ def no_tail_left() -> Iterator[None]:
         lambda: not any(thread.name == "log-tails" for thread in threading.enumerate()),
         what="the feeding thread ends",
     )
+
+
+@pytest.fixture
+def bad() -> BuildServer:
+    """For a server that is to fail builds; see host_faults.py."""
+    return make_followed("bad")
+
+
+@pytest.fixture
+def good() -> BuildServer:
+    """One beside it that does not."""
+    return make_followed("good")

@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from buildboard.core.audit import Actor
 from buildboard.core.crypto import generate_ssh_key_pair
 from buildboard.core.models import Event
 from buildboard.core.permissions import Role
+from jobs.api import build_servers
+from jobs.execution import parting, removal
 from servers.given import NewServer, ServerChange
 from servers.health import note_host_key
 from servers.host_keys import parse_host_key
@@ -16,7 +19,7 @@ from servers.models import BuildServer, ServerCheck
 from servers.slots import take_slot
 from servers.states import ServerStatus
 from tests.api import INFRASTRUCTURE, ApiClient, assert_error
-from tests.factories import make_server
+from tests.factories import make_job, make_server
 
 pytestmark = pytest.mark.django_db
 SERVERS = f"{INFRASTRUCTURE}/build-servers"
@@ -205,6 +208,32 @@ def test_a_server_with_builds_neither_moves_nor_goes(operator: ApiClient) -> Non
     row.slots.update(holder=None)
     assert operator.delete(f"{SERVERS}/{server['id']}").status_code == 204
     assert_error(operator.get(f"{SERVERS}/{server['id']}"), 404)
+
+
+@pytest.mark.parametrize(("is_swept", "status"), [(False, 202), (True, 204)])
+def test_one_with_a_long_history_is_on_its_way_or_gone_if_the_sweep_was_faster(
+    operator: ApiClient, monkeypatch: pytest.MonkeyPatch, is_swept: bool, status: int
+) -> None:
+    monkeypatch.setattr(parting, "AT_ONCE", 1)
+    monkeypatch.setattr(removal, "PARTING_SECONDS", 0.0)
+    server = make_server()
+    for _ in range(2):
+        make_job("completed", server=server)
+    remove = removal.remove_idle
+
+    def remove_beside_the_sweep(row: BuildServer, *, actor: Actor) -> bool:
+        is_gone = remove(row, actor=actor)
+        for _ in range(9 * is_swept):
+            removal.finish_removals()
+        return is_gone
+
+    monkeypatch.setattr(build_servers, "remove_idle", remove_beside_the_sweep)
+    answered = operator.delete(f"{SERVERS}/{server.pk}")
+
+    assert answered.status_code == status
+    assert BuildServer.objects.filter(pk=server.pk, draining=True).exists() is not is_swept
+    if not is_swept:
+        assert answered.json()["draining"] is True
 
 
 def test_a_jump_host_is_named_by_id_or_name_and_does_not_go(operator: ApiClient) -> None:

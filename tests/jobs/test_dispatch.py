@@ -1,6 +1,5 @@
 """One pass over the queue: who is taken, in which order, and when the reasons of the others are written."""
 
-import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
@@ -178,7 +177,7 @@ def test_refusal_says_whether_it_is_hard_and_keeps_its_beginning_whoever_looks_a
 
 @pytest.mark.parametrize("restarted", [False, True])
 def test_refusals_of_jobs_that_ended_or_are_elsewhere_close_with_the_next_look(restarted: bool) -> None:
-    make_followed(max_concurrent_builds=1).slots.update(holder=uuid.uuid4())
+    make_followed(max_concurrent_builds=1, held=1)
     ended, elsewhere, stays = [make_job() for _ in range(3)]
     dispatcher = Dispatcher()
     dispatcher.dispatch()
@@ -192,7 +191,7 @@ def test_refusals_of_jobs_that_ended_or_are_elsewhere_close_with_the_next_look(r
 
 
 def test_refusals_are_kept_of_the_first_jobs_of_each_class_and_of_the_nearest_servers() -> None:
-    make_followed(max_concurrent_builds=1).slots.update(holder=uuid.uuid4())
+    make_followed(max_concurrent_builds=1, held=1)
     far = [make_server(architectures=["aarch64"]) for _ in range(MOST_SERVERS)]
     jobs = [make_job() for _ in range(KEPT_OF_A_CLASS + 1)]
     other = make_job(group="south")
@@ -211,7 +210,7 @@ def test_refusals_are_kept_of_the_first_jobs_of_each_class_and_of_the_nearest_se
 
 
 def test_unchanged_refusals_cost_no_query(django_assert_num_queries: DjangoAssertNumQueries) -> None:
-    make_followed(max_concurrent_builds=1).slots.update(holder=uuid.uuid4())
+    make_followed(max_concurrent_builds=1, held=1)
     for _ in range(30):
         make_job()
     dispatcher = Dispatcher()
@@ -222,8 +221,8 @@ def test_unchanged_refusals_cost_no_query(django_assert_num_queries: DjangoAsser
 
 
 def test_high_job_that_is_new_leaves_an_older_one_its_right_to_a_server_over_its_cpu_limit() -> None:
-    hot, full = make_followed(max_concurrent_builds=1), make_followed(max_concurrent_builds=1)
-    full.slots.update(holder=uuid.uuid4())
+    hot = make_followed(max_concurrent_builds=1)
+    make_followed(max_concurrent_builds=1, held=1)
     BuildServer.objects.filter(pk=hot.pk).update(cpu_percent=99.0)
     old = make_job(created_at=timezone.now() - timedelta(minutes=2))
     make_job(priority=Priority.HIGH)
@@ -266,9 +265,8 @@ def test_server_that_is_taken_out_of_service_during_the_look_gets_no_job(
 
 
 def test_job_waits_for_the_server_that_it_names() -> None:
-    named = make_followed(max_concurrent_builds=1)
+    named = make_followed(max_concurrent_builds=1, held=1)
     make_followed(max_concurrent_builds=1)
-    named.slots.update(holder=uuid.uuid4())
     job = make_job(requested_server=named, spec={"server_id": named.name})
     dispatcher = Dispatcher()
     assert dispatcher.dispatch() == []
@@ -283,8 +281,7 @@ def test_bell_over_a_long_queue_looks_at_classes_that_have_room_and_at_new_jobs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(dispatch, "MANY", 2)
-    full = make_followed(max_concurrent_builds=1)
-    full.slots.update(holder=uuid.uuid4())
+    full = make_followed(max_concurrent_builds=1, held=1)
     BuildServer.objects.filter(pk=make_followed(max_concurrent_builds=9).pk).update(architectures=["aarch64"])
     long_ago = timezone.now() - timedelta(hours=1)
     waiting = [make_job(created_at=long_ago) for _ in range(3)]
@@ -307,20 +304,25 @@ def test_bell_over_a_longer_queue_than_it_reads_gives_everybody_a_turn(
     """And classes whose first job stands further behind."""
     monkeypatch.setattr(dispatch, "MANY", 2)
     monkeypatch.setattr(dispatch, "MOST_AT_A_BELL", 4)
-    server = make_followed(max_concurrent_builds=3, held=3)
+    north = make_followed(max_concurrent_builds=3, held=3, group="north")
+    south = make_followed(max_concurrent_builds=1, held=1, group="south")
     ann, bob = make_user(), make_user()
     minutes_ago = timezone.now() - timedelta(minutes=9)
     for second in range(8):
-        make_job(created_by=ann, created_at=minutes_ago + timedelta(seconds=second), needs_key="k")
-    last = make_job(created_by=bob, created_at=minutes_ago + timedelta(seconds=20), needs_key="k")
+        at = minutes_ago + timedelta(seconds=second)
+        make_job(created_by=ann, created_at=at, group="north", needs_key="n")
+    at = minutes_ago + timedelta(seconds=20)
+    last = make_job(created_by=bob, created_at=at, group="north", needs_key="n")
+    other = make_job(created_by=ann, created_at=at + timedelta(seconds=1), group="south", needs_key="s")
     dispatcher = Dispatcher()
     assert dispatcher.dispatch() == []
 
-    server.slots.update(holder=None)
+    for server in (north, south):
+        server.slots.update(holder=None)
     rung = dispatcher.dispatch(explain=False)
 
-    assert len(rung) == 3
-    assert last.pk in {attempt.job_id for attempt in rung}
+    assert len(rung) == 4
+    assert {last.pk, other.pk} <= {attempt.job_id for attempt in rung}
 
 
 def test_each_claim_costs_the_same_however_long_the_queue(

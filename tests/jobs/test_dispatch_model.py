@@ -55,7 +55,7 @@ from servers import health
 from servers.drains import end_what_is_over, set_draining, set_maintenance
 from servers.errors import ServerConflict
 from servers.fleet import ServerFacts, Tools, load_fleet
-from servers.models import BuildServer, ServerLease, Slot
+from servers.models import NEVER, BuildServer, ServerLease, Slot
 from servers.quarantine import set_quarantine
 from servers.removals import withdraw_removal
 from servers.states import ServerStatus
@@ -280,7 +280,7 @@ class QueueAndFleet(RuleBasedStateMachine):
         """What was to wait has waited: retries, quarantines with an end."""
         past = timezone.now() - timedelta(seconds=1)
         BuildJob.objects.filter(not_before__isnull=False).update(not_before=past)
-        BuildServer.objects.filter(quarantined_until__isnull=False).update(quarantined_until=past)
+        BuildServer.objects.filter(quarantined_until__lt=NEVER).update(quarantined_until=past)
         Attempt.objects.filter(completed_at__isnull=False).update(completed_at=past - timedelta(minutes=1))
 
     @rule()

@@ -1,27 +1,10 @@
 """How long builds take, learnt from those that completed: which of them are asked, and what range they give."""
 
-from datetime import timedelta
-
 import pytest
-from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pytest_django import DjangoAssertNumQueries
 
-from jobs.models import BuildJob
-from jobs.queue.durations import (
-    SAMPLES,
-    Basis,
-    Durations,
-    Learnt,
-    Sample,
-    Work,
-    learn_of,
-    range_of,
-    read_durations,
-    work_of,
-)
-from tests.factories import make_built, make_job
+from jobs.queue.durations import SAMPLES, Basis, Durations, Learnt, Sample, Work
 
 REPOSITORY = "https://git.example/demo.git"
 MAIN = Work(REPOSITORY, "main", "x86_64")
@@ -148,9 +131,8 @@ def test_a_server_that_is_slow_at_one_repository_alone_is_told_so() -> None:
     st.floats(2, 10),
 )
 def test_all_builds_so_much_longer_are_expected_so_much_longer(past: list[Sample], factor: float) -> None:
-    past = [
-        Sample(one.work, one.server, one.seconds + 1) for one in past
-    ]  # none is under what counts at least
+    # None is under what counts at least.
+    past = [Sample(one.work, one.server, one.seconds + 1) for one in past]
     longer = [Sample(one.work, one.server, one.seconds * factor) for one in past]
 
     for server in ("one", "three", "unknown"):
@@ -173,96 +155,3 @@ def test_only_the_latest_count() -> None:
     durations = Durations(samples(MAIN, *[10.0] * SAMPLES, *[1000.0] * SAMPLES))
 
     assert told(durations.of(MAIN)) == (Basis.BRANCH, SAMPLES, 10)
-
-
-def test_range_reads_percentiles_off_the_logarithms() -> None:
-    seconds = [2.0**power for power in range(1, 10)]  # 2 to 512; the tenth percentile of nine is the first
-
-    found = range_of(seconds, basis=Basis.BRANCH)
-
-    assert (round(found.low, 6), round(found.likely, 6), found.samples) == (
-        3.2,
-        32,
-        9,
-    )  # at most ten times apart
-    assert round(found.high, 6) == 320
-    ends = range_of([1.1**power for power in range(1, 10)], basis=Basis.BRANCH)
-    assert (round(ends.low, 6), round(ends.likely, 6), round(ends.high, 6)) == (
-        1.1,
-        round(1.1**5, 6),
-        round(1.1**9, 6),
-    )
-
-
-def test_one_build_gives_a_wide_range_and_equal_ones_a_narrow_one() -> None:
-    single, equal = range_of([100], basis=Basis.BRANCH), range_of([100, 100, 100], basis=Basis.BRANCH)
-
-    assert (round(single.low), round(single.likely), round(single.high)) == (50, 100, 200)
-    assert (round(equal.low), round(equal.likely), round(equal.high)) == (91, 100, 110)
-
-
-@quick
-@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=SAMPLES))
-def test_a_range_holds_its_middle(seconds: list[float]) -> None:
-    found = range_of(seconds, basis=Basis.BRANCH)
-
-    assert 0 < found.low < found.likely < found.high
-    assert max(0.1, min(seconds)) <= found.likely * 1.000001
-    assert found.likely <= max(0.1, *seconds, 0.1) * 1.000001
-
-
-# ---- reading ----------------------------------------------------------------------------------------------
-def completed(seconds: float, *, ago: int = 0, **fields: object) -> BuildJob:
-    ended_at = timezone.now() - timedelta(minutes=ago)
-    return make_built(seconds, ended_at=ended_at, **{"server_name": "one", **fields})
-
-
-@pytest.mark.django_db
-def test_reads_each_work_with_branch_and_server() -> None:
-    for seconds in (10, 20, 30):
-        completed(seconds)
-    for seconds in (100, 200, 300):
-        completed(seconds, server_name="two")
-    completed(9000, source_repository="https://git.example/other.git")
-    make_job("failed", started_at=timezone.now() - timedelta(seconds=7777))
-
-    found = read_durations([MAIN])
-
-    assert told(found.of(MAIN, server="one")) == (Basis.SERVER, 3, 23)
-    assert told(found.of(MAIN, server="two")) == (Basis.SERVER, 3, 157)
-    assert told(found.of(Work("new", "main", "x86_64"))) == (Basis.ARCHITECTURE, 7, 100)
-
-
-@pytest.mark.django_db
-def test_latest_come_first() -> None:
-    for number in range(2 * SAMPLES):
-        completed(10 if number < SAMPLES else 1000, ago=number)
-
-    assert told(read_durations([MAIN]).of(MAIN)) == (Basis.BRANCH, SAMPLES, 10)
-
-
-@pytest.mark.django_db
-def test_jobs_take_as_long_as_their_like_where_they_run() -> None:
-    for seconds in (10, 20, 30):
-        completed(seconds)
-        completed(10 * seconds, server_name="two")
-    here, there = make_job("running", server_name="one"), make_job("running", server_name="two")
-    unlike = make_job("running", source_repository="https://git.example/other.git")
-
-    assert {name: round(one.likely) for name, one in learn_of([here, there, unlike]).items()} == {
-        here.pk: 23,
-        there.pk: 157,
-    }
-    assert learn_of([here])[here.pk].basis is Basis.SERVER
-
-
-@pytest.mark.django_db
-def test_number_of_queries_is_constant(django_assert_num_queries: DjangoAssertNumQueries) -> None:
-    jobs = [completed(60, source_repository=f"https://git.example/{number}.git") for number in range(40)]
-
-    with django_assert_num_queries(2):
-        read_durations([work_of(job) for job in jobs])
-    with django_assert_num_queries(1):
-        read_durations([MAIN], only_own=True)
-    with django_assert_num_queries(0):
-        assert learn_of([]) == {}

@@ -196,8 +196,17 @@ def test_track_record_is_told_however_old() -> None:
 
     assert Foresight().track_record == TrackRecord(starts=Accuracy(9, 78, 80))
     assert Foresight().track_record.of_starts == (
-        "Of the last 9 estimates of a start, 80% had it in their range, 78% were within 25%."
+        "Of the last 9 estimates of a start, 80% had it in their range, 78% were within 25% of it."
     )
+
+
+def test_track_record_of_one_estimate_names_no_share() -> None:
+    told = [TrackRecord(starts=Accuracy(1, share, share)).of_starts for share in (100, 0)]
+
+    assert told == [
+        "The only estimate of a start so far had it in its range.",
+        "The only estimate of a start so far did not have it in its range.",
+    ]
 
 
 def test_number_of_queries_is_constant(django_assert_num_queries: DjangoAssertNumQueries) -> None:

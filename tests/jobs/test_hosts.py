@@ -32,17 +32,7 @@ from tests.jobs.host_faults import (
     start,
 )
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def bad() -> BuildServer:
-    return make_followed("bad")
-
-
-@pytest.fixture(autouse=True)
-def good() -> BuildServer:
-    return make_followed("good")
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("good")]
 
 
 @pytest.fixture
@@ -247,9 +237,8 @@ def test_what_no_other_server_could_build_does_not_speak_against_it(
     break_down(bad, good, group="lab")
     assert not is_out(bad)
 
-    BuildServer.objects.filter(pk=good.pk).update(
-        labels={"board": "rpi4"}, enabled=False
-    )  # it could, if it were on
+    # It could, if it were on.
+    BuildServer.objects.filter(pk=good.pk).update(labels={"board": "rpi4"}, enabled=False)
     make_followed("other")
     fail(new_job("d", required_labels={"board": "rpi4"}), bad)
     assert is_out(bad)

@@ -91,11 +91,8 @@ def test_each_order_is_read_by_its_index_and_not_sorted(sort: str, index: str) -
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE jobs_buildjob")
-            for shorter in (
-                "seqscan",
-                "bitmapscan",
-                "sort",
-            ):  # so few rows are rather read through and sorted
+            # So few rows are rather read through and sorted.
+            for shorter in ("seqscan", "bitmapscan", "sort"):
                 cursor.execute(f"SET LOCAL enable_{shorter} = off")
 
     queries = []

@@ -19,7 +19,7 @@ from jobs.views.log_windows import log_start_ms
 from jobs.views.waiting_servers import A_PAGE
 from servers.models import BuildServer
 from servers.states import ServerStatus
-from tests.factories import make_attempt, make_followed, make_job, make_server
+from tests.factories import make_attempt, make_built, make_followed, make_job, make_server
 from tests.jobs.log_writing import write_log
 from tests.jobs.pages import FRAGMENT, Page, client_of, page_of
 
@@ -39,7 +39,7 @@ def test_every_state_has_its_page_and_its_pace(status: str) -> None:
 
 
 def test_a_waiting_job_says_its_place_and_every_server() -> None:
-    make_followed("north", max_concurrent_builds=1).slots.update(holder=uuid.uuid4())
+    make_followed("north", max_concurrent_builds=1, held=1)
     make_followed("west <b>", architectures=["aarch64"])
     make_job(created_at=timezone.now() - timedelta(hours=1))
     job = make_job(required_labels={}, spec={"min_memory_mb": None, "server_id": "auto"})
@@ -82,17 +82,17 @@ def test_a_server_out_of_service_has_the_badge_of_what_it_is(fields: dict[str, A
         ({}, "How good estimates of a start are is not known yet."),
         (
             {"starts": {"estimates": 9, "within_25_percent": 78, "in_range": 80}, "ends": None},
-            "Of the last 9 estimates of a start, 80% had it in their range, 78% were within 25%.",
+            "Of the last 9 estimates of a start, 80% had it in their range, 78% were within 25% of it.",
         ),
     ],
 )
 def test_an_expected_start_is_a_range_with_how_good_such_estimates_have_been(
     record: dict[str, Any], told: str
 ) -> None:
-    make_followed("north", max_concurrent_builds=1).slots.update(holder=uuid.uuid4())
+    make_followed("north", max_concurrent_builds=1, held=1)
     now = timezone.now()
     for _ in range(3):
-        make_job(JobStatus.COMPLETED, started_at=now - timedelta(minutes=10), completed_at=now)
+        make_built(600)
     KeptForecast.objects.create(pk=1, made_at=now - timedelta(days=1), next_at=now, track_record=record)
 
     page = page_of(make_job())
@@ -104,7 +104,7 @@ def test_an_expected_start_is_a_range_with_how_good_such_estimates_have_been(
 
 
 def test_without_any_history_the_expected_start_says_that_it_is_a_guess() -> None:
-    make_followed("north", max_concurrent_builds=1).slots.update(holder=uuid.uuid4())
+    make_followed("north", max_concurrent_builds=1, held=1)
 
     page = page_of(make_job())
 
@@ -183,8 +183,7 @@ def test_what_a_job_has_waited_for_is_told_while_it_waits_and_after() -> None:
 
 
 def test_the_panel_of_a_waiting_job_changes_with_the_fleet() -> None:
-    server = make_followed("north", max_concurrent_builds=1)
-    server.slots.update(holder=uuid.uuid4())
+    server = make_followed("north", max_concurrent_builds=1, held=1)
     job = make_job()
     client = client_of()
 

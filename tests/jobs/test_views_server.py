@@ -77,10 +77,10 @@ def test_it_says_when_each_build_ends_and_when_a_full_server_has_room() -> None:
 
     full = re.sub(r"\d+", "N", page_of(server).text)
 
-    assert "Running N next slot free in N–N min" in full or "Running N next slot free in N–N s" in full
+    assert "N of N busy full, next one free in N–N" in full
     assert full.count("N–N min left ends N:N–N:N UTC") >= 1
     BuildServer.objects.filter(pk=server.pk).update(max_concurrent_builds=3)
-    assert "next slot free in" not in page_of(server).text
+    assert "next one free in" not in page_of(server).text
 
 
 def test_each_attempt_is_in_the_chart_of_the_server_that_it_ran_on() -> None:

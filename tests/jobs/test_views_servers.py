@@ -224,7 +224,7 @@ def test_a_full_server_that_takes_none_does_not_say_when_a_slot_comes_free() -> 
     page = Page(client.get(f"/servers/{server.pk}/").content.decode()).text
 
     assert "1 / 1 draining" in row
-    assert "next slot free in" not in page
+    assert "next one free in" not in page
     assert "1 of 1 busy takes no builds: draining" in page
 
 

@@ -15,7 +15,7 @@ from jobs.execution.dispatch import Dispatcher
 from jobs.execution.fleet_pass import KEPT_OF_A_CLASS
 from jobs.lifecycle import submit_job
 from jobs.models import Attempt, BuildJob, JobDependency, Refusal
-from jobs.queue.refusals import Look, note_refusals
+from jobs.queue.refusals import Found, Look, note_refusals
 from jobs.queue.waits import history_of, refusals_of_class
 from jobs.submission import fields_of, read_submission
 from servers.models import BuildServer
@@ -153,7 +153,7 @@ def test_who_was_placed_at_once_waited_for_nothing() -> None:
 def test_what_is_noted_names_the_class_of_its_job(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     north = make_server("north")
     jobs = [make_job(needs_key=f"k{number}") for number in range(3)]
-    look: Look = {(north.pk, "full"): ("is full", True, "north")}
+    look: Look = {(north.pk, "full"): Found("is full", True, "north")}
 
     with django_assert_num_queries(5):  # what stands, the classes, a transaction of two, the rows
         note_refusals({job.pk: look for job in jobs})

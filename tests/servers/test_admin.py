@@ -238,9 +238,8 @@ def test_a_drain_has_an_end_that_is_kept_changed_and_checked_as_by_the_api(opera
     (field,) = Page(operator.get(change_url(server)).content.decode()).find("input", name="draining_until")
     assert field["value"] == typed
     assert save(typed).draining_until == tomorrow + timedelta(seconds=30), "it was left as it was shown"
-    operator.post(
-        change_url(server), {**begun, "draining_until": typed}
-    )  # of a form that does not say what it showed
+    # Of a form that does not say what it showed.
+    operator.post(change_url(server), {**begun, "draining_until": typed})
     server.refresh_from_db()
     assert server.draining_until == tomorrow + timedelta(seconds=30)
     assert save("").draining_until is None
@@ -304,13 +303,8 @@ def test_servers_are_found_by_tool_and_filtered(operator: Client) -> None:
     make_server("other", labels={"site": "c"})
     listed = operator.get(LIST).content.decode()
 
-    assert [
-        query for query in ("?group=south", "?label=site%3Aa%3Ab", "?label=site%3Ac") if query in listed
-    ] == [
-        "?group=south",
-        "?label=site%3Aa%3Ab",
-        "?label=site%3Ac",
-    ]
+    offered = ["?group=south", "?label=site%3Aa%3Ab", "?label=site%3Ac"]
+    assert [query for query in offered if query in listed] == offered
     for query in (
         *("q=zig", "toolchains__target_architecture=riscv64", "transport__exact=ssh"),
         *("group=south", "label=site:a:b"),
