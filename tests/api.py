@@ -108,7 +108,10 @@ def submission(**fields: Any) -> dict[str, Any]:
 
 
 def verdict_shape(server: BuildServer, verdict: str, *refusals: tuple[str, str, str]) -> dict[str, Any]:
-    """How a server stands to a job, no range known; `refusals`: condition, kind and reason, the worst first."""
+    """How a server stands to a job, no range known and no look kept.
+
+    `refusals`: condition, kind and reason, the worst first.
+    """
     return {
         "server": server.name,
         "server_id": str(server.pk),
@@ -116,7 +119,7 @@ def verdict_shape(server: BuildServer, verdict: str, *refusals: tuple[str, str, 
         "kind": refusals[0][1] if refusals else None,
         "reasons": [reason for _, _, reason in refusals],
         "refusals": [
-            {"condition": condition, "kind": kind, "hard": True, "reason": reason}
+            {"condition": condition, "kind": kind, "hard": True, "reason": reason, "since": None}
             for condition, kind, reason in refusals
         ],
         "free_in": None,

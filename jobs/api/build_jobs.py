@@ -24,6 +24,7 @@ from jobs.queue.explain import explain_job
 from jobs.queue.passing import reprioritise
 from jobs.schemas import (
     DoneShape,
+    GivenRetry,
     JobShape,
     JobStatusShape,
     NewPriority,
@@ -166,12 +167,13 @@ def change_build_job_priority(request: HttpRequest, job_id: UUID, given: NewPrio
     answers={201: JobShape},
     errors=(409, 429, 507),
 )
-def retry_build_job(request: HttpRequest, job_id: UUID) -> Status[JobShape]:
-    """Submit a finished job again, as a new job with the same fields."""
+def retry_build_job(request: HttpRequest, job_id: UUID, given: GivenRetry | None = None) -> Status[JobShape]:
+    """Submit a finished job again, as a new job with the same fields. Events of both keep the reason, if any."""
     principal = principal_of(request)
+    reason = " ".join(given.reason.split()) if given else ""
     with transaction.atomic():
         job = find_job_to_change(request, job_id)
-        retry = retry_job(job, actor=principal.actor, user=principal.user)
+        retry = retry_job(job, actor=principal.actor, user=principal.user, reason=reason)
     return Status(201, JobShape.of(retry))
 
 

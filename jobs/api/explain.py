@@ -13,7 +13,7 @@ from jobs.queue.explain import Explanation, explain_job
 from jobs.queue.history import Spell
 from jobs.queue.lasting import Range
 from jobs.queue.verdicts import ServerVerdict, Verdict
-from jobs.queue.waits import history_of
+from jobs.queue.waits import Since, history_of, since_when
 from jobs.schemas import (
     EstimateShape,
     ExplainShape,
@@ -44,7 +44,7 @@ def explain_build_job(request: HttpRequest, job_id: UUID) -> ExplainShape:
     job = find_job(request, job_id)
     history = history_of(job)
     return ExplainShape(
-        **outlook_fields(explain_job(job)),
+        **outlook_fields(explain_job(job), since=since_when(job)),
         job_id=job.pk,
         status=job.status,  # type: ignore[arg-type]  # a constraint holds it to these words
         waited=history.told,
@@ -52,7 +52,7 @@ def explain_build_job(request: HttpRequest, job_id: UUID) -> ExplainShape:
     )
 
 
-def outlook_fields(found: Explanation) -> dict[str, Any]:
+def outlook_fields(found: Explanation, *, since: Since) -> dict[str, Any]:
     """What a job's explanation and a dry run say alike."""
     return {
         "summary": found.summary,
@@ -61,11 +61,13 @@ def outlook_fields(found: Explanation) -> dict[str, Any]:
         "estimated_start_at": found.estimated_start_at,
         "estimate": EstimateShape.of(found.told) if found.told else None,
         "position": found.place.position if found.place else None,
-        "servers": [_verdict(one, free_in=found.free_in.get(one.server.id)) for one in found.servers],
+        "servers": [
+            _verdict(one, free_in=found.free_in.get(one.server.id), since=since) for one in found.servers
+        ],
     }
 
 
-def _verdict(one: ServerVerdict, *, free_in: Range | None) -> ServerVerdictShape:
+def _verdict(one: ServerVerdict, *, free_in: Range | None, since: Since) -> ServerVerdictShape:
     return ServerVerdictShape(
         server=one.server.name,
         server_id=one.server.id,
@@ -74,7 +76,11 @@ def _verdict(one: ServerVerdict, *, free_in: Range | None) -> ServerVerdictShape
         reasons=one.reasons,
         refusals=[
             RefusalShape(
-                condition=refused.condition, kind=refused.kind.value, hard=refused.hard, reason=reason
+                condition=refused.condition,
+                kind=refused.kind.value,
+                hard=refused.hard,
+                reason=reason,
+                since=since.get((one.server.id, refused.condition)),
             )
             for refused, reason in zip(one.refused, one.reasons, strict=True)
         ],

@@ -63,7 +63,9 @@ class Guard:
             raise ApiError(422, "invalid", "The query does not fit; see errors.", errors=errors[:50])
 
     def _read_body(self, request: HttpRequest) -> None:
-        if self._names("body"):
+        if self._takes_no_body_too and not read_body(request).strip():
+            request.buildboard_json = {}  # type: ignore[attr-defined]  # likewise
+        elif self._names("body"):
             request.buildboard_json = read_json(request)  # type: ignore[attr-defined]  # BodyParser hands it on
         elif request.method not in ("GET", "HEAD") and (body := read_body(request)).strip():
             unknown = parse_json(body, expect_object=True)
@@ -77,6 +79,14 @@ class Guard:
                         for name in list(unknown)[:50]
                     ],
                 )
+
+    @property
+    def _takes_no_body_too(self) -> bool:
+        """Whether the operation has a body that may be left out."""
+        models = self.operation.models if self.operation else []
+        bodies = [model for model in models if model.__ninja_param_source__ == "body"]
+        fields = [field for model in bodies for field in model.model_fields.values()]
+        return bool(fields) and not any(field.is_required() for field in fields)
 
     def _names(self, source: str) -> set[str]:
         models = self.operation.models if self.operation else []

@@ -50,7 +50,7 @@ def try_build_job(request: HttpRequest, given: Submission) -> DryRunShape:
     found = explain_submission(fields_of(given))
     queued_before = found.total_queued - 1
     return DryRunShape(
-        **outlook_fields(found),
+        **outlook_fields(found, since={}),
         estimated_wait_seconds=found.wait.seconds if found.wait else 0,
         estimate_basis=found.wait.basis if found.wait else "default",
         total_queued=queued_before,

@@ -1,14 +1,16 @@
-"""Reads when a job was queued and what refused it then, for history.py, which tells what that comes to.
+"""Reads when a job was queued and what refused it then, for history.py, which tells what that comes to; and since when
+what refuses it now has stood.
 
 A job behind the first of its class has no refusals of its own for that time: those of the first ones hold for it, since
 they ask for the same. It writes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Subquery
 from django.utils import timezone
 
 from jobs.models import Attempt, BuildJob, JobDependency, Refusal
@@ -22,6 +24,9 @@ _CLOSED_LATER = timedelta(
 )  # rows of the class that stood longer after the job had been placed are left out
 _SHOWN = 12
 _SOON = timedelta(seconds=10)  # from being queued to the first look
+
+Since = Mapping[tuple[UUID, str], datetime]
+"""From when on a server, by its id, has not met a condition for a job."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,26 @@ def refusals_of_class(
     """
     rows = Refusal.objects.filter(needs_key=needs_key, since__lt=until)
     return rows.filter(until__isnull=True), rows.filter(until__gt=since, until__lte=until + _CLOSED_LATER)
+
+
+def since_when(job: BuildJob) -> Since:
+    """Since when what stands in the way of a queued job does: by its own rows, and by those of the first of its class.
+
+    Never before it was queued, or queued again. A server has nothing there until a look was kept, nor when it is not
+    among the nearest. One query; none of a job that is not queued, or not stored.
+    """
+    if job._state.adding or job.status != JobStatus.QUEUED:
+        return {}
+    rows = Refusal.objects.filter(until__isnull=True, server__isnull=False)
+    rows = rows.filter(needs_key=job.needs_key) if job.needs_key else rows.filter(job=job)
+    latest = Attempt.objects.filter(job=job).order_by("-number").values("completed_at")[:1]
+    found: dict[tuple[UUID, str], datetime] = {}
+    for server_id, condition, since, queued_again in rows.order_by("since").values_list(
+        "server_id", "condition", "since", Subquery(latest)
+    ):
+        began = max(since, job.created_at, queued_again or job.created_at)
+        found.setdefault((server_id, condition), began)
+    return found
 
 
 def _stood(rows: QuerySet[Refusal]) -> list[Stood]:

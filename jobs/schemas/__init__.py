@@ -20,7 +20,15 @@ from jobs.schemas.explain import (
     SpellShape,
     WaitChangeShape,
 )
-from jobs.schemas.job import DoneShape, JobShape, JobStatusShape, NewPriority, QueueInfo, QueueShape
+from jobs.schemas.job import (
+    DoneShape,
+    GivenRetry,
+    JobShape,
+    JobStatusShape,
+    NewPriority,
+    QueueInfo,
+    QueueShape,
+)
 from jobs.schemas.secret import NewSecret, SecretShape
 from jobs.schemas.submission import BuildConfig, Submission
 from jobs.schemas.words import PriorityWord, StatusWord
@@ -36,6 +44,7 @@ __all__ = [
     "EndingShape",
     "EstimateShape",
     "ExplainShape",
+    "GivenRetry",
     "JobShape",
     "JobStatusShape",
     "LogShape",

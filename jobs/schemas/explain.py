@@ -13,13 +13,16 @@ KindWord = Literal["impossible", "offline", "busy"]
 class RefusalShape(Shown):
     """One condition that a server does not meet. One that is not `hard` is passed over after a while.
 
-    `impossible`: never as things are; `offline`: not while the server is away; `busy`: not until it has room.
+    `impossible`: never as things are; `offline`: not while the server is away; `busy`: not until it has room. `since`:
+    from when on it refused the job, or the first of those that ask for the same while this one waited; null while no
+    look at the queue has kept that, as of servers beyond the 50 nearest, and of a job that is not queued.
     """
 
     condition: str
     kind: KindWord
     hard: bool
     reason: str
+    since: Timestamp | None
 
 
 class ServerVerdictShape(Shown):

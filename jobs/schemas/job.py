@@ -155,6 +155,12 @@ class NewPriority(Given):
     reason: Annotated[str, Field(max_length=500)]
 
 
+class GivenRetry(Given):
+    """A finished job is submitted again, and why, which its event and the new job's keep."""
+
+    reason: Annotated[str, Field(max_length=500)] = ""
+
+
 class DoneShape(Shown):
     """An action was taken."""
 

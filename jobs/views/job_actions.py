@@ -64,7 +64,7 @@ def retry(request: HttpRequest, job_id: UUID) -> HttpResponse:
         return render(request, "jobs/retry.html", {"job": job})
     principal = principal_of(request)
     try:
-        again = retry_job(job, actor=principal.actor, user=principal.user)
+        again = retry_job(job, actor=principal.actor, user=principal.user, reason=_reason(request))
     except IllegalTransition as refused:
         messages.error(request, f"The job is {refused.found}: it can be retried when it has ended.")
     except QueueFull as full:

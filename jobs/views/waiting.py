@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from django.http import HttpRequest
@@ -14,7 +15,7 @@ from jobs.queue.estimate import Foresight
 from jobs.queue.explain import explain_job
 from jobs.queue.passing import ahead_of
 from jobs.queue.verdicts import COLUMNS, steps_to_one
-from jobs.queue.waits import history_of
+from jobs.queue.waits import history_of, since_when
 from jobs.states import JobStatus
 from jobs.views.waiting_servers import table_of
 
@@ -27,7 +28,8 @@ def waiting_part(request: HttpRequest, job: BuildJob) -> tuple[dict[str, Any], o
     if job.status != JobStatus.QUEUED:
         return {}, None
     why = explain_job(job)
-    table = table_of(request, why.servers, free_in=why.free_in)
+    since = cache(lambda: since_when(job))  # looked up when a row is shown, as what comes last below
+    table = table_of(request, why.servers, free_in=why.free_in, since=since)
     rivals = why.place.rivals_ahead if why.place else 0
     context = {
         "why": why,

@@ -1,7 +1,8 @@
 """The table of a waiting job's servers: each with what it does not meet, by kind and in pages. It judges nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from django.http import HttpRequest
@@ -9,6 +10,7 @@ from django.http import HttpRequest
 from jobs.queue.conditions import Kind
 from jobs.queue.lasting import Range
 from jobs.queue.verdicts import ServerVerdict, Verdict
+from jobs.queue.waits import Since
 from jobs.states import BADGES
 
 A_PAGE = 200
@@ -30,6 +32,7 @@ class ServerRow:
 
     verdict: ServerVerdict
     word: str
+    since: Callable[[], Since]
     free_in: Range | None = None
 
     @property
@@ -39,6 +42,15 @@ class ServerRow:
             return self.word
         states = [one.condition.value for one in self.verdict.refused if one.kind is Kind.OFFLINE]
         return next((one for one in states if one in BADGES), self.word)
+
+    @property
+    def findings(self) -> list[tuple[str, datetime | None]]:
+        """Each sentence on what it does not meet, and since when; None where no look at the queue has kept that."""
+        since = self.since() if self.verdict.refused else {}
+        return [
+            (reason, since.get((self.verdict.server.id, one.condition)))
+            for one, reason in zip(self.verdict.refused, self.verdict.reasons, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -74,9 +86,16 @@ class ServerTable:
 
 
 def table_of(
-    request: HttpRequest, servers: Sequence[ServerVerdict], *, free_in: Mapping[UUID, Range]
+    request: HttpRequest,
+    servers: Sequence[ServerVerdict],
+    *,
+    free_in: Mapping[UUID, Range],
+    since: Callable[[], Since],
 ) -> ServerTable:
-    """The servers, nearest first, as the address asks: `?servers=busy` those of a kind, `?from=201` the next page."""
+    """The servers, nearest first, as the address asks: `?servers=busy` those of a kind, `?from=201` the next page.
+
+    `since` is not called before a row is shown that does not meet something.
+    """
     chosen = request.GET.get(_QUERY, "")
     words = [FREE if one.kind is None else one.kind.value for one in servers]
     counts = {word: words.count(word) for word in set(words)} | {"": len(servers)}
@@ -86,7 +105,7 @@ def table_of(
     begin = _begin(request, len(found))
     end = begin + A_PAGE
     return ServerTable(
-        rows=[_row(one, word, free_in) for one, word in found[begin:end]],
+        rows=[_row(one, word, since, free_in) for one, word in found[begin:end]],
         tabs=[
             KindTab(label, counts[word], _address(request, word), word == chosen)
             for word, label in _TABS
@@ -99,8 +118,10 @@ def table_of(
     )
 
 
-def _row(one: ServerVerdict, word: str, free_in: Mapping[UUID, Range]) -> ServerRow:
-    return ServerRow(one, word, free_in.get(one.server.id) if one.verdict is Verdict.BUSY else None)
+def _row(
+    one: ServerVerdict, word: str, since: Callable[[], Since], free_in: Mapping[UUID, Range]
+) -> ServerRow:
+    return ServerRow(one, word, since, free_in.get(one.server.id) if one.verdict is Verdict.BUSY else None)
 
 
 def _begin(request: HttpRequest, total: int) -> int:

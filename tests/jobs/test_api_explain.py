@@ -4,12 +4,16 @@ import uuid
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.utils import timezone
 
 from buildboard.core.instants import utc_text
 from buildboard.core.permissions import Role
+from jobs.execution.dispatch import Dispatcher
+from jobs.execution.fleet_pass import KEPT_OF_A_CLASS
 from jobs.models import Attempt, BuildJob, Refusal
 from jobs.queue.explain import explain_job
+from servers.models import BuildServer
 from tests.api import BUILD_JOBS, ApiClient, assert_error, submission, verdict_shape
 from tests.factories import make_attempt, make_followed, make_job
 
@@ -82,6 +86,33 @@ def test_what_a_job_waited_for_is_told_as_data_and_in_words() -> None:
             "servers": 1,
         },
     ]
+
+
+def test_each_refusal_says_since_when_of_the_first_and_of_the_sixth_of_a_class() -> None:
+    api, now = ApiClient(Role.SUBMITTER), timezone.now()
+    make_followed("full", max_concurrent_builds=1, held=1)
+    make_followed("arm", architectures=["aarch64"])
+
+    def since(job: str) -> dict[tuple[str, str], str | None]:
+        servers = api.get(f"{BUILD_JOBS}/{job}/explain").json()["servers"]
+        return {
+            (one["server"], each["condition"]): each["since"] for one in servers for each in one["refusals"]
+        }
+
+    with time_machine.travel(now - timedelta(minutes=14), tick=False) as clock:
+        jobs = []
+        for _ in range(KEPT_OF_A_CLASS + 1):
+            jobs.append(api.post(BUILD_JOBS, submission()).json()["id"])
+            clock.shift(timedelta(seconds=1))
+        Dispatcher().dispatch()
+        looked_at = utc_text(timezone.now())
+        clock.move_to(now)
+        BuildServer.objects.filter(name="arm").update(enabled=False)  # no look has kept that yet
+        found = [since(job) for job in (jobs[0], jobs[-1])]
+
+    told = {("full", "full"): looked_at, ("arm", "architecture"): looked_at, ("arm", "disabled"): None}
+    assert set(Refusal.objects.values_list("job", flat=True)) == {uuid.UUID(one) for one in jobs[:-1]}
+    assert found == [told, told]
 
 
 def test_status_gives_the_same_reasons_and_place() -> None:

@@ -165,6 +165,47 @@ def test_retry_makes_a_new_job(status: JobStatus) -> None:
     assert (retry.spec, retry.labels, retry.created_by) == (job.spec, job.labels, api.user)
 
 
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"reason": " the mirror\nwas down "}, "the mirror was down"),
+        ({}, ""),
+        ("", ""),
+        (" \n", ""),
+    ],
+)
+def test_a_retry_may_say_why(body: Any, reason: str) -> None:
+    api = ApiClient(Role.SUBMITTER)
+    job = make_job("failed", created_by=api.user)
+
+    again = api.post(f"{BUILD_JOBS}/{job.pk}/retry", body)
+
+    assert again.status_code == 201
+    events = Event.objects.order_by("sequence").values_list("subject_id", "kind", "reason")
+    assert [one for one in events if one[1] in ("submitted", "retried")] == [
+        (again.json()["id"], "submitted", reason),
+        (str(job.pk), "retried", reason),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "fields"),
+    [
+        ({"reason": "x" * 501}, 422, ["reason"]),
+        ({"reason": None}, 422, ["reason"]),
+        ({"why": "the mirror was down"}, 422, ["why"]),
+        ("reason=down", 400, None),
+    ],
+)
+def test_a_retry_with_something_else_is_refused(body: Any, status: int, fields: list[str] | None) -> None:
+    job = make_job("failed")
+
+    response = ApiClient(Role.OPERATOR).post(f"{BUILD_JOBS}/{job.pk}/retry", body)
+
+    assert_error(response, status, fields=fields)
+    assert BuildJob.objects.count() == 1
+
+
 @pytest.mark.parametrize("status", [JobStatus.QUEUED, JobStatus.CLAIMED, JobStatus.RUNNING])
 def test_retry_of_an_active_job_conflicts(status: JobStatus) -> None:
     job = make_job(status)

@@ -182,6 +182,24 @@ def test_what_a_job_has_waited_for_is_told_while_it_waits_and_after() -> None:
     assert attempt.number == 1
 
 
+def test_a_finding_says_for_how_long_where_a_look_has_kept_it() -> None:
+    full = make_followed("full", max_concurrent_builds=1, held=1)
+    make_followed("arm", architectures=["aarch64"])
+    now = timezone.now().replace(microsecond=0)
+    began = now - timedelta(minutes=14)
+    first, behind = (make_job(created_at=began, needs_key="k") for _ in range(2))
+    Refusal.objects.create(job=first, server=full, condition="full", since=began, needs_key="k")
+
+    with time_machine.travel(now, tick=False):
+        pages = [page_of(job) for job in (first, behind)]
+
+    for page in pages:
+        assert "yes yes yes yes no Is full: its only slot is taken. for 14m —" in page.text
+        assert "Builds aarch64, not x86_64. —" in page.text
+        ages = [one for one in page.find("time", datetime=f"{began:%Y-%m-%dT%H:%M:%SZ}") if "data-rel" in one]
+        assert {one["title"] for one in ages} == {f"{began:%Y-%m-%d %H:%M:%S} UTC"}
+
+
 def test_the_panel_of_a_waiting_job_changes_with_the_fleet() -> None:
     server = make_followed("north", max_concurrent_builds=1, held=1)
     job = make_job()

@@ -75,6 +75,25 @@ def test_retry_asks_first_and_then_makes_a_new_job() -> None:
     assert (again.branch, again.status, again.created_by) == ("topic", "queued", person)
 
 
+def test_why_a_job_was_retried_is_kept_in_the_events_of_both_and_shown() -> None:
+    person = make_user(Role.SUBMITTER)
+    client = client_of(user=person)
+    job = make_job("failed", created_by=person)
+
+    asked = Page(client.get(f"/jobs/{job.pk}/retry/").content.decode())
+    client.post(f"/jobs/{job.pk}/retry/", {"reason": " the mirror\n was <b>down</b> "})
+
+    again = BuildJob.objects.get(retry_of=job)
+    assert [one.get("maxlength") for one in asked.find("input", name="reason")] == ["500"]
+    assert list(Event.objects.order_by("sequence").values_list("subject_id", "kind", "reason")) == [
+        (str(again.pk), "submitted", "the mirror was <b>down</b>"),
+        (str(job.pk), "retried", "the mirror was <b>down</b>"),
+    ]
+    told = f"by {person.username} the mirror was <b>down</b>"
+    assert f"Submitted again as a new job {told}" in page_of(job, "?view=events", client=client).text
+    assert f"Queued {told}" in page_of(again, "?view=events", client=client).text
+
+
 def test_an_unfinished_job_is_not_retried() -> None:
     job, client = own_job(status="running")
 

@@ -285,3 +285,13 @@ def test_text_is_looked_for_among_the_newest_alone(monkeypatch: pytest.MonkeyPat
     found = Selection.of(QueryDict("q=-x")).apply(BuildJob.objects.all())
 
     assert [job.repository_name for job in found] == ["one-x"]
+
+
+def test_a_search_says_how_far_back_it_looked() -> None:
+    make_named("one", "two")
+
+    pages = [Page(client_of().get(f"/jobs/?{query}").content.decode()) for query in ("q=one", "q=none", "")]
+
+    assert "1 job on this page, found among the newest 100,000" in pages[0].text
+    assert "Text is looked for among the newest 100,000 jobs." in pages[1].text
+    assert "among the newest" not in pages[2].text

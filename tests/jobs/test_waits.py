@@ -16,7 +16,7 @@ from jobs.execution.fleet_pass import KEPT_OF_A_CLASS
 from jobs.lifecycle import submit_job
 from jobs.models import Attempt, BuildJob, JobDependency, Refusal
 from jobs.queue.refusals import Found, Look, note_refusals
-from jobs.queue.waits import history_of, refusals_of_class
+from jobs.queue.waits import history_of, refusals_of_class, since_when
 from jobs.submission import fields_of, read_submission
 from servers.models import BuildServer
 from tests.factories import make_attempt, make_followed, make_job, make_server
@@ -208,3 +208,50 @@ def test_what_the_dispatcher_saw_is_told_even_of_a_job_far_behind() -> None:
 
     assert Refusal.objects.values("job").distinct().count() == KEPT_OF_A_CLASS
     assert told == {"waited 14 min: 9 full, 5 draining"}
+
+
+def test_what_stands_has_stood_since_the_first_look_at_the_job_or_its_class() -> None:
+    north, south = make_server("north"), make_server("south")
+    first = make_job(created_at=at(-30), needs_key="k")
+    job = make_job(created_at=at(10), needs_key="k")
+    refused(first, north, "draining", -20, None)
+    refused(first, north, "full", -20, 30)
+    refused(job, north, "draining", 12, None)
+    refused(job, south, "offline", 15, None)
+    refused(job, None, "no_servers", 10, None)
+    refused(make_job(needs_key="other"), south, "full", 0, None)
+
+    assert since_when(first) == {(north.pk, "draining"): at(-20), (south.pk, "offline"): at(15)}
+    assert since_when(job) == {(north.pk, "draining"): at(10), (south.pk, "offline"): at(15)}
+
+
+def test_without_a_class_only_its_own_rows_tell_since_when() -> None:
+    north = make_server("north")
+    job, other = make_job(created_at=BEGIN, needs_key=""), make_job(created_at=BEGIN, needs_key="")
+    refused(job, north, "full", 5, None)
+
+    assert since_when(job) == {(north.pk, "full"): at(5)}
+    assert since_when(other) == {}
+
+
+def test_a_job_that_was_queued_again_is_refused_since_then(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    job, north = make_job(created_at=BEGIN, needs_key="k"), make_server("north")
+    refused(make_job(created_at=BEGIN, needs_key="k"), north, "full", 0, None)
+    for end in (10, 20):
+        given_to_server(job, end - 5, at(end), status="lost")
+
+    with django_assert_num_queries(1):
+        assert since_when(job) == {(north.pk, "full"): at(20)}
+
+
+def test_nothing_refuses_a_job_that_runs_or_is_not_stored(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    running = make_job("running", needs_key="k")
+    refused(make_job(needs_key="k"), make_server("north"), "full", 0, None)
+
+    with django_assert_num_queries(0):
+        assert since_when(running) == {}
+        assert since_when(BuildJob(needs_key="k")) == {}
