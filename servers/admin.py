@@ -3,17 +3,16 @@
 Writing is registry.py's and health.py's; nothing here shows or stores a private key.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
-from buildboard.core.admin import Steady, written_out
+from buildboard.core.admin import NamedValues, Steady, written_out
 from buildboard.core.auth import principal_of
 from servers.checks import request_check
 from servers.drains import set_draining, set_maintenance
@@ -62,15 +61,6 @@ class AdminServerForm(ServerForm):
         until = {"draining_until": instance.draining_until} if instance else {}
         initial = {**until, **(kwargs.pop("initial", None) or {})}
         super().__init__(*args, instance=instance, initial=initial, **kwargs)
-
-
-class NamedValues(admin.AllValuesFieldListFilter):
-    """A filter by the values that there are, where the empty one has a word too: a link needs one."""
-
-    def choices(self, changelist: ChangeList) -> Iterator[Any]:
-        """The links of the filter."""
-        for choice in super().choices(changelist):
-            yield {**choice, "display": choice["display"] or "none"}
 
 
 class ByLabel(admin.SimpleListFilter):
@@ -123,6 +113,7 @@ class BuildServerAdmin(Steady):
         *(("group", NamedValues), ByLabel, ("toolchains__target_architecture", NamedValues)),
     )
     search_fields = ("name", "hostname", "group", "toolchains__name")
+    search_help_text = "A part of name, host name, group or of a tool's name."
     readonly_fields = (*_SEEN, *_KEYS)
 
     @admin.display(description="builds / slots")

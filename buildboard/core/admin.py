@@ -1,11 +1,13 @@
 """People, tokens and history in Django's admin site, for admins. Rights are decided by people.RoleBackend."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.apps import apps
 from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
 from django.contrib.auth.models import Group
@@ -50,6 +52,15 @@ def written_out(name: str) -> Any:  # Django's types let fields be names alone
 
     column.__name__ = name
     return column
+
+
+class NamedValues(admin.AllValuesFieldListFilter):
+    """A filter by the values that there are, where the empty one has a word too: a link needs one."""
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        """The links of the filter."""
+        for choice in super().choices(changelist):
+            yield {**choice, "display": choice["display"] or "none"}
 
 
 class Steady(BaseAdmin):
@@ -109,6 +120,10 @@ class LookOnly(Steady):
         """For actions that only admins are offered."""
         return principal_of(request).may(Right.ADMINISTER)
 
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """For actions that operators are offered, too."""
+        return principal_of(request).may(Right.OPERATE)
+
 
 class UserForm(UserModelForm):
     """A person's name, role and whether they may come in at all."""
@@ -151,6 +166,7 @@ class UserAdmin(Audited, BaseUserAdmin):
     list_display = ("username", "role", "is_active", "created_at")
     list_filter = ("role", "is_active")
     search_fields = ("username",)
+    search_help_text = "A part of a name."
     ordering = ("username",)
     filter_horizontal = ()
     readonly_fields = ("password_link", "last_login", "created_at")
@@ -182,6 +198,7 @@ class ApiTokenAdmin(LookOnly):
     list_filter = ("user__role", "revoked_at")
     list_select_related = ("user",)
     search_fields = ("name", "user__username")
+    search_help_text = "A part of a token's or a person's name."
     fields = ("id", "name", "user", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at")
     actions = ("revoke",)
 
@@ -210,6 +227,7 @@ class EventAdmin(LookOnly):
     )
     list_filter = ("subject_type", "kind", "door")
     search_fields = ("subject_id", "actor")
+    search_help_text = "A part of a subject's id or of who did it."
     ordering = ("-sequence",)
     fields = (
         *("sequence", "id", "at", "subject_type", "subject_id", "kind", "from_state", "to_state"),

@@ -90,7 +90,7 @@ def _count_of(jobs: BuildJobQuerySet, tab: str) -> int:
 
 
 def _words_of(found: Outlook | None) -> object:
-    """What a row says of why a job waits; an expected start changes with every look, its words do not."""
+    """What a row says of why a job waits; an expected start changes with every look, rounded to words it does not."""
     if found is None:
         return None
     return found.told, found.detail, found.kind, found.starts_in and span_words(found.starts_in)

@@ -1,6 +1,7 @@
 """Answers a polled fragment: nothing (204) while its version stands, else the one template again.
 
-The version is worked out from rows (`updated_at`, sequences, counters), never from rendered text.
+The version is worked out from values (`updated_at`, sequences, counters, the outlook of a job that waits), never from
+a rendered page.
 """
 
 from collections.abc import Mapping

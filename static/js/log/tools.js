@@ -19,7 +19,7 @@ const KEYS = {
 const UPWARD_KEYS = new Set(["ArrowUp", "PageUp"]);
 
 const ACTIONS = {
-  follow: (viewer) => viewer.follow(!viewer.isFollowing),
+  follow: (viewer) => viewer.isLive && viewer.follow(!viewer.isFollowing),
   end: (viewer) => (viewer.isLive ? viewer.follow(true) : viewer.goToEnd()),
   top: (viewer) => viewer.goToStart(),
   wrap: (viewer) => viewer.toggleWrap(),
