@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Response, expect, sync_playwright
 
 from tests.boards import RunningBoard
 
@@ -50,6 +50,7 @@ class Reader:
         self.context.set_default_timeout(WAIT_MS)
         self.page: Page = self.context.new_page()
         self.page.on("console", self._note)
+        self.page.on("dialog", self._note_dialog)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("response", self._note_poll)
         self.page.goto(f"{self.address}/login/")
@@ -61,6 +62,11 @@ class Reader:
     def _note(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.complaints.append(message.text)
+
+    def _note_dialog(self, dialog: Dialog) -> None:
+        """No page of the board asks or tells this way: it is a script that somebody else brought in."""
+        self.complaints.append(f"{dialog.type}: {dialog.message}")
+        dialog.dismiss()
 
     def _note_poll(self, response: Response) -> None:
         if "v=" in response.url:

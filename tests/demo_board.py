@@ -1,7 +1,7 @@
 """A board without a worker, filled by demo_rows.py, and the address of every page that it has.
 
 Nothing changes there by itself, so that pictures and checks of pages find the same each time. For
-`test_every_page.py` and for `make screenshots`.
+`test_every_page.py` and for `make screenshots`. What has no address of its own is demo_states.py's.
 """
 
 import json
@@ -33,6 +33,8 @@ PAGES: Mapping[str, str] = {
     "job-blocked": "/jobs/{blocked}/",
     "job-hostile": "/jobs/{hostile}/",
     "job-hostile-artifacts": "/jobs/{hostile}/?view=artifacts",
+    "job-hostile-events": "/jobs/{hostile}/?view=events",
+    "job-hostile-spec": "/jobs/{hostile}/?view=spec",
     "job-artifacts": "/jobs/{completed}/?view=artifacts",
     "job-resources": "/jobs/{completed}/?view=resources",
     "job-events": "/jobs/{failed}/?view=events",
@@ -57,10 +59,13 @@ PAGES: Mapping[str, str] = {
     "server-drain": "/servers/{server}/drain/",
     "server-maintenance": "/servers/{server}/maintenance/",
     "server-quarantine": "/servers/{server}/quarantine/",
+    "server-disable": "/servers/{server}/disable/",
     "server-delete": "/servers/{server}/delete/",
     "server-host-key": "/servers/{impostor}/host-key/",
     "tokens": "/tokens/",
+    "token-revoke": "/tokens/{token}/revoke/",
     "keys": "/keys/",
+    "api-docs": "/api/docs",
     "not-found": "/nowhere/",
 }
 # Seen by somebody who is not signed in.
@@ -72,6 +77,11 @@ EMPTY: Mapping[str, str] = {
     "empty-servers": "/servers/",
     "empty-submit": "/jobs/new/",
     "empty-tokens": "/tokens/",
+}
+# On the same board when `wait_for_a_server` gave it its one job.
+SERVERLESS: Mapping[str, str] = {
+    "serverless-overview": "/",
+    "serverless-job": "/jobs/{waiting}/",
 }
 
 
@@ -92,6 +102,12 @@ def empty_board(*, database_url: str = "") -> Iterator[RunningBoard]:
         _answer(board)
         board.run(f"from tests.factories import make_user\n{person}")
         yield board
+
+
+def wait_for_a_server(board: RunningBoard) -> Mapping[str, str]:
+    """Have a job wait on an empty board, which has no server for it; the ids for SERVERLESS."""
+    made = board.run("from tests.factories import make_job\nprint(make_job().pk)")
+    return {"waiting": made.strip()}
 
 
 @contextmanager

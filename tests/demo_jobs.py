@@ -6,6 +6,7 @@ directly, as the domain would leave them. One is hostile in all that its author 
 
 import random
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -262,7 +263,12 @@ def make_cancelled(scene: Scene) -> BuildJob:
 
 
 def make_hostile(scene: Scene, server: BuildServer) -> BuildJob:
-    """One whose author tries to spoil the page with names, output and files; a day old, so that lists show others."""
+    """One whose author tries to spoil the page with names, output and files; a day old, so that lists show others.
+
+    Its server, too, had such a name then, as no form would take it: a job keeps the name that it ran under.
+    """
+    server = copy(server)
+    server.name = HOSTILE
     started = scene.ago(26 * 3600)
     ended = started + timedelta(seconds=48)
     message = f"{HOSTILE}\n\x1b[31mred\x1b[0m \u202eback to front\u202c " + "endless" * 60

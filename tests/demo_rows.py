@@ -119,14 +119,15 @@ def fill_board(*, password: str | None = None, now: datetime | None = None, seed
     demo_comings.show_other_key(impostor)
     demo_comings.remove(leaving)
     keep_forecast(now)
-    _make_tokens(people[0], now=now)
-    return {word: str(row.pk) for word, row in found.items()}
+    return {**{word: str(row.pk) for word, row in found.items()}, "token": _make_tokens(people[0], now=now)}
 
 
-def _make_tokens(person: User, *, now: datetime) -> None:
+def _make_tokens(person: User, *, now: datetime) -> str:
+    """Two of them; the id of one."""
     month = now + timedelta(days=30)
     create_token(person, name="ci of the kernel", scopes=["read", "submit"], expires_at=None, actor=_ADMIN)
-    create_token(person, name="nightly", scopes=["read"], expires_at=month, actor=_ADMIN)
+    token, _ = create_token(person, name="nightly", scopes=["read"], expires_at=month, actor=_ADMIN)
+    return str(token.pk)
 
 
 # ---- what ended -------------------------------------------------------------------------------------------
