@@ -59,6 +59,7 @@ PAGES: Mapping[str, str] = {
     "server-quarantine": "/servers/{server}/quarantine/",
     "server-delete": "/servers/{server}/delete/",
     "server-host-key": "/servers/{impostor}/host-key/",
+    "settings": "/settings/",
     "tokens": "/tokens/",
     "keys": "/keys/",
     "not-found": "/nowhere/",
