@@ -62,6 +62,7 @@ PAGES: Mapping[str, str] = {
     "server-disable": "/servers/{server}/disable/",
     "server-delete": "/servers/{server}/delete/",
     "server-host-key": "/servers/{impostor}/host-key/",
+    "settings": "/settings/",
     "tokens": "/tokens/",
     "token-revoke": "/tokens/{token}/revoke/",
     "keys": "/keys/",

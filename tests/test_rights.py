@@ -17,7 +17,7 @@ from buildboard.core.permissions import Right, Role, rights_of_role
 from jobs.routing import websocket_urlpatterns
 from tests.factories import make_user
 
-PUBLIC = {"/keys/", "/healthz", "/readyz", "/login/", "/logout/", "/admin/login/"}
+PUBLIC = {"/keys/", "/theme/", "/healthz", "/readyz", "/login/", "/logout/", "/admin/login/"}
 # The admin site's two routes that are regular expressions: what is unknown to it, and one app's tables.
 WRITTEN_OUT = {r"\(\?P<url>\.\*\)\$": "nothing/", r"\^\(\?P<app_label>[^)]*\)/\$": "core/"}
 

@@ -1,4 +1,4 @@
-"""People: signing in by password, changing roles, and what Django's admin site lets a role do.
+"""People: signing in by password, changing passwords and roles, and what Django's admin site lets a role do.
 
 Which rights a role has is permissions.py's matter, who makes a request auth.py's.
 """
@@ -43,6 +43,14 @@ def change_role(user: User, *, role: Role, actor: Actor) -> bool:
             "user", subject_id=user.pk, kind="role_changed", actor=actor, from_state=old, to_state=role
         )
     return True
+
+
+def change_password(user: User, *, password: str, actor: Actor) -> None:
+    """Give a person another password, already validated. Every session that is not told of it ends; tokens stay."""
+    with transaction.atomic():
+        user.set_password(password)
+        user.save(update_fields=["password"])
+        record_event("user", subject_id=user.pk, kind="password_changed", actor=actor)
 
 
 class RoleBackend(BaseBackend):

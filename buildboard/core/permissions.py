@@ -51,6 +51,15 @@ RIGHTS_OF_SCOPE: dict[str, frozenset[Right]] = {
     Scope.OPERATE: _OPERATE,
 }
 
+# As a person reads them who has them, each without those before it; PUBLIC is nothing to tell.
+RIGHT_WORDS: dict[Right, str] = {
+    Right.READ: "See jobs, their logs and artifacts, and servers",
+    Right.SIGNED_IN: "Make API tokens for yourself, and revoke them",
+    Right.SUBMIT: "Submit builds; cancel and retry your own",
+    Right.OPERATE: "Cancel, retry and reprioritise every job; look after servers and secrets",
+    Right.ADMINISTER: "Add people and change roles, revoke everybody's tokens, see the history of what was done",
+}
+
 
 def rights_of_role(role: str) -> frozenset[Right]:
     """All rights of a role; an unknown role has none."""

@@ -1,4 +1,4 @@
-"""Signing in and out, one's own API tokens, the list of keys, and the pages of errors.
+"""Signing in and out, one's own settings and API tokens, the theme, the list of keys, and the pages of errors.
 
 Other people's tokens are the admin site's; the JSON API has its own views.
 """
@@ -9,19 +9,25 @@ from http import HTTPStatus
 from uuid import UUID
 
 from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.views import LoginView, LogoutView
 from django.core.exceptions import DisallowedHost, RequestDataTooBig
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_safe
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from buildboard.core.auth import create_token, principal_of, requires, revoke_token
+from buildboard.core.board_settings import board_settings
 from buildboard.core.errors import ApiError
-from buildboard.core.forms import SignInForm, TokenForm
+from buildboard.core.forms import OwnPasswordForm, SignInForm, TokenForm
 from buildboard.core.http import error_answer, is_api, refuse_for_database
 from buildboard.core.models import ApiToken, User
-from buildboard.core.permissions import Right
+from buildboard.core.people import change_password
+from buildboard.core.permissions import RIGHT_WORDS, Right
+from buildboard.core.themes import keep_theme
 
 
 @requires(Right.PUBLIC)
@@ -48,6 +54,42 @@ def _session_user(request: HttpRequest) -> User:
             403, "forbidden", "Sign in with your password for this page; tokens use /api/v1/tokens."
         )
     return principal.user
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires(Right.SIGNED_IN)
+@sensitive_post_parameters()
+def own_settings(request: HttpRequest) -> HttpResponse:
+    """Who one is and may do, one's own password, the theme; for admins how the board is set up, to look at."""
+    user = _session_user(request)
+    principal = principal_of(request)
+    form = OwnPasswordForm(user, request.POST if request.method == "POST" else None)
+    if form.is_valid():
+        change_password(user, password=form.cleaned_data["new_password1"], actor=principal.actor)
+        update_session_auth_hash(request, user)
+        messages.success(
+            request, "Your password was changed. Wherever else you were signed in, you no longer are."
+        )
+        return redirect("core:settings")
+    context = {
+        "person": user,
+        "may": [words for right, words in RIGHT_WORDS.items() if principal.may(right)],
+        "form": form,
+        "groups": board_settings() if principal.may(Right.ADMINISTER) else [],
+    }
+    return render(request, "core/settings.html", context, status=422 if form.is_bound else 200)
+
+
+@require_POST
+@requires(Right.PUBLIC)
+def theme(request: HttpRequest) -> HttpResponse:
+    """Keep a theme in this browser, and back to the page that it was chosen on; `next` is followed here only."""
+    back = request.POST.get("next", "")
+    if not url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure()):
+        back = "/"
+    answer = HttpResponseRedirect(back)
+    keep_theme(answer, theme=request.POST.get("theme", ""))
+    return answer
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

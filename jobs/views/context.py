@@ -9,10 +9,15 @@ from django.http import HttpRequest
 
 from buildboard.core.auth import Principal, principal_of
 from buildboard.core.permissions import Right
+from buildboard.core.themes import next_theme, theme_of
 from jobs.models import BuildJob
 
-_AREAS = {"jobs:overview": "overview", "jobs:new": "submit", "core:tokens": "tokens"}
-THEMES = ("bb-light", "bb-dark")
+_AREAS = {
+    "jobs:overview": "overview",
+    "jobs:new": "submit",
+    "core:tokens": "tokens",
+    "core:settings": "settings",
+}
 
 
 class Frame:
@@ -24,8 +29,12 @@ class Frame:
     @property
     def theme(self) -> str:
         """The theme that the reader chose; empty: the system's preference."""
-        theme = self._request.COOKIES.get("bb_theme", "")
-        return theme if theme in THEMES else ""
+        return theme_of(self._request)
+
+    @property
+    def next_theme(self) -> str:
+        """What the button of the top bar chooses without its script."""
+        return next_theme(self.theme)
 
     @cached_property
     def principal(self) -> Principal:

@@ -29,6 +29,9 @@ function applyTheme() {
     button.title = `Theme: ${words}`;
     button.querySelector("use")?.setAttribute("href", `#i-${icon}`);
   }
+  for (const button of document.querySelectorAll("[data-theme-choice]")) {
+    button.setAttribute("aria-pressed", String(button.value === chosen));
+  }
 }
 
 // From the system's to the other one, so that the first press shows something; then to its like, and back.
@@ -72,7 +75,10 @@ function openDialog(event, link) {
 }
 
 function handleClick(event) {
-  if (event.target.closest("[data-theme-toggle]")) switchTheme();
+  if (event.target.closest("[data-theme-toggle]")) {
+    event.preventDefault(); // its form is for browsers without JavaScript
+    switchTheme();
+  }
   const copy = event.target.closest("[data-copy]");
   if (copy) copyOf(copy);
   const opener = event.target.closest("[data-dialog]");

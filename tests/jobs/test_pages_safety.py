@@ -187,3 +187,18 @@ def test_a_new_token_is_shown_once_and_can_be_revoked() -> None:
     after = Page(client.post(revoke["action"], follow=True).content.decode())
     assert "revoked" in after.text
     assert [one for one in after.find("form") if "/revoke/" in one.get("action", "")] == []
+
+
+def test_what_only_a_script_can_do_is_not_offered_without_one() -> None:
+    """The mark `js-only` is of the element itself, or the element sends a form."""
+    scripted = [
+        (path.name, tag)
+        for path in TEMPLATES
+        for tag in re.findall(r"<[a-z]+\b(?:[^<>{]|\{[{%].*?[%}]\})*>", path.read_text())
+        if re.search(r"\sdata-(copy|live)\b", tag)
+    ]
+    toggles = re.findall(r"<button[^>]*data-theme-toggle", (ROOT / "templates/_theme.html").read_text())
+
+    assert len(scripted) > 8
+    assert [one for one in scripted if "js-only" not in one[1]] == []
+    assert [one for one in toggles if 'name="theme"' not in one or 'type="button"' in one] == []

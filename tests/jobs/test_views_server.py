@@ -137,7 +137,7 @@ def test_readers_see_no_buttons(role: str) -> None:
 
     page = page_of(server, role)
 
-    assert [form["action"] for form in page.find("form", method="post")] == ["/logout/"]
+    assert [form["action"] for form in page.find("form", method="post")] == ["/theme/", "/logout/"]
     links = {link["href"] for link in page.find("a") if f"/{server.pk}/" in link.get("href", "")}
     assert links == set()
     assert "authorized_keys" not in page.text
