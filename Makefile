@@ -38,7 +38,7 @@ test-fast: $(VENV)/.dev
 # What `make test` breaks a little is broken often here, on both databases but for dropped packets, and a kernel is
 # compiled; some twenty minutes.
 faults: $(VENV)/.dev
-	BUILDBOARD_FAULTS=whole $(BIN)/python -m pytest tests/faults tests/whole tests/test_dispatchers.py $(ARGS)
+	BUILDBOARD_FAULTS=whole $(BIN)/python -m pytest tests/faults tests/whole tests/test_durability.py tests/test_dispatchers.py $(ARGS)
 	BUILDBOARD_FAULTS=whole $(BIN)/python -m tests.on_postgres tests/faults tests/test_durability.py tests/test_dispatchers.py $(ARGS)
 
 lint: $(VENV)/.dev

@@ -13,7 +13,7 @@ from types import FrameType
 from tests.services import postgres_tool, postgres_url
 
 # What touches the database, without what starts a board with a database of its own.
-SELECTED = "(django_db or both_databases) and not e2e and not redis and not sqlite_only"
+SELECTED = "(django_db or both_databases) and not e2e and not redis and not sqlite_only and not of_servers"
 ENDINGS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 _CLEANUP_SECONDS = 60.0
 

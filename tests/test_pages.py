@@ -16,6 +16,7 @@ NOT_LOOKED_AT = {
     "healthz": "says to machines that the process lives",
     "readyz": "says to machines what is missing",
     "logout/": "only a POST; it leads to the sign-in",
+    "theme/": "only a POST; it leads back",
     "jobs/new/preview/": "a part of the form, which fetches it by itself",
     "jobs/<uuid:job_id>/log/lines": "JSON for the log",
     "jobs/<uuid:job_id>/log/search": "JSON for the log",

@@ -26,7 +26,7 @@ from tests.factories import make_attempt
 from tests.jobs.board import log_of, make_local_server, running_runner, submit, wait_until_finished
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow, pytest.mark.of_servers]
 
 
 @pytest.fixture(autouse=True)

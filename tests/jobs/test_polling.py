@@ -11,7 +11,7 @@ from jobs.states import JobStatus
 from tests.jobs.board import log_of, make_local_server, running_runner, submit, wait_until_finished
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow, pytest.mark.of_servers]
 
 # In a folder with a file `bad`, a tool of the server fails as on a disk that does.
 FAILING_LS = """#!/bin/sh

@@ -31,7 +31,7 @@ from tests.requirements import require
 from tests.ssh_servers import SshServer, calm_port
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.ssh]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.ssh, pytest.mark.of_servers]
 OLGA = Actor(name="olga", door="api")
 
 

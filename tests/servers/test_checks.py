@@ -20,7 +20,7 @@ from tests.requirements import require
 from tests.servers.checking import OLGA, address, check
 from tests.ssh_servers import SshServer, calm_port
 
-pytestmark = [pytest.mark.django_db, pytest.mark.ssh]
+pytestmark = [pytest.mark.django_db, pytest.mark.ssh, pytest.mark.of_servers]
 
 
 def ready(server: SshServer, **fields: Any) -> BuildServer:
