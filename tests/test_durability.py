@@ -1,4 +1,4 @@
-"""A build outlives everything of the board: killed with -9 again and again, not a log byte is lost, nothing runs twice."""
+"""A build outlives everything of the board: killed with -9 again and again, no log byte is lost, nothing runs twice."""
 
 import os
 import random

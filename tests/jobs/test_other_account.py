@@ -25,7 +25,12 @@ from tests.requirements import require
 from tests.ssh_servers import SshServer
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.ssh, pytest.mark.slow, pytest.mark.of_servers]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.ssh,
+    pytest.mark.slow,
+    pytest.mark.of_servers,
+]
 # Told from what the same tests start beside these, with the same account.
 NAP = f"sleep 600.{os.getpid()}"
 OLGA = Actor(name="olga", door="api")
