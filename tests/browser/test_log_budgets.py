@@ -40,18 +40,20 @@ opening = opening_costs(few, many, lines=({FEW_LINES // 2}, 765_000))
 search = search_costs(many, text="000765432  cc")
 print(json.dumps([str(few.pk), str(many.pk), opening, search]))
 """
-SCROLL = """async () => {
+# Sixty frames on (or back); the slowest of them.
+SCROLL = """async (way) => {
   const scroller = document.querySelector("[data-scroll]");
   const times = [];
   let last = performance.now();
   for (let step = 0; step < 60; step++) {
-    scroller.scrollTop += 60;
+    scroller.scrollTop += way * 60;
     await new Promise((resolve) => requestAnimationFrame(resolve));
     times.push(performance.now() - last);
     last = performance.now();
   }
-  return times.sort((one, other) => one - other)[times.length / 2];
+  return Math.max(...times);
 }"""
+FRAME_MS = 36  # of 99 % of frames while scrolling, on a calm machine
 
 
 class Logs(NamedTuple):
@@ -121,9 +123,10 @@ def open_log(reader: Reader, path: str, *, thread: CDPSession) -> Cost:
 
 
 def scroll(page: Page, *, thread: CDPSession) -> Cost:
-    """The median time of a frame while it is scrolled, and what 60 of them cost."""
+    """The slowest frame of the calmest of three rounds of scrolling, in ms, and what the rounds cost."""
     before = worked_ms(thread)
-    frame = float(page.evaluate(SCROLL))
+    # What else runs takes a frame now and then: of three rounds the calmest counts.
+    frame = min(float(page.evaluate(SCROLL, way)) for way in (1, -1, 1))
     return Cost(frame, worked_ms(thread) - before)
 
 
@@ -165,8 +168,8 @@ def test_a_million_lines_open_and_scroll_as_a_thousand_do(
     assert linked.work < min(1.25 * few.work + 60, LINKED_LINES_MS)
     assert many.clock < min(2 * few.clock + 500, CLOCK_SLACK * FIRST_LINES_MS)
     assert linked.clock < min(2 * few.clock + 500, CLOCK_SLACK * LINKED_LINES_MS)
-    assert many_scrolled.work < 1.25 * few_scrolled.work + 60
-    assert many_scrolled.clock < 2 * few_scrolled.clock + 20
+    assert many_scrolled.work < 1.25 * few_scrolled.work + 120
+    assert many_scrolled.clock < max(3 * FRAME_MS, 2 * few_scrolled.clock + FRAME_MS)
     assert reader.complaints == []
 
 
